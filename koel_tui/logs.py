@@ -1,16 +1,15 @@
 """The log file and its formatter, which makes lines safe to print on a terminal."""
 
-import fcntl
 import logging
 import os
 import traceback
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
 from koel_tui.paths import DirectoryError, private_directory
+from koel_tui.system.file_lock import lock_descriptor
 from koel_tui.system.regular_files import is_at_path
 from koel_tui.text import repair, safe_text
 
@@ -101,8 +100,7 @@ def _open_handler(path: Path) -> logging.Handler:
             assert self.stream is not None  # noqa: S101 - checked by shouldRollover
             descriptor = os.dup(self.stream.fileno())  # keeps the lock while the stream is closed
             try:
-                with suppress(OSError):  # some file systems do not support locks
-                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+                lock_descriptor(descriptor, wait=True)  # some file systems have no locks
                 if is_at_path(descriptor, path):
                     super().doRollover()
                 else:

@@ -41,6 +41,7 @@ from koel_tui.engine import (
     ToolCallDelta,
 )
 from koel_tui.engine.callbacks import call_isolated
+from koel_tui.engine.shared_task import SharedCall
 from koel_tui.protocol import FINISH_REASON
 from koel_tui.protocol.turn_settings import TurnSettings
 from koel_tui.text import repair
@@ -73,13 +74,14 @@ class LocalAgent:
         self._snapshots = snapshots
         self._loader = loader
         self._defaults = defaults or TurnSettings()
-        self._loading: asyncio.Task[Engine] | None = None
+        self._loading = SharedCall[Engine]("model load")
+        self._loaded_engine: Engine | None = None
         self._listeners: list[Callable[[float], None]] = []
         self._sessions = ThreadSessions(snapshots)
         self._ephemeral_sessions = ThreadSessions(snapshots=None)
         self._reserved = asyncio.Lock()  # held by the run that has the reserved engine session
         self._restarts = Restarts()
-        self._last_crash: EngineCrashedError | None = None  # the crash of the previous load
+        self._crash_reason = ""  # of the last load that crashed
         self._closed = False
 
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
@@ -111,7 +113,7 @@ class LocalAgent:
             thread_id=input.thread_id, run_id=input.run_id, protocol_version=PROTOCOL_VERSION
         )
         try:
-            if self._loading is None or not self._loading.done():
+            if self._loaded_engine is None:
                 yield _activity(phase="loading", fraction=0.0)
             merged = _merge_settings(input, settings, self._defaults)
             request = _Request(input, merged, lora, ephemeral)
@@ -168,40 +170,32 @@ class LocalAgent:
         self._closed = True
         await self._ephemeral_sessions.close()
         await self._sessions.close()
-        loading, self._loading = self._loading, None
-        if loading is None:
-            return
-        loading.cancel()
-        (engine,) = await asyncio.gather(loading, return_exceptions=True)
-        if isinstance(engine, Engine):
+        await self._loading.cancel()
+        engine, self._loaded_engine = self._loaded_engine, None
+        if engine is not None:
             await engine.close()
-
-    @property
-    def _loaded_engine(self) -> Engine | None:
-        loading = self._loading
-        return loading.result() if loading and loading.done() and not _has_failed(loading) else None
 
     async def _engine(self, progress: Callable[[float], None] | None = None) -> Engine:
         if self._closed:
             raise EngineClosedError
+        if self._loaded_engine is not None:
+            return self._loaded_engine
         if progress is not None:
             self._listeners.append(progress)
         try:
-            if self._loading is None or (self._loading.done() and _has_failed(self._loading)):
-                self._loading = asyncio.create_task(self._load(), name="model load")
-            return await asyncio.shield(self._loading)
+            return await self._loading.join(self._load)
         finally:
             if progress is not None:
                 self._listeners.remove(progress)
 
     async def _load(self) -> Engine:
-        if self._last_crash is not None:
-            self._restarts.count(asyncio.get_running_loop().time(), self._last_crash.how)
+        self._restarts.count(asyncio.get_running_loop().time(), self._crash_reason)
         try:
-            return await self._loader(self._report_progress)
+            self._loaded_engine = await self._loader(self._report_progress)
         except EngineCrashedError as error:
-            self._last_crash = error
+            self._crash_reason = error.how
             raise
+        return self._loaded_engine
 
     def _report_progress(self, fraction: float) -> None:
         for listener in tuple(self._listeners):
@@ -326,10 +320,6 @@ def _answer_id(run: RunAgentInput, messages: list[ChatMessage]) -> str:
     if messages and messages[-1].begins_answer:
         return next(each.id for each in reversed(run.messages) if each.role == "assistant")
     return new_id()
-
-
-def _has_failed(task: asyncio.Task[Engine]) -> bool:
-    return task.cancelled() or task.exception() is not None
 
 
 def _activity(**value: Any) -> CustomEvent:

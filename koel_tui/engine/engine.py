@@ -17,6 +17,7 @@ from koel_tui.engine.options import SessionSettings, check_supported, session_op
 from koel_tui.engine.runner.transport import Transport
 from koel_tui.engine.runner.worker_client import WorkerClient
 from koel_tui.engine.session import EngineSession
+from koel_tui.engine.shared_task import SharedTask
 from koel_tui.engine.single_flight import ProgressCallback, SingleFlights
 from koel_tui.engine.single_session import SingleSession
 from koel_tui.engine.turn import Turn
@@ -83,7 +84,7 @@ class Engine:
             int, asyncio.Future[None]
         ] = {}  # by session number, until answered
         self._turns: dict[int, tuple[Turn, EngineSession]] = {}
-        self._closing: asyncio.Task[None] | None = None
+        self._closing: SharedTask[None] | None = None
 
     @classmethod
     async def load(
@@ -214,8 +215,8 @@ class Engine:
     async def close(self) -> None:
         """Close all sessions, fail all turns and calls, free the model. Idempotent."""
         if self._closing is None:
-            self._closing = asyncio.create_task(self._close(), name="engine close")
-        await asyncio.shield(self._closing)
+            self._closing = SharedTask(self._close(), "engine close")
+        await self._closing.result()
 
     async def _close(self) -> None:
         self._fail_turns(EngineClosedError())

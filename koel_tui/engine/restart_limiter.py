@@ -21,8 +21,11 @@ class Restarts:
     def count(self, now: float, last_end: str) -> None:
         """Record a restart at time `now`, in seconds; `last_end` is the cause of the last crash.
 
-        Raises `RestartLimitError` if it exceeds the limit; then it is not recorded.
+        Without a cause it is the first start, which is not recorded. Raises `RestartLimitError` if
+        it exceeds the limit; then it is not recorded either.
         """
+        if not last_end:
+            return
         if len(self._times) == MAX_RESTARTS and now - self._times[0] < PERIOD_S:
             wait = max(1, round(PERIOD_S - (now - self._times[0])))
             raise RestartLimitError(

@@ -1,7 +1,7 @@
-"""A task that several callers await."""
+"""Tasks that several callers await."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -34,6 +34,34 @@ class SharedTask(Generic[T]):
         """Return the result of the task, or raise its error."""
         await self.wait()
         return self._task.result()
+
+
+class SharedCall(Generic[T]):
+    """A call that runs once at a time; callers that join while it runs share its result or error.
+
+    Cancelling a caller does not cancel the call, also if no caller is left.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._task: SharedTask[T] | None = None
+
+    async def join(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return the result of the running call, or of `work` if none is running."""
+        if self._task is None or self._task.done:
+            self._task = SharedTask(work(), self._name)
+        return await self._task.result()
+
+    async def wait(self) -> None:
+        """Wait until no call is running, without raising its error."""
+        if self._task is not None:
+            await self._task.wait()
+
+    async def cancel(self) -> None:
+        """Cancel the running call, and wait for its end."""
+        if self._task is not None:
+            self._task.cancel()
+            await self._task.wait()
 
 
 def _consume_exception(task: asyncio.Task[Any]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from koel_tui.engine.session import EngineSession
-from koel_tui.engine.shared_task import SharedTask
+from koel_tui.engine.shared_task import SharedCall
 from koel_tui.engine.types import SessionOptions
 
 
@@ -13,7 +13,7 @@ class SingleSession:
     def __init__(self, open_session: Callable[[SessionOptions], Awaitable[EngineSession]]) -> None:
         self._open = open_session
         self._current: EngineSession | None = None
-        self._creating: SharedTask[EngineSession] | None = None
+        self._creating = SharedCall[EngineSession]("create session")
 
     @property
     def current(self) -> EngineSession | None:
@@ -26,9 +26,7 @@ class SingleSession:
         Only the first caller's `options` are used. Cancelling a caller does not cancel the
         creation.
         """
-        if self._creating is None:
-            self._creating = SharedTask(self._create(options), "create session")
-        return await self._creating.result()
+        return await self._creating.join(lambda: self._create(options))
 
     def forget(self, session: EngineSession) -> None:
         """Unset `current` if it is `session`; do nothing for an older session."""
@@ -37,16 +35,11 @@ class SingleSession:
 
     async def wait(self) -> None:
         """Wait until no creation is running."""
-        if self._creating is not None:
-            await self._creating.wait()
+        await self._creating.wait()
 
     async def _create(self, options: Callable[[], SessionOptions]) -> EngineSession:
-        try:
-            resolved_options = options()
-            if self._current is not None:
-                await self._current.close()
-            self._current = await self._open(resolved_options)
-            return self._current
-        finally:
-            # Also on failure; otherwise every later caller would get the same error.
-            self._creating = None
+        resolved_options = options()
+        if self._current is not None:
+            await self._current.close()
+        self._current = await self._open(resolved_options)
+        return self._current

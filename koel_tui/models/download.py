@@ -1,6 +1,5 @@
 """Model downloads: resumable, and installed only when complete."""
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -14,7 +13,8 @@ from typing import BinaryIO
 from koel_tui.models.downloaded import partial_path
 from koel_tui.models.gguf import ModelFileError, check_gguf
 from koel_tui.models.hub import DownloadError, Hub, HubFile, TransientDownloadError
-from koel_tui.models.install_file import install_file
+from koel_tui.system.atomic_write import install_atomically
+from koel_tui.system.file_lock import lock_descriptor
 from koel_tui.system.regular_files import is_at_path
 
 _RETRY_DELAYS_S = (0.5, 1, 2, 4, 8)
@@ -133,7 +133,7 @@ class _Transfer:
                 self._download(file)
                 file.flush()
                 self._verify(file, path)
-                install_file(path, self._target)
+                install_atomically(path, self._target)
                 return
 
     def _is_installed(self) -> bool:
@@ -145,15 +145,11 @@ class _Transfer:
         return self._digest.hexdigest() == self._file.sha256
 
     def _lock(self, file: BinaryIO) -> None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if lock_descriptor(file.fileno()).held_elsewhere:
             raise DownloadError(
                 f"{self._file.name} is already being downloaded. "
                 "Wait for that download, or stop it."
-            ) from None
-        except OSError:
-            pass  # the file system has no locks
+            )
 
     def _hash_existing(self, file: BinaryIO) -> None:
         """Hash the data of earlier downloads; truncate a file that is too long."""

@@ -7,15 +7,13 @@ not hashed at each start.
 import hashlib
 import json
 import os
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from koel_tui.models.install_file import install_file
+from koel_tui.system.atomic_write import write_atomically
 
 _FORMAT = "koel-chat/models 2"
 _MAX_FILE_BYTES = 8 * 1024 * 1024
@@ -110,15 +108,7 @@ class VerifiedModels:
             },
         }
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".models.", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w") as file:
-                json.dump(data, file)
-            install_file(Path(name), self._path)
-        except BaseException:
-            with suppress(OSError):
-                Path(name).unlink()
-            raise
+        write_atomically(self._path, json.dumps(data).encode("ascii"))
 
 
 def _stat_key(files: Sequence[Path]) -> str:

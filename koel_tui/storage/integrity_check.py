@@ -3,10 +3,8 @@
 Blocking, and loads every thread; call it from worker threads and commands.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from koel_tui.storage.files.thread_folder import ThreadFolder
 from koel_tui.storage.migration import MIGRATIONS, SCHEMA
 from koel_tui.storage.search.thread_index import Progress, build_entry
 from koel_tui.system.atomic_write import find_temporaries
+from koel_tui.system.file_lock import is_locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ def count_other_files(directory: Path, suffix: str) -> OtherFiles:
         trashed=sum(is_thread_file(name, suffix) for name in _visible_names(directory / "trash")),
         temporaries=sum(len(find_temporaries(folder)) for folder in folders if folder.is_dir()),
         locks=len(locks),
-        held_locks=sum(_is_held(directory / "locks" / name) for name in locks),
+        held_locks=sum(is_locked(directory / "locks" / name) for name in locks),
         foreign=sum(1 for _ in _foreign_names(directory, suffix)),
     )
 
@@ -121,20 +120,3 @@ def _foreign_names(directory: Path, suffix: str) -> Iterator[str]:
         for entry in entries:
             if is_thread_file(entry.name, suffix) and not entry.is_file(follow_symlinks=False):
                 yield entry.name
-
-
-def _is_held(path: Path) -> bool:
-    """Return whether a lock is held at this moment.
-
-    A shared lock is tried, because acquiring it as a writer would write to the lock file and could
-    block a writer.
-    """
-    with suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-    return False

@@ -7,24 +7,30 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from koel_tui.system.file_lock import lock_descriptor
+
 _TEMPORARY_NAME = re.compile(r"\.(t-[0-9a-f]{32}|keys|unsaved-[0-9a-f-]+)\..*\.[0-9a-f]{16}\.tmp")
 
 
-def write_atomically(path: Path, data: bytes) -> os.stat_result:
-    """Write `data` to `path` atomically, readable by its owner only, and return the file status.
+def write_atomically(
+    path: Path, *parts: bytes | memoryview, durable: bool = True
+) -> os.stat_result:
+    """Write `parts` to `path` atomically, readable by its owner only, and return the file status.
 
-    After the return the content is durable, even through a power loss. Raises OSError: then the
-    old content is intact, or the new content may not survive a power loss; write again in both
-    cases. A link at `path` is replaced; its target is not changed.
+    After the return the content is durable, even through a power loss, unless `durable` is False,
+    which is for caches. Raises OSError: then the old content is intact, or the new content may not
+    survive a power loss; write again in both cases. A link at `path` is replaced; its target is
+    not changed.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)
     try:
-        with suppress(OSError):  # without locks only `remove_temporaries` is less safe
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _write_all(descriptor, data)
-        _flush(descriptor)
+        lock_descriptor(descriptor)  # against `remove_temporaries`
+        for part in parts:
+            _write_all(descriptor, part)
+        if durable:
+            _flush(descriptor)
         status = os.fstat(descriptor)
         temporary.replace(path)
     except BaseException:
@@ -34,8 +40,23 @@ def write_atomically(path: Path, data: bytes) -> os.stat_result:
         raise
     finally:
         os.close(descriptor)
-    flush_directory(path.parent)
+    if durable:
+        flush_directory(path.parent)
     return status
+
+
+def install_atomically(temporary: Path, path: Path) -> None:
+    """Flush a file that was written already, and rename it atomically and durably to `path`.
+
+    Both must be on one file system. Raises OSError.
+    """
+    descriptor = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _flush(descriptor)
+    finally:
+        os.close(descriptor)
+    temporary.replace(path)
+    flush_directory(path.parent)
 
 
 def flush_directory(directory: Path) -> None:
@@ -70,13 +91,13 @@ def find_temporaries(directory: Path) -> list[Path]:
 def _remove_unlocked(path: Path) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
+        if lock_descriptor(descriptor).acquired:
+            path.unlink()
     finally:
         os.close(descriptor)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _write_all(descriptor: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]

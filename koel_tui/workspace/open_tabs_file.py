@@ -1,11 +1,10 @@
 """The file of the open tabs; each running app instance has its own."""
 
-import fcntl
-import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+from koel_tui.system.file_lock import FileLock
 from koel_tui.system.regular_files import TooLargeError, read_regular
 from koel_tui.workspace.open_tabs import OpenTabs, decode
 
@@ -24,7 +23,7 @@ class OpenTabsFile:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._path: Path | None = None
-        self._locks: dict[Path, int] = {}
+        self._locks: dict[Path, FileLock] = {}
         self.problems: list[str] = []
         """Read errors, as sentences for the user."""
 
@@ -82,20 +81,15 @@ class OpenTabsFile:
             return OpenTabs()
 
     def _lock(self, path: Path) -> bool:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(path.with_suffix(".lock"), flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+        lock = FileLock(path.with_suffix(".lock"))
+        if lock.acquire().held_elsewhere:
             return False
-        except OSError:
-            pass  # no locks on this file system: two apps may share a file, and the last write wins
-        self._locks[path] = descriptor
+        # On a file system without locks two apps may share a file, and the last write wins.
+        self._locks[path] = lock
         return True
 
     def _unlock(self, path: Path) -> None:
-        os.close(self._locks.pop(path))
+        self._locks.pop(path).release()
 
 
 def _format_reason(error: ValueError | OSError) -> str:

@@ -1,13 +1,12 @@
 """The prompt history file: one prompt per line, shared by all app instances of a user."""
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from koel_tui.conversation.drafts import Draft, parse_draft
+from koel_tui.system.file_lock import FileLock
 from koel_tui.system.regular_files import open_regular
 
 MAX_ENTRIES = 1000
@@ -16,8 +15,6 @@ _MAX_READ = 2 * MAX_BYTES
 """If other programs made the file longer, only its end is read, which is the newest part."""
 _MAX_ENTRY = MAX_BYTES // 8
 """A longer prompt is kept only until the app exits: one paste must not evict the other entries."""
-
-_OPEN_FLAGS = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PromptHistoryFile:
@@ -35,7 +32,9 @@ class PromptHistoryFile:
         line = _encode(draft)
         if len(line) > _MAX_ENTRY:
             return
-        with self._lock():
+        # A separate lock file, because a rewrite replaces the history file. Without locks on the
+        # file system, a line may be lost, which is acceptable.
+        with FileLock(self._path.with_suffix(".lock")).hold(timeout_s=None):
             lines = self._read_lines()
             size = sum(map(len, lines)) + len(lines) + len(line)
             if len(lines) >= MAX_ENTRIES or size > MAX_BYTES:
@@ -54,7 +53,8 @@ class PromptHistoryFile:
             return []
 
     def _append_line(self, line: bytes, *, is_after_partial_line: bool) -> None:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | _OPEN_FLAGS, 0o600)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self._path, flags, 0o600)
         try:
             os.write(descriptor, b"\n" * is_after_partial_line + line + b"\n")
         finally:
@@ -64,17 +64,6 @@ class PromptHistoryFile:
         from koel_tui.system.atomic_write import write_atomically
 
         write_atomically(self._path, b"\n".join(lines) + b"\n")
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        # A separate lock file, because a rewrite replaces the history file.
-        lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | _OPEN_FLAGS, 0o600)
-        try:
-            with suppress(OSError):  # no locks on this file system: losing a line is acceptable
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
 
 
 def _encode(draft: Draft) -> bytes:

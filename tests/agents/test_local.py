@@ -294,7 +294,9 @@ async def test_a_failed_load_is_a_run_error_and_can_be_tried_again(
     assert isinstance(events[-1], RunErrorEvent)
     assert (events[-1].code, events[-1].message) == ("ModelLoadError", "no such model")
     loader.error = None
-    await answer(agent, loader.link, run_input())
+    events = await answer(agent, loader.link, run_input())
+    loads = [event for event in events if isinstance(event, CustomEvent) and event.name == ACTIVITY]
+    assert loads[0].value["phase"] == "loading", "it is loaded again, and the run says so"
 
 
 async def test_close_ends_a_load_and_everything_after_it(agent: LocalAgent, loader: Loader) -> None:

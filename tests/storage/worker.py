@@ -95,8 +95,7 @@ def kills(kind: str, folder: Path, rounds: str, seed: str, size: str) -> None:
 
     Each process is forked from this one, which has no threads, so that a round is short.
     """
-    for module in ("filelock", "cryptography.hazmat.primitives.ciphers.aead"):
-        importlib.import_module(module)  # once, not in every round
+    importlib.import_module("cryptography.hazmat.primitives.ciphers.aead")  # not in every round
     chance, toll, promised, pace = random.Random(int(seed)), Toll(), 0, 0.01
     for _ in range(int(rounds) + 1):
         reading, writing = os.pipe()

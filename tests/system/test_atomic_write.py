@@ -1,7 +1,10 @@
+import errno
 import fcntl
 import os
 import secrets
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 from koel_tui.system.atomic_write import (
     find_temporaries,
     flush_directory,
+    install_atomically,
     remove_temporaries,
     write_atomically,
 )
@@ -50,9 +54,8 @@ def test_a_link_is_replaced_and_its_target_is_not_changed(path: Path, tally: Tal
     assert not link.is_symlink() and link.read_bytes() == b"new"
 
 
-def test_the_data_is_on_the_disk_before_its_name_and_the_name_before_the_return(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def steps_of_writes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which each write, flush and rename is added."""
     steps: list[str] = []
     real_fsync, real_replace, real_write = os.fsync, os.replace, os.write
 
@@ -72,8 +75,90 @@ def test_the_data_is_on_the_disk_before_its_name_and_the_name_before_the_return(
     monkeypatch.setattr(os, "write", write)
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "replace", replace)
+    return steps
+
+
+def test_the_data_is_on_the_disk_before_its_name_and_the_name_before_the_return(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = steps_of_writes(monkeypatch)
     write_atomically(path, b"new")
     assert steps == ["write", "flush file", "rename", "flush directory"]
+
+
+def test_a_cache_is_whole_and_private_but_not_flushed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = steps_of_writes(monkeypatch)
+    write_atomically(path, b"line\n", memoryview(b"state"), durable=False)
+    assert steps == ["write", "write", "rename"]
+    assert path.read_bytes() == b"line\nstate"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("function", ["write", "replace"])
+@pytest.mark.parametrize("error", [OSError(28, "No space"), KeyboardInterrupt(), MemoryError()])
+def test_an_error_leaves_the_old_content_and_no_temporary_file(
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    durable: bool,
+    function: str,
+    error: BaseException,
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(os, function, failing)
+    with pytest.raises(type(error)):
+        write_atomically(path, b"new", durable=durable)
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_finished_file_is_flushed_before_it_gets_its_name(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = path.with_name("model.part")
+    finished.write_bytes(b"weights")
+    steps = steps_of_writes(monkeypatch)
+    install_atomically(finished, path)
+    assert steps == ["flush file", "rename", "flush directory"]
+    assert path.read_bytes() == b"weights" and not finished.exists()
+
+
+def test_a_link_is_not_installed_and_one_in_the_place_is_replaced(path: Path) -> None:
+    finished, link = path.with_name("model.part"), path.with_name("link")
+    finished.write_bytes(b"weights")
+    link.symlink_to(path)
+    with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
+        install_atomically(link, finished)
+    assert finished.read_bytes() == b"weights" and link.is_symlink()
+    install_atomically(finished, link)
+    assert link.read_bytes() == b"weights" and not link.is_symlink()
+    assert path.read_bytes() == b"old"
+
+
+def test_a_folder_behind_a_link_can_hold_an_installed_file(path: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.symlink_to(path.parent)
+    finished = linked / "model.part"
+    finished.write_bytes(b"weights")
+    install_atomically(finished, linked / path.name)
+    assert path.read_bytes() == b"weights"
+
+
+def test_processes_that_write_one_file_leave_one_of_their_contents(path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from koel_tui.system.atomic_write import write_atomically\n"
+        "for _ in range(50): write_atomically(Path(sys.argv[1]), sys.argv[2].encode() * 10_000)"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, path, name]) for name in "ab"]
+    while any(writer.poll() is None for writer in writers):
+        assert path.read_bytes() in (b"old", b"a" * 10_000, b"b" * 10_000)
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_short_writes_are_finished(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from koel_tui.engine.callbacks import call_isolated
 from koel_tui.engine.errors import EngineClosedError, EngineCrashedError, EngineError
 from koel_tui.engine.restart_limiter import Restarts
 from koel_tui.engine.runner.transport import Transport
-from koel_tui.engine.shared_task import SharedTask
+from koel_tui.engine.shared_task import SharedCall
 from koel_tui.engine.types import MemoryReport, ModelCard
 from koel_tui.engine.wire_messages import (
     Command,
@@ -56,12 +56,12 @@ class WorkerClient:
         self._calls: dict[int, asyncio.Future[Event]] = {}
         self._stopping: dict[int, asyncio.TimerHandle] = {}  # by turn number, until its end
         self._loading: asyncio.Future[ModelCard] | None = None
-        self._starting: SharedTask[ModelCard] | None = None
+        self._starting = SharedCall[ModelCard]("engine start")
         self._card: ModelCard | None = None
         self._memory = MemoryReport()
         self._is_open = False
         self._restarts = Restarts()
-        self._crash_reason = ""  # reason of the last crash
+        self._crash_reason = ""  # of the last crash
         self._unloaded_error: EngineError = EngineClosedError()  # why nothing is loaded
         self._closed = False
 
@@ -87,9 +87,7 @@ class WorkerClient:
         self._check_open()
         if self._card is not None:
             return self._card
-        if self._starting is None or self._starting.done:
-            self._starting = SharedTask(self._load_once(), "engine start")
-        await self._starting.result()
+        await self._starting.join(self._load_once)
         self._check_open()
         if self._card is None:  # the worker crashed since the end of the load
             raise self._unloaded_error
@@ -125,15 +123,13 @@ class WorkerClient:
         """Fail every call and end the worker."""
         self._closed = True
         self._reset(EngineClosedError())
-        if self._starting is not None:
-            # Wait first: a transport that is still opening would start a worker after `close`.
-            await self._starting.wait()
+        # Wait first: a transport that is still opening would start a worker after `close`.
+        await self._starting.wait()
         await self._transport.close()
 
     async def _load_once(self) -> ModelCard:
         if not self._is_open:  # else a worker runs, but its load failed
-            if self._crash_reason:
-                self._restarts.count(asyncio.get_running_loop().time(), self._crash_reason)
+            self._restarts.count(asyncio.get_running_loop().time(), self._crash_reason)
             await self._transport.open(self._receive)
             self._is_open = True
         self._check_open()

@@ -17,6 +17,7 @@ from koel_tui.storage.errors import DamagedKeyFileError, StorageError, WrongPass
 from koel_tui.storage.files.file_names import KEY_FILE
 from koel_tui.storage.files.safe_open import read_file
 from koel_tui.system.atomic_write import write_atomically
+from koel_tui.system.file_lock import FileLock
 
 _FORMAT = "koel-chat/keys"
 _VERSION = 1
@@ -150,16 +151,15 @@ def key_lock(directory: Path) -> Iterator[None]:
 
     Raises `StorageError` if another process holds it for more than 5 seconds.
     """
-    from filelock import FileLock, Timeout
-
     locks = private_directory(private_directory(directory) / "locks")
-    try:
-        with FileLock(locks / "keys.lock", mode=0o600, timeout=5, poll_interval=0.01):
-            yield
-    except Timeout as error:
-        raise StorageError(
-            f"The keys in {directory} are in use by another koel-chat. Wait until it is done."
-        ) from error
+    with FileLock(locks / "keys.lock").hold(timeout_s=5) as result:
+        if result.held_elsewhere:
+            raise StorageError(
+                f"The keys in {directory} are in use by another koel-chat. Wait until it is done."
+            )
+        if result.error is not None:
+            raise result.error
+        yield
 
 
 def key_file_error(directory: Path, state: str) -> DamagedKeyFileError:

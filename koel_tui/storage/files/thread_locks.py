@@ -1,22 +1,16 @@
 """Lock files, one per thread, so that only one process at a time writes it."""
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from koel_tui.paths import private_directory
 from koel_tui.storage.errors import ThreadLockedError, format_process
 from koel_tui.storage.session_storage import Access
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
+from koel_tui.system.file_lock import FileLock, is_locked
 
 _TIMEOUT = 0.3  # another process's save holds the lock for milliseconds, an open thread for long
-_POLL_INTERVAL = 0.005
-_UNSUPPORTED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 class ThreadLocks:
@@ -28,7 +22,7 @@ class ThreadLocks:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory / "locks"
-        self._held: dict[str, BaseFileLock | None] = {}
+        self._held: dict[str, FileLock] = {}
 
     def open(self, name: str) -> Access:
         """Acquire the lock until `close`. Raises `DirectoryError`."""
@@ -58,15 +52,7 @@ class ThreadLocks:
                 return False  # the holder writes its process id, so an empty file is not locked
         except OSError:
             return False
-        from filelock import FileLock, Timeout
-
-        try:
-            FileLock(self._path(name), thread_local=False).acquire(timeout=0).lock.release()
-        except Timeout:
-            return True
-        except OSError:
-            return False  # `open` reports the reason
-        return False
+        return is_locked(self._path(name))
 
     @contextmanager
     def hold(self, name: str, thread_id: str) -> Iterator[None]:
@@ -87,21 +73,14 @@ class ThreadLocks:
     def _acquire(self, name: str) -> bool:
         if name in self._held:
             return True
-        from filelock import FileLock, Timeout  # imported lazily, saves 30 ms at the app's start
-
         private_directory(self._directory)
-        lock = FileLock(self._path(name), mode=0o600, thread_local=False)
-        try:
-            lock.acquire(timeout=_TIMEOUT, poll_interval=_POLL_INTERVAL)
-        except Timeout:
+        lock = FileLock(self._path(name))
+        result = lock.acquire(_TIMEOUT)
+        if result.held_elsewhere:
             return False
-        except OSError as error:
-            if error.errno not in _UNSUPPORTED:
-                raise
-            self._held[name] = (
-                None  # the file system has no locks; writes still compare the file's content
-            )
-            return True
+        if result.error is not None and not result.unsupported:
+            raise result.error
+        # On a file system without locks, writes still compare the file's content.
         self._held[name] = lock
         try:
             _write_holder(lock, f"{os.getpid()}\n")
@@ -120,16 +99,7 @@ class ThreadLocks:
         return self._directory / f"{name}.lock"
 
 
-def _write_holder(lock: "BaseFileLock", text: str) -> None:
+def _write_holder(lock: FileLock, text: str) -> None:
     """Write the holder into a lock file, for messages only; locking does not depend on it."""
-    from filelock import SoftFileLock
-
-    if isinstance(lock, SoftFileLock):
-        return  # the fallback without flock writes the process id itself
     with suppress(OSError):
-        flags = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(lock.lock_file, flags)
-        try:
-            os.write(descriptor, text.encode("ascii"))
-        finally:
-            os.close(descriptor)
+        lock.write(text.encode("ascii"))

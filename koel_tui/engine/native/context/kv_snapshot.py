@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 import time
 import zlib
 from dataclasses import asdict, dataclass
@@ -20,11 +19,11 @@ from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.context.host_buffer import Buffer, host_buffer
 from koel_tui.engine.native.context.parked_contexts import ParkedContext
 from koel_tui.models.split_files import parse_part
+from koel_tui.system.atomic_write import write_atomically
 
 _FORMAT = "koel-chat/kv 2"
 _MAX_HEADER_BYTES = 64 * 1024 * 1024
 _SAMPLE_BYTES = 1024 * 1024
-_TEMPORARY_SUFFIX = ".tmp"
 _ABANDONED_AFTER_S = 3600.0
 """Age in seconds at which an unfinished snapshot is treated as left by a killed process."""
 
@@ -79,17 +78,8 @@ def write_snapshot(
     }
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=_TEMPORARY_SUFFIX
-        )
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(json.dumps(header).encode() + b"\n")
-                file.write(parked.state)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        line = json.dumps(header).encode() + b"\n"
+        write_atomically(path, line, memoryview(parked.state), durable=False)
         _remove_abandoned(path)
         _enforce_budget(path, budget)
     except OSError as error:
@@ -127,7 +117,7 @@ def _read_rest(file: BinaryIO) -> Buffer:
 
 def _remove_abandoned(newest: Path) -> None:
     """Remove abandoned unfinished snapshots: they contain conversations and are useless."""
-    for path in newest.parent.glob(f".*{newest.suffix}.*{_TEMPORARY_SUFFIX}"):
+    for path in newest.parent.glob(f".*{newest.suffix}.*.tmp"):
         with contextlib.suppress(OSError):  # another process removed it first
             if time.time() - path.lstat().st_mtime > _ABANDONED_AFTER_S:
                 path.unlink()
