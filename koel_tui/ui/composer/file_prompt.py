@@ -27,7 +27,7 @@ _RESERVED_ROWS = 4
 _ROOT = Path()
 _SEARCH_TIMEOUT = 1.5
 """Maximum seconds for which a key waits for the file search, longer than a normal search takes."""
-_PICK_HINT = "enter attaches · esc leaves"
+_PICK_HINT = "enter attaches · esc closes"
 
 
 @dataclass(slots=True)
@@ -115,7 +115,7 @@ class FilePrompt(Prompt):
         """Update the file list to the text."""
         if self._dropped is not None and self._dropped.text == self.text:
             names = [file.name for file in self._dropped.files]
-            hint = "enter attaches · esc leaves the path as text"
+            hint = "enter attaches · esc keeps the path as text"
             self.file_list.show(names[: self._max_rows], None, hint)
         elif (search := self._current_search()) is None:
             self._close_list()
@@ -175,7 +175,9 @@ class FilePrompt(Prompt):
             if not search.files.done():
                 self._close_list()
                 self.notify(
-                    "The file search takes too long here. Drop a file instead.", markup=False
+                    "The file search takes too long in this directory. "
+                    "Drop the file on the terminal instead.",
+                    markup=False,
                 )
                 return True
         if search.files.done() and not search.shown:
@@ -217,7 +219,7 @@ class FilePrompt(Prompt):
             self.notify(safe_line(str(error), 400), severity="error", markup=False)
             return
         if self.text != before:
-            self.notify("The prompt changed meanwhile. Attach the file again.", markup=False)
+            self.notify("The prompt changed in the meantime. Attach the file again.", markup=False)
             return
         tokens = [self.pastes.attach(each.label, each.prompt_text) for each in read]
         self.replace(" ".join(tokens) + " ", start, end, maintain_selection_offset=False)

@@ -69,9 +69,9 @@ class LibraryPanel(Picker[SavedThread]):
     TEXTS = PickerTexts(
         "Saved threads",
         "Type to find a thread",
-        "Nothing is saved yet",
+        "No thread is saved yet",
         "opens",
-        "No thread has these words",
+        "No thread contains these words",
     )
     FIELD = _LibraryInput
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -214,7 +214,7 @@ class LibraryPanel(Picker[SavedThread]):
     async def _undo(self) -> _ActionResult:
         thread = await self._actions.undo_delete()
         return _ActionResult(
-            f"{_quote_title(thread)} is restored" if thread else "There is nothing to restore",
+            f"{_quote_title(thread)} is restored." if thread else "There is no deleted thread to restore.",
             thread,
         )
 
@@ -223,7 +223,7 @@ class LibraryPanel(Picker[SavedThread]):
         if thread is None:
             return _ActionResult()
         await self._actions.restore(thread)
-        return _ActionResult(f"{_quote_title(thread)} is restored", thread)
+        return _ActionResult(f"{_quote_title(thread)} is restored.", thread)
 
     async def _ask(self, panel: Panel[Answer]) -> Answer | None:
         """Show a panel and return its result; None if this panel is no longer active."""

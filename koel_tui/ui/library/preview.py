@@ -83,7 +83,7 @@ def preview(messages: "Sequence[Message]", hit: "Hit | None" = None) -> Content:
     return (
         _GAP.join(_first_and_last(dialogue))
         if dialogue
-        else Content.styled("Nothing is said.", QUIET_STYLE)
+        else Content.styled("There are no messages.", QUIET_STYLE)
     )
 
 

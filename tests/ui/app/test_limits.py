@@ -50,7 +50,7 @@ async def test_a_paste_that_is_too_long_is_not_pasted_and_said() -> None:
         await window.type("after")
         await window.prompts("before after")
         await window.press("ctrl+o")
-        await window.sees("esc leaves")
+        await window.sees("esc closes")
         await window.type("y" * 101)
         await window.tells("What was pasted has 101 characters, and the limit is 100.")
         assert window.app.screen.query_one(Input).value == ""

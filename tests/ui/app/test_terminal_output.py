@@ -133,15 +133,15 @@ async def test_input_b6_a_saved_thread_is_harmless_wherever_it_is_named(
         harmless(window)
         for list_of in ("f4", "ctrl+o"):
             await window.press(list_of)
-            await window.sees("esc leaves")
+            await window.sees("esc closes")
             harmless(window)
             await window.type(f"title {worst}")
             await window.until(lambda: "title" in window.app.screen.query_one(Input).value)
             harmless(window)
             await window.press("escape")
-            await window.misses("esc leaves")
+            await window.misses("esc closes")
         await window.press("alt+w", "ctrl+o")
-        await window.sees("esc leaves")
+        await window.sees("esc closes")
         harmless(window)
 
 
@@ -156,7 +156,7 @@ async def test_input_b6_the_links_of_an_answer_are_harmless(worst: str, harmless
         await window.sees("good.example")
         harmless(window)
         await window.press("down", "enter")
-        await window.sees("It leads to good.example")
+        await window.sees("The link leads to good.example")
         harmless(window)
 
 
@@ -182,7 +182,7 @@ async def test_input_b6_errors_of_the_disk_are_harmless(worst: str, harmless: Ha
         await window.until(lambda: "NOT SAVED" in window.status)
         harmless(window)
         await window.press("ctrl+o")
-        await window.sees("esc leaves")
+        await window.sees("esc closes")
         await window.press("enter")
         await window.sees("The thread cannot be opened: lost")
         harmless(window)

@@ -115,7 +115,7 @@ async def test_a_theme_asked_for_is_worn_from_the_start(tmp_path: Path) -> None:
         assert window.app.theme == "forest"
         assert window.app.screen.styles.background.hex == "#0B1F14"
         await window.press("ctrl+o", "escape", "f1")  # panels take their colours from it, too
-        await window.sees("esc leaves")
+        await window.sees("esc closes")
 
 
 async def test_a_theme_can_be_chosen_and_a_bad_one_is_told(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ async def test_a_start_without_a_model_offers_models_and_threads_can_be_read(
         ):
             await window.sees(text)
         assert [cell_len(line) for line in window.lines] == [size[0]] * size[1]
-        assert "~2.5 GB" in window.screen and "esc leaves" in window.screen
+        assert "~2.5 GB" in window.screen and "esc closes" in window.screen
         await left(window)
         await window.sees("Threads can be read")
         await window.press("ctrl+o")

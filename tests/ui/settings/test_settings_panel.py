@@ -115,7 +115,7 @@ async def change(window: Window, name: str, text: str) -> None:
 
 
 def listing(window: Window) -> str:
-    return "\n".join(line for line in window.lines[:-2] if "esc leaves" not in line)
+    return "\n".join(line for line in window.lines[:-2] if "esc closes" not in line)
 
 
 def config() -> str:
