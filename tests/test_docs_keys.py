@@ -76,7 +76,7 @@ PANELS: dict[str, tuple[type[Any], ...]] = {
     "any list": (Picker,),
     "saved threads": (LibraryPanel,),
     "trash": (TrashPicker,),
-    "waiting messages": (QueuePicker,),
+    "queued messages": (QueuePicker,),
     "models": (ModelPanel,),
     "thread settings": (ThreadPanel,),
     '"All samplers"': (FoldLine,),

@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 
 from textual import events, on
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.notifications import SeverityLevel
 from textual.widgets import Footer, Tabs
 
@@ -24,6 +25,7 @@ from koel_tui.ui.conversation.copying import Copier
 from koel_tui.ui.conversation.link_panels import LinkOpener
 from koel_tui.ui.conversation.transcript_column import Positions, TranscriptColumn
 from koel_tui.ui.keys.hints import key_of
+from koel_tui.ui.keys.key_table import display_names
 from koel_tui.ui.models.model_download import ModelDownload
 from koel_tui.ui.transcript.transcript import FLUSH_INTERVAL
 from koel_tui.ui.widgets.throttle import Throttle, queue_scheduler
@@ -92,6 +94,10 @@ class TabbedApp(internals.AppBase):
         yield self._banner
         yield self._status_line
         yield self._footer
+
+    def get_key_display(self, binding: Binding) -> str:
+        """Return the name of a key in the footer, written as in all other texts."""
+        return display_names([binding.key])[0]
 
     # Callbacks of conversations
 

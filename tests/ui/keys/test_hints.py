@@ -24,7 +24,7 @@ async def test_hints_name_the_keys_that_were_chosen() -> None:
         await window.press("alt+x")
         await window.tells("ctrl+b shows one")
         await window.press("alt+left")
-        await window.tells("here: alt+e edits")
+        await window.tells("here. alt+e edits")
         turn = await window.ask("Tell me.")
         turn.write("Once")
         await window.type("And then?")
