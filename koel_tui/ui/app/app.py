@@ -115,9 +115,9 @@ class KoelApp(ConversingApp):
         if self._requested_theme in self.available_themes:
             self.theme = self._requested_theme
         elif self._requested_theme:
-            self._notify(
-                f"There is no theme {self._requested_theme!r}. Theme in the palette lists all."
-            )
+            from koel_tui.ui.settings.settings_store import unknown_theme_message
+
+            self._notify(unknown_theme_message(self._requested_theme))
         self._pane.prompt.focus()
         self._workspace.restore(await self._window_state.load_tabs(), self._pane.prompt.pastes)
         if self._requested_thread is not None and not self._workspace.is_full:
@@ -143,7 +143,7 @@ class KoelApp(ConversingApp):
     def action_open(self) -> None:
         """Show the saved threads and open the chosen one."""
         if self._runtime.backend is None:
-            self._notify("Still starting. Try again in a moment.")
+            self._notify_starting()
         else:
             self.run_worker(self._choose(self._runtime.backend), group="choose", exclusive=True)
 

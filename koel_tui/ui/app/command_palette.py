@@ -16,7 +16,7 @@ def commands(app: App[int], active_keys: Mapping[str, Sequence[str]]) -> Iterabl
         if key.command:
             names = " ".join(display_names(active_keys.get(key.id, ())))
             yield SystemCommand(key.command, names, _runner(app, key.action))
-    yield SystemCommand("Theme", "other colours", app.action_change_theme)
+    yield SystemCommand("Theme", "choose other colours", app.action_change_theme)
 
 
 def _runner(app: App[int], action: str) -> Callable[[], Awaitable[bool]]:

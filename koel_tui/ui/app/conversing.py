@@ -8,6 +8,7 @@ from koel_tui.ui.app.tabbed import TabbedApp
 from koel_tui.ui.conversation.links import original_url
 from koel_tui.ui.keys.hints import format_hints, key_of
 from koel_tui.ui.widgets.choice import SimpleChoice
+from koel_tui.workspace.runtime import STILL_STARTING
 
 
 class ConversingApp(TabbedApp):
@@ -48,7 +49,7 @@ class ConversingApp(TabbedApp):
 
         backend, conversation = self._runtime.backend, self._workspace.active
         if backend is None or conversation.is_unloaded:
-            self._notify("Still starting. Try again in a moment.")
+            self._notify_starting()
         else:
             edit_thread_settings(self, conversation, backend.defaults)
 
@@ -58,10 +59,10 @@ class ConversingApp(TabbedApp):
 
         conversation = self._workspace.active
         if conversation.is_new:
-            self._notify("This thread is empty. There is nothing to summarise.")
+            self._notify("This thread has no messages to summarise yet.")
             return
         self._background_jobs.add(summary_job(conversation, self._receive_summary))
-        self._notify("Writing a summary. It will open in a new tab.")
+        self._notify("A summary is being written. It opens in a new tab.")
 
     def _receive_summary(self, conversation: Conversation, summary: str) -> None:
         # Run on the app's own queue, because the summary job may be cancelled at any time.
@@ -69,9 +70,7 @@ class ConversingApp(TabbedApp):
 
     async def _open_summary(self, conversation: Conversation, summary: str) -> None:
         if not summary:
-            self._notify(
-                f"No summary of {conversation.title} was returned. Try again or switch models."
-            )
+            self._notify(f"The model returned no summary of “{conversation.title}”. Try again.")
             return
         self._pane.store_view_state()
         before = self._workspace.active
@@ -85,7 +84,7 @@ class ConversingApp(TabbedApp):
     async def action_branch_off(self) -> None:
         """Open a tab with a copy of this thread up to the visible answer."""
         if not (answer := self._pane.visible_answer()):
-            self._notify("There is no answer yet to branch from.")
+            self._notify("There is no answer yet to start a new thread from.")
             return
         self._pane.store_view_state()
         await self._open(self._workspace.branch(answer))
@@ -113,8 +112,8 @@ class ConversingApp(TabbedApp):
             return
         branching = self._pane.branch_point()
         if branching is None:
-            hints = (("run.regenerate", "answers again"), ("message.edit", "edits a message"))
-            self._notify(f"There are no branches here: {format_hints(self, hints)}.")
+            hints = (("run.regenerate", "answers again"), ("message.edit", "edits a message."))
+            self._notify(f"There are no branches here. {format_hints(self, hints)}".rstrip())
             return
         first = self._workspace.active.switch(branching, step)
         if first:
@@ -132,12 +131,12 @@ class ConversingApp(TabbedApp):
             if conversation.unqueue(choice.value):
                 self._pane.restore_text(conversation, choice.value)
             else:
-                self._notify("It was already sent.")
+                self._notify("The message was already sent.")
 
         if conversation.queue:
             self.push_screen(QueuePicker(conversation), edit)
         else:
-            self._notify("No messages are queued here.")
+            self._notify("No messages are queued.")
 
     def action_scroll(self, where: str) -> None:
         """Scroll the transcript; the prompt keeps the focus."""
@@ -193,11 +192,14 @@ class ConversingApp(TabbedApp):
         await set_template(self._workspace.active, name)
         self._workspace.active.retry()
 
+    def _notify_starting(self) -> None:
+        self._notify(STILL_STARTING)
+
     def _refuse_while_busy(self) -> bool:
         """Return whether the active tab is generating an answer; if so, notify the user."""
         if self._workspace.active.is_busy:
             key = key_of(self, "run.stop")
-            self._notify(f"An answer is being written here. {key} stops it.")
+            self._notify(f"An answer is being written. {key} stops it.")
         return self._workspace.active.is_busy
 
     def copy_to_clipboard(self, text: str) -> None:

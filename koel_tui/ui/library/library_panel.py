@@ -40,6 +40,7 @@ _FRAME = 5
 """Rows of the panel that do not belong to the list."""
 _KEYS = "f2 rename, ctrl+d delete, ctrl+s export, ctrl+t trash"
 _UNDO_KEY = "ctrl+z undo"
+_NOTHING_DELETED = "There is no deleted thread to restore."
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +215,7 @@ class LibraryPanel(Picker[SavedThread]):
     async def _undo(self) -> _ActionResult:
         thread = await self._actions.undo_delete()
         return _ActionResult(
-            f"{_quote_title(thread)} is restored." if thread else "There is no deleted thread to restore.",
-            thread,
+            f"{_quote_title(thread)} is restored." if thread else _NOTHING_DELETED, thread
         )
 
     async def _choose_from_trash(self) -> _ActionResult:

@@ -201,7 +201,7 @@ def test_what_cannot_be_kept_is_told_and_the_file_stays(monkeypatch: pytest.Monk
         file.write_text(text)
         file.chmod(mode)
         problem = save_model_choice(MODEL)
-        assert problem.startswith("It is not saved for the next start: ") and why in problem
+        assert problem.startswith("The choice is not saved for the next start: ") and why in problem
         assert file.read_text() == text
         file.chmod(0o600)
     file.unlink()
@@ -210,4 +210,4 @@ def test_what_cannot_be_kept_is_told_and_the_file_stays(monkeypatch: pytest.Monk
         and not file.exists()
     )
     monkeypatch.setenv("KOEL_MODEL", "/other.gguf")
-    assert save_model_choice(MODEL) == "KOEL_MODEL is set and takes precedence at the next start."
+    assert save_model_choice(MODEL).startswith("KOEL_MODEL is set and wins at the next start.")
