@@ -1,6 +1,7 @@
 """The settings from outside: where they are, which are in force, and editing them."""
 
 import json
+import re
 import signal
 import tomllib
 from pathlib import Path
@@ -146,7 +147,8 @@ def test_the_list_of_settings_is_what_it_says(capsys: pytest.CaptureFixture[str]
     assert load_settings() == Settings.model_construct()
     assert not may_be_set(Settings.model_fields), "it would slow down every start"
     lines = config_template().splitlines()
-    uncommented = [line.removeprefix("# ") for line in lines if " = " in line or "[" in line]
+    is_setting = re.compile(r'# (\[keys\]|"?[a-z][\w.]*"? = )')
+    uncommented = [line.removeprefix("# ") for line in lines if is_setting.match(line)]
     paths.config_file().write_text("\n".join(uncommented))
     settings = load_settings()
     for name, field in Settings.model_fields.items():

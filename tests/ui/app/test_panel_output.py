@@ -92,7 +92,7 @@ async def test_input_b6_settings_and_roles_of_a_thread_are_harmless(
         await window.sees("model <")  # it is not there
         harmless(window)
         await window.press("ctrl+o")
-        await window.sees("Roles")
+        await window.sees("System prompts")
         await window.sees("role <")
         harmless(window)
 
