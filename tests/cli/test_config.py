@@ -87,7 +87,7 @@ def test_a_line_ends_where_toml_says(capsys: pytest.CaptureFixture[str]) -> None
             ["'temperature'", "It must be a number from 0 to 1000000", "line 2 of"],
         ),
         ('[keys]\n"tab.nwe" = "f8"', ["'keys.tab.nwe'", "tab.new", "line 2 of"]),
-        ('[keys.tab]\nnew = "q"', ["'keys.tab.new'", "types text", "line 2 of"]),
+        ('[keys.tab]\nnew = "q"', ["'keys.tab.new'", "types a character", "line 2 of"]),
         ('[keys]\ntab.new = "f12"\nfold = "f12"', ["'keys.fold'", "'tab.new'", "line 3 of"]),
         ("[keys]\ntab.new = 3", ["'keys.tab.new'", "valid string", "line 2 of"]),
         ("keys = 3", ["'keys'", "line 1 of"]),

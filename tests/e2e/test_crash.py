@@ -55,7 +55,7 @@ def test_fault_f14_an_error_of_the_window(fault: str, tally: Tally) -> None:
         assert terminal.wait() == 1
         assert terminal.restored()
         told = terminal.bytes.rpartition(b"\x1b[?1049l")[2].decode()
-    assert "koel-chat ended by an error of its own: RuntimeError" in told
+    assert "koel-chat ended because of an internal error: RuntimeError" in told
     assert "Your threads are saved." in told
     assert str(paths.log_file()) in told.replace("\r\n", "")
     assert told.count("\n") <= 6 and "Traceback" not in told

@@ -82,7 +82,7 @@ async def test_nothing_to_answer_again_is_said_each_time() -> None:
     async with plain() as chat:
         for _ in range(2):
             await chat.enter("/again")
-            await chat.hears("Error: There is no message to answer again yet.")
+            await chat.hears("Error: There is no message to answer yet. Send one first.")
 
 
 async def test_a_new_thread_goes_on_from_here() -> None:
@@ -109,7 +109,7 @@ async def test_a_saved_setting_that_cannot_be_used_is_told() -> None:
     async with plain(storage=storage, thread="t") as chat:
         await chat.until(lambda: any("They have no effect" in each for each in chat.console.said))
         (line,) = [each for each in chat.console.said if "They have no effect" in each]
-        assert line.startswith("Error: Saved settings that cannot be used: temperature, ")
+        assert line.startswith("Error: Saved settings of this thread cannot be used: temperature, ")
         assert "\x1b" not in line
     assert (await storage.meta("t"))["sampling"] == {"temperature": "hot", "\x1b[2J": 1}
 

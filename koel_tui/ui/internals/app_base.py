@@ -64,7 +64,7 @@ class AppBase(App[int]):
         if isinstance(event, events.Paste):
             most = self._max_paste()
             if len(event.text) > most:
-                problem = limits.too_long_message("What was pasted", len(event.text), most)
+                problem = limits.too_long_message("The pasted text", len(event.text), most)
                 self.notify(problem, severity="error", markup=False)
                 return
             event.text = safe_input(event.text)
@@ -151,8 +151,8 @@ class AppBase(App[int]):
             for frame in extract_tb(error.__traceback__)[-1:]
         )
         # The message is left out, because it may quote the user's text or a secret key.
-        what = f"koel-chat ended by an error of its own: {error_name(error)}{where}."
-        details = f"Where it came from is in {paths.log_file()}"
+        what = f"koel-chat ended because of an internal error: {error_name(error)}{where}."
+        details = f"Details are in {paths.log_file()}"
         self._exit_renderables[:] = [Text(safe_line(f"{what} {details}", 600))]
         self._close_messages_no_wait()
 

@@ -115,7 +115,9 @@ async def test_an_error_of_the_window_ends_it_with_one_line_and_saves() -> None:
             window.app.call_later(fail)
             await gone(window)
             (message,) = window.app._exit_renderables
-            assert str(message).startswith("koel-chat ended by an error of its own: RuntimeError")
+            assert str(message).startswith(
+                "koel-chat ended because of an internal error: RuntimeError"
+            )
             assert "\x1b" not in str(message)
     assert window.app.return_code == 1
     assert isinstance(window.app.fatal_error, RuntimeError)

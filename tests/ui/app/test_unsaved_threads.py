@@ -52,7 +52,7 @@ async def test_fault_f4_a_banner_lasts_as_long_as_the_disk_is_full(
         (await window.ask("First")).finish()
         await window.sees("✗ NOT SAVED: 'First'")
         await window.sees("  No space left on device: /data/threads.")
-        await window.sees("  Make room there: it is tried again every few seconds.")
+        await window.sees("  Free some space: it is tried again every few seconds.")
         assert all(len(line) <= size[0] for line in window.lines)
         await window.press("ctrl+n")  # what is wrong is wrong in every tab
         (await window.ask("Second")).finish()
@@ -235,7 +235,7 @@ async def test_fault_f14_an_error_of_the_window_says_where_unsaved_text_is_kept(
             window.app.call_later(fail)
             await window.until(lambda: not window.app.is_running, "the end")
     said = capsys.readouterr().err
-    assert "ended by an error of its own: RuntimeError in test_unsaved_threads.py" in said
+    assert "ended because of an internal error: RuntimeError in test_unsaved_threads.py" in said
     assert str(recovered()[0]) in said
     assert window.app.return_code == 1
     tally("F14", tried=1)

@@ -153,7 +153,7 @@ async def test_a_branch_nothing_came_of_says_so_and_is_left_by_the_same_key() ->
         await window.press("ctrl+r")
         await window.until(lambda: len(window.agent.turns) == 2)
         await window.press("escape")
-        await window.reads("‹2/2› this branch is empty")
+        await window.reads("‹2/2› This branch is empty")
         await window.press("alt+left")
         await window.reads("An oak.")
         await window.misses("‹")

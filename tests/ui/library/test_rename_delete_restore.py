@@ -196,7 +196,7 @@ async def test_a_thread_that_another_program_deleted_is_not_made_anew(
         await window.sees("enter saves")
         await window.type("x")
         await window.press("enter")
-        await window.tells("It cannot be read any more.")
+        await window.tells("cannot be read any more")
     assert await storage.summaries() == []
 
 

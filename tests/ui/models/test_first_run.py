@@ -129,7 +129,7 @@ async def test_a_thread_whose_own_model_is_gone_says_what_to_do() -> None:
         await window.reads("message 1")
         turn = await window.ask("Hello?")
         turn.fail("Cannot use /gone.gguf: there is no such file.", "ModelLoadError")
-        await window.reads("This thread uses its own model: change it (f2)")
+        await window.reads("Change the model of this thread (f2)")
         await window.press("ctrl+n")
         turn = await window.ask("Hello?")
         turn.fail("No model was found.", "ModelLoadError")
