@@ -123,7 +123,7 @@ def _check_owners(path: Path) -> None:
         )
     if status.st_uid != os.getuid():
         raise DirectoryError(
-            f"{path} belongs to another user. Make it yours, or choose another directory."
+            f"{path} belongs to another user. Change its owner, or choose another directory."
         )
     # Many systems create directories writable by the user's own private group; that is safe.
     foreign_group = status.st_mode & stat.S_IWGRP and status.st_gid != os.getgid()

@@ -54,54 +54,68 @@ class OptionGroup:
 
 
 COMMON_OPTIONS = (
-    SamplingOption("temperature", "Temperature", "0: always the likeliest token"),
-    SamplingOption("top_k", "Top k", "keep the k likeliest tokens; 0: all"),
-    SamplingOption("top_p", "Top p", "share of probability kept; 1: all"),
-    SamplingOption("min_p", "Min p", "0.05: at least 5% of the best"),
-    SamplingOption("repeat_penalty", "Repeat penalty", "1: off; 1.1 breaks loops"),
-    SamplingOption("seed", "Seed", "the same seed, the same answer"),
+    SamplingOption("temperature", "Temperature", "randomness; 0 = most likely token only"),
+    SamplingOption("top_k", "Top-k", "keep the k most likely tokens; 0 = off"),
+    SamplingOption("top_p", "Top-p", "total probability to keep; 1 = off"),
+    SamplingOption("min_p", "Min-p", "minimum, relative to the best; 0 = off"),
+    SamplingOption("repeat_penalty", "Repeat penalty", "1.1 reduces repetition; 1 = off"),
+    SamplingOption("seed", "Seed", "the same seed gives the same answer"),
 )
 """The most commonly set options."""
 
 OPTION_GROUPS = (
     OptionGroup(
-        "Probability cuts",
+        "Truncation samplers",
         (
-            SamplingOption("typical_p", "Typical p", "keep typical tokens; 1: off"),
-            SamplingOption("top_n_sigma", "Top n sigma", "n std. deviations; 0 or less: off"),
+            SamplingOption("typical_p", "Typical-p", "keep locally typical tokens; 1 = off"),
+            SamplingOption("top_n_sigma", "Top-n-sigma", "std. deviations kept; 0 or less = off"),
             SamplingOption(
-                "xtc_probability", "XTC probability", "chance to drop top tokens; 0: off"
+                "xtc_probability", "XTC probability", "chance to drop top tokens; 0 = off"
             ),
-            SamplingOption("xtc_threshold", "XTC threshold", "tokens above it may be dropped"),
+            SamplingOption(
+                "xtc_threshold", "XTC threshold", "drop only tokens above this probability"
+            ),
         ),
     ),
     OptionGroup(
         "Repetition",
         (
-            SamplingOption("repeat_last_n", "Repeat last n", "tokens looked at; -1: all, 0: off"),
-            SamplingOption("frequency_penalty", "Frequency penalty", "for each occurrence; 0: off"),
             SamplingOption(
-                "presence_penalty", "Presence penalty", "once per repeated token; 0: off"
+                "repeat_last_n", "Repeat last n", "last tokens checked; -1 = all, 0 = off"
             ),
-            SamplingOption("dry_multiplier", "DRY multiplier", "against repeated phrases; 0: off"),
-            SamplingOption("dry_base", "DRY base", "growth with each further token"),
             SamplingOption(
-                "dry_allowed_length", "DRY allowed length", "repeats up to this are allowed"
+                "frequency_penalty", "Frequency penalty", "per occurrence of a token; 0 = off"
             ),
-            SamplingOption("dry_penalty_last_n", "DRY last n", "tokens looked at; -1: all, 0: off"),
+            SamplingOption(
+                "presence_penalty", "Presence penalty", "once per token that occurred; 0 = off"
+            ),
+            SamplingOption(
+                "dry_multiplier", "DRY multiplier", "penalty on repeated phrases; 0 = off"
+            ),
+            SamplingOption("dry_base", "DRY base", "growth of the penalty per token"),
+            SamplingOption(
+                "dry_allowed_length", "DRY allowed length", "no penalty up to this length"
+            ),
+            SamplingOption(
+                "dry_penalty_last_n", "DRY last n", "last tokens checked; -1 = all, 0 = off"
+            ),
         ),
     ),
     OptionGroup(
         "Temperature",
         (
-            SamplingOption("dynatemp_range", "Dynamic range", "vary temperature by this; 0: off"),
-            SamplingOption("dynatemp_exponent", "Dynamic exponent", "shape of the dynamic range"),
+            SamplingOption(
+                "dynatemp_range", "Dynatemp range", "temperature varies by this; 0 = off"
+            ),
+            SamplingOption(
+                "dynatemp_exponent", "Dynatemp exponent", "shape of the dynamic temperature"
+            ),
         ),
     ),
     OptionGroup(
         "Mirostat",
         (
-            SamplingOption("mirostat", "Mirostat", "1 or 2 replace the cuts; 0: off"),
+            SamplingOption("mirostat", "Mirostat", "version 1 or 2; 0 = off"),
             SamplingOption("mirostat_tau", "Mirostat tau", "target entropy"),
             SamplingOption("mirostat_eta", "Mirostat eta", "learning rate"),
         ),

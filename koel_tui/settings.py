@@ -81,7 +81,7 @@ class Settings(BaseSettings):
 
     model: Path | None = Field(
         None,
-        description="GGUF file or name of a model; none: the starter model.",
+        description="GGUF file or name of a model; not set = the starter model.",
         examples=["~/models/qwen.gguf"],
     )
     model_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
@@ -94,16 +94,16 @@ class Settings(BaseSettings):
     context_tokens: int | None = Field(
         None,
         ge=256,
-        description="Context in tokens (prompt and answer); none: the model's.",
+        description="Context in tokens (prompt and answer); not set = that of the model.",
         examples=[8192],
     )
-    max_output_tokens: int = Field(2048, description="Longest answer in tokens.")
-    gpu_layers: int = Field(-1, ge=-1, description="Layers on the GPU; -1: all that fit.")
+    max_output_tokens: int = Field(2048, description="Maximum length of an answer in tokens.")
+    gpu_layers: int = Field(-1, ge=-1, description="Layers on the GPU; -1 = all that fit.")
     threads: int | None = Field(
         None,
         ge=1,
         le=MAX_THREADS,
-        description="CPU threads; none: one for each physical core.",
+        description="CPU threads; not set = one for each physical core.",
         examples=[4],
     )
     chat_template: str | None = Field(
@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     top_p: float = _sampling_field("top_p")
     min_p: float = _sampling_field("min_p")
     repeat_penalty: float = _sampling_field("repeat_penalty")
-    seed: int | None = Field(None, description="Fixed seed; none: random.", examples=[42])
+    seed: int | None = Field(None, description="Fixed seed; not set = random.", examples=[42])
     typical_p: float = _sampling_field("typical_p")
     top_n_sigma: float = _sampling_field("top_n_sigma")
     xtc_probability: float = _sampling_field("xtc_probability")
@@ -139,16 +139,16 @@ class Settings(BaseSettings):
     mirostat_tau: float = _sampling_field("mirostat_tau")
     mirostat_eta: float = _sampling_field("mirostat_eta")
     titles: bool = Field(True, description="Let the idle model write titles for new threads.")
-    plain: bool = Field(False, description="Lines of text for screen readers, no window.")
+    plain: bool = Field(
+        False, description="Start the plain mode: lines of text for screen readers, no window."
+    )
     low_bandwidth: bool = Field(
         False, description="Paint at most 5 times a second, for slow connections."
     )
     notify: bool = Field(
-        True, description="Ring the bell when an answer ends while you look elsewhere."
+        True, description="Ring the bell when an answer ends and the terminal has no focus."
     )
-    theme: str = Field(
-        "textual-dark", description="Theme of the window: a name, also of your own theme."
-    )
+    theme: str = Field("textual-dark", description="Name of the theme, built in or your own.")
     keys: KeyBindings = Field(
         default_factory=lambda: MappingProxyType({}),
         description='Keys of each command; several with commas, "none" for no key.',

@@ -231,7 +231,7 @@ def test_the_table_of_other_turn_settings_is_that_of_the_program() -> None:
     rows = table(own_section(PAGES["sampling"], "Other settings"))
     others = [field for field in FIELDS if field is not TITLE and field.key not in OPTIONS]
     labels = {field.key: field.label for field in (TITLE, *others) if field.key != LOGIT_BIAS}
-    assert {code_in(row[0])[0]: row[1] for row in rows} == {**labels, "role": "Role"}
+    assert {code_in(row[0])[0]: row[1] for row in rows} == {**labels, "system": "System prompt"}
     for _, _, setting, option, _, _ in rows:
         assert {*code_in(setting)} <= {*Settings.model_fields}
         assert {*code_in(option)} <= options_of(LEAVES["ask",])

@@ -15,7 +15,7 @@ from koel_tui.ui.keys.keymap import PANEL_KEYS, key_name
 from koel_tui.ui.library.library_panel import LibraryPanel, TrashPicker
 from koel_tui.ui.models.model_panel import ModelPanel
 from koel_tui.ui.settings.fold_line import FoldLine
-from koel_tui.ui.settings.thread_settings_panel import RolePicker, ThreadPanel
+from koel_tui.ui.settings.thread_settings_panel import SystemPromptPicker, ThreadPanel
 from koel_tui.ui.widgets.confirm_panel import ConfirmPanel
 from koel_tui.ui.widgets.picker import Picker
 from tests.docs_pages import PAGES, README, USER_TEXT, code_in, own_section, section, table
@@ -76,11 +76,11 @@ PANELS: dict[str, tuple[type[Any], ...]] = {
     "any list": (Picker,),
     "saved threads": (LibraryPanel,),
     "trash": (TrashPicker,),
-    "waiting messages": (QueuePicker,),
+    "queued messages": (QueuePicker,),
     "models": (ModelPanel,),
     "thread settings": (ThreadPanel,),
     '"All samplers"': (FoldLine,),
-    "roles": (RolePicker,),
+    "system prompts": (SystemPromptPicker,),
     "link": (LinkDialog,),
     "question": (ConfirmPanel,),
     "keys, statistics": (HelpPanel, StatsPanel),

@@ -39,12 +39,14 @@ _MAX_PIPED_CHARACTERS = 10_000_000
 @model_option
 @click.option("--system", help="System prompt.")
 @click.option(
-    "--temperature", type=Number("temperature"), help="0: always the most probable token."
+    "--temperature", type=Number("temperature"), help="Randomness; 0 = most likely token only."
 )
 @sampling_options
 @click.option("--seed", type=Number("seed"), help="The same seed gives the same answer.")
 @click.option(
-    "--max-output-tokens", type=Number("max_output_tokens"), help="Longest answer in tokens."
+    "--max-output-tokens",
+    type=Number("max_output_tokens"),
+    help="Maximum length of the answer in tokens.",
 )
 @click.option(
     "--thread",

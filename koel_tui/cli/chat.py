@@ -41,7 +41,7 @@ def chat(
 ) -> int:
     """Open the window, with a saved thread if you name one.
 
-    THREAD is a title, an id or the beginning of an id. Without it, the tabs of the last time are
+    THREAD is a title, an id or the beginning of an id. Without it, the tabs of the last run are
     restored. The plain mode starts by itself in a terminal smaller than 60 columns by 15 rows, and
     with TERM=dumb.
 

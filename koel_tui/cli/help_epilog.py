@@ -4,12 +4,12 @@ from koel_tui.cli.exit_codes import Exit
 
 _MEANINGS = {
     Exit.OK: "success",
-    Exit.INTERNAL: "an error of koel-chat itself",
+    Exit.INTERNAL: "an internal error of koel-chat",
     Exit.USAGE: "a wrong command line, or a message that is too large",
     Exit.NO_ANSWER: "no usable answer: it is empty, or the model only thought",
     Exit.NO_MODEL: "the model or a file is missing or cannot be used",
     Exit.NO_SERVER: "a server is down or refuses the request",
-    Exit.ENGINE_DIED: "the engine died",
+    Exit.ENGINE_DIED: "the engine crashed",
     Exit.NO_DIRECTORY: "a directory cannot be created or used",
     Exit.SAVE_FAILED: "something could not be saved, or threads cannot be read",
     Exit.LOCKED: "a thread is open in another program, or encrypted",

@@ -63,7 +63,7 @@ def context_options(command: F) -> F:
         click.option(
             "--gpu-layers",
             type=click.IntRange(-1),
-            help="Layers on the GPU; -1: all that fit (default).",
+            help="Layers on the GPU; -1 = all that fit (default).",
         ),
         click.option(
             "--context-tokens",
@@ -99,22 +99,22 @@ def sampling_options(command: F) -> F:
         click.option(
             "--repeat-penalty",
             type=Number("repeat_penalty"),
-            help="Above 1: tokens are repeated less often.",
+            help="1.1 reduces repetition; 1 = off.",
         ),
         click.option(
             "--min-p",
             type=Number("min_p"),
-            help="Minimum probability, relative to the most probable token.",
+            help="Minimum probability, relative to the most likely token; 0 = off.",
         ),
         click.option(
             "--top-p",
             type=Number("top_p"),
-            help="Only tokens that have this probability together.",
+            help="Keep the most likely tokens up to this total probability; 1 = off.",
         ),
         click.option(
             "--top-k",
             type=Number("top_k"),
-            help="Only the N most probable tokens; 0: all.",
+            help="Keep the N most likely tokens; 0 = off.",
         ),
     ):
         command = option(command)

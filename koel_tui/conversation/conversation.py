@@ -225,7 +225,7 @@ class Conversation:
         self._start_run_if(
             any(entry.role == "user" for entry in self.entries()),
             lambda session: session.regenerate(),
-            "There is no message to answer again yet.",
+            "There is no message to answer yet. Send one first.",
         )
 
     def edit(self, message_id: str, text: str) -> bool:
@@ -372,7 +372,7 @@ class Conversation:
         self._observer.on_run_ended(self)
         self._send_next()
         if crash and self.is_busy:  # the next run removes its notice
-            self.problem = f"The previous answer broke off; the queued message was sent. {crash}"
+            self.problem = f"The previous answer failed. The queued message was sent. {crash}"
             self._observer.on_conversation_changed(self)
 
     def _return_queued(self) -> None:

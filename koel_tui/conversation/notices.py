@@ -28,13 +28,13 @@ WELCOME = (
 _CONTEXT_WARNING_RATIO = 0.85
 _CHOOSE_MODEL = Notice("action", "  Choose a model ", "model", (("model", ""),))
 _CHANGE_THREAD_MODEL = Notice(
-    "action", "  This thread uses its own model: change it ", "thread.settings",
+    "action", "  Change the model of this thread ", "thread.settings",
     (("thread.settings", ""),),
 )  # fmt: skip
 _RETRY = Notice("action", "  Retry ", "run.retry", (("run.retry", ""),))
 _RAW_COMPLETION = Notice(
     "action", "  Complete the text without a chat template · ",
-    hints=(("thread.settings", f"sets it: chat template {RAW_COMPLETION}"),),
+    hints=(("thread.settings", f"sets the chat template {RAW_COMPLETION}"),),
     template=RAW_COMPLETION,
 )  # fmt: skip
 _CONTINUE_KEY = "run.go_on"
@@ -60,10 +60,7 @@ def notices_for(conversation: "Conversation", model: ProgramModel) -> list[Notic
     if conversation.is_new:
         notices += WELCOME
     if left_out := conversation.metrics.last.trimmed_turns:
-        turns = "1 turn" if left_out == 1 else f"{left_out} turns"
-        notices.append(
-            _context_warning(f"The oldest {turns} did not fit the context and were left out.")
-        )
+        notices.append(_context_warning(left_out_message(left_out)))
     elif (
         conversation.metrics.last.used_tokens
         > _CONTEXT_WARNING_RATIO * conversation.metrics.last.context_tokens
@@ -83,10 +80,17 @@ def notices_for(conversation: "Conversation", model: ProgramModel) -> list[Notic
     if conversation.is_busy and not _has_output(state):
         notices.append(Notice("wait", f"⌛ {conversation.activity.status_text}…"))
     if (branch_point := conversation.empty_branch) is not None:
-        text = f"{branch_point.label} this branch is empty · "
-        before = (("branch.previous", "shows the one before"),)
+        text = f"{branch_point.label} This branch is empty. "
+        before = (("branch.previous", "shows the previous one."),)
         notices.append(Notice("hint", text, "branch.previous", before))
     return notices + [_queued_notice(text) for text in conversation.queue]
+
+
+def left_out_message(turns: int) -> str:
+    """Return the message for turns that did not fit the context."""
+    if turns == 1:
+        return "The oldest turn did not fit the context and was left out."
+    return f"The oldest {turns} turns did not fit the context and were left out."
 
 
 def template_for(conversation: "Conversation", model: ProgramModel) -> str:
@@ -119,9 +123,9 @@ def _run_end_notices(
             ]
         return notices
     if state is not None and _was_cancelled_unanswered(state):
-        return [_regenerate_notice("stopped before the answer began")]
+        return [_regenerate_notice("The answer was stopped before it began.")]
     if state is not None and _ended_without_text(conversation, state):
-        return [_regenerate_notice("the model returned an empty answer")]
+        return [_regenerate_notice("The model returned an empty answer.")]
     if model.problem:
         return [Notice("error", f"✗ {model.problem}")]
     if (
@@ -130,7 +134,7 @@ def _run_end_notices(
         and (reason := incomplete_reason(state.messages))
     ):
         if reason == STOPPED:  # the note of the answer shows the reason
-            return [Notice("hint", "", _CONTINUE_KEY, ((_CONTINUE_KEY, "continues it"),))]
+            return [Notice("hint", "", _CONTINUE_KEY, ((_CONTINUE_KEY, "continues the answer."),))]
         return [Notice("hint", f"{reason} ", _CONTINUE_KEY, ((_CONTINUE_KEY, "continues it."),))]
     return []
 
@@ -138,26 +142,26 @@ def _run_end_notices(
 def _template_notice(name: str) -> Notice:
     return Notice(
         "action", f"  Answer with the chat template {name} · ",
-        hints=(("thread.settings", "sets any: chat template"),), template=name,
+        hints=(("thread.settings", "sets another template"),), template=name,
     )  # fmt: skip
 
 
 def _regenerate_notice(reason: str) -> Notice:
-    return Notice("hint", f"{reason} · ", "run.regenerate", (("run.regenerate", "asks again"),))
+    return Notice("hint", f"{reason} ", "run.regenerate", (("run.regenerate", "asks again."),))
 
 
 def _unusable_settings_notice(names: Sequence[str]) -> Notice:
     return Notice(
         "error",
-        f"✗ Saved settings that cannot be used: {safe_line(', '.join(names))}. They have no "
-        "effect; saving the settings of the thread removes them. ",
+        f"✗ Saved settings of this thread cannot be used: {safe_line(', '.join(names))}. "
+        "They have no effect. Saving the settings of the thread removes them. ",
         "thread.settings",
         (("thread.settings", "shows the settings."),),
     )
 
 
 def _context_warning(text: str) -> Notice:
-    hints = (("tab.summary", "opens a new thread with a summary"),)
+    hints = (("tab.summary", "opens a new thread with a summary."),)
     return Notice("hint", f"{text} ", "tab.summary", hints)
 
 

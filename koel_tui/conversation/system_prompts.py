@@ -1,4 +1,4 @@
-"""The user's system prompts (roles), read from files of the config directory."""
+"""The user's system prompts, read from files of the config directory."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -29,7 +29,7 @@ from koel_tui.session.settings import ThreadSettings
 if TYPE_CHECKING:
     from koel_tui.protocol import TurnSettings
 
-_THINKING = f"off, on, or {THINKING_TOKENS}, the most tokens to think"
+_THINKING = f"off, on, or {THINKING_TOKENS}, the limit of thinking tokens"
 
 
 class FieldError(Exception):
@@ -94,7 +94,7 @@ def _parse_template(text: str) -> str:
     return text.casefold()
 
 
-TITLE = Field("title", "Name", "what the tab is called", wide=True)
+TITLE = Field("title", "Title", "shown in the tab and in lists", wide=True)
 COMMON_FIELDS = tuple(map(_option_field, COMMON_OPTIONS))
 """The sampler fields that are always shown."""
 FOLDED_GROUPS = (
@@ -108,7 +108,7 @@ FOLDED_GROUPS = (
             Field(
                 LOGIT_BIAS,
                 "Logit bias",
-                "makes tokens likelier or less likely, by their ids",
+                "makes tokens more or less likely, by token id",
                 parse_logit_bias,
                 LOGIT_BIAS_FORMAT,
                 wide=True,
@@ -121,16 +121,16 @@ OTHER_FIELDS = (
     Field(
         "stop",
         "Stop strings",
-        "each ends the answer",
+        "each of them ends the answer",
         stop_strings.parse_stop_strings,
         stop_strings.SYNTAX,
         wide=True,
     ),
-    Field("thinking", "Think first", "off, on, or a number of tokens", _parse_thinking),
+    Field("thinking", "Thinking", "off, on, or a limit in tokens", _parse_thinking),
     Field(
         "max_output_tokens",
-        "Longest answer",
-        "in tokens",
+        "Max output tokens",
+        "limit of the answer with its thinking",
         _token_parser(OUTPUT_TOKENS),
         str(OUTPUT_TOKENS),
     ),
@@ -139,10 +139,10 @@ OTHER_FIELDS = (
         "Chat template",
         " ".join(CHAT_TEMPLATES),
         _parse_template,
-        "own is the template of the model, none sends the text without a template",
+        '"own" is the template of the model, "none" sends the text without a template',
     ),
-    Field("model", "Model", "a GGUF file, or the name of one", wide=True),
-    Field("lora", "LoRA adapter", "a GGUF file", wide=True),
+    Field("model", "Model", "a GGUF file or the name of a model", wide=True),
+    Field("lora", "LoRA adapter", "a GGUF file with an adapter", wide=True),
 )
 """The fields that are neither the title nor a sampler."""
 
@@ -194,8 +194,8 @@ def format_defaults(defaults: "TurnSettings") -> Mapping[str, str]:
         "max_output_tokens": format_value(defaults.max_output_tokens) or "no limit",
         "chat_template": defaults.chat_template or OWN_TEMPLATE,
         "system": defaults.system or "",
-        "title": "its first words",
-        "model": "the program's",
+        "title": "the first words of the thread",
+        "model": "the model of the program",
         "lora": "none",
     }
 

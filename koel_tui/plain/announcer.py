@@ -6,8 +6,13 @@ from koel_tui.chat_templates import RAW_COMPLETION, TEMPLATE_CHOICES
 from koel_tui.conversation.activity import Phase
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.entries import Entry
-from koel_tui.conversation.incomplete_answers import STOPPED, incomplete_reason
-from koel_tui.conversation.notices import ProgramModel, notices_for, template_for
+from koel_tui.conversation.incomplete_answers import incomplete_reason
+from koel_tui.conversation.notices import (
+    ProgramModel,
+    left_out_message,
+    notices_for,
+    template_for,
+)
 from koel_tui.plain.speech_lines import SpeechLines
 from koel_tui.text import safe_line, safe_text
 
@@ -102,15 +107,13 @@ class Announcer:
                 + (f" {name} fits the model." if name else "")
             )
         if conversation.has_failed:
-            lines.append("/retry tries again. The up arrow brings your message back.")
-        elif (reason := incomplete_reason(conversation.messages)) == STOPPED:
-            lines.append("Stopped. /continue continues the answer.")
-        elif reason:
+            lines.append("/retry tries again. The up arrow restores your message.")
+        elif reason := incomplete_reason(conversation.messages):
             lines.append(f"{reason} /continue continues it.")
         if conversation.save_problem:
             lines.append(f"Error: not saved. {conversation.save_problem}")
         if trimmed := conversation.metrics.last.trimmed_turns:
-            lines.append(f"The context is full. Oldest turns left out: {trimmed}.")
+            lines.append(left_out_message(trimmed))
         self._end_lines = lines
         return lines
 

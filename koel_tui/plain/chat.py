@@ -162,7 +162,7 @@ class PlainChat:
     async def _open_first_thread(self, backend: "Backend") -> None:
         for thread in await saved_threads(backend.storage):
             if thread.damage:
-                self._print(f"Error: {thread.title} is damaged and was left out. {thread.damage}")
+                self._print(f"Error: {thread.title} is damaged and was skipped: {thread.damage}")
         if self._wanted_thread is None:
             await self._handlers.announce_tab()
         else:

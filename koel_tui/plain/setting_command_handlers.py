@@ -7,7 +7,7 @@ from koel_tui.text import safe_line
 from koel_tui.workspace.runtime import Runtime
 from koel_tui.workspace.workspace import Workspace
 
-_SYSTEM_PROMPT = "role"
+_SYSTEM_PROMPT = "system"
 """The setting of the system prompt; it is not a field of the settings form."""
 
 
@@ -88,7 +88,7 @@ class SettingCommandHandlers:
         if backend is None:
             return {}
         defaults = format_defaults(backend.defaults)
-        return {**defaults, _SYSTEM_PROMPT: defaults["system"] or "none"}
+        return {**defaults, _SYSTEM_PROMPT: defaults[_SYSTEM_PROMPT] or "none"}
 
 
 def _describe(text: str, default: str | None) -> str:

@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 _COUNT_TIMEOUT = 2.0
 """Seconds that key input waits for the token count of an attachment."""
 TRASH_RETENTION = timedelta(days=30)
+STILL_STARTING = "Still starting. Try again in a moment."
 
 
 class Runtime:
@@ -106,7 +107,7 @@ class Runtime:
 
         async with self._loading:  # one load at a time, because each needs memory
             if self.backend is None:
-                raise RuntimeError("Still starting. Try again in a moment.")
+                raise RuntimeError(STILL_STARTING)
             self._set_status(Activity("loading").status_text)
             try:
                 loaded = await use_model(self.backend.agent, model, self._on_progress)

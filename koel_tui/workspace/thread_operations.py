@@ -28,14 +28,14 @@ class OpenThreadError(Exception):
     """The operation is not allowed while the thread is open in a tab."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"It is open in tab {number}. Close that tab first.")
+        super().__init__(f"The thread is open in tab {number}. Close that tab first.")
 
 
 class StillSavingError(Exception):
     """The operation is not allowed while the thread is being saved."""
 
     def __init__(self) -> None:
-        super().__init__("Its tab was closed and is still being saved. Try again in a moment.")
+        super().__init__("The thread is still being saved. Try again in a moment.")
 
 
 class ThreadOperations:
@@ -101,7 +101,7 @@ class ThreadOperations:
                 return session.state
         saved = await self._backend.storage.load(thread_id)
         if saved is None:
-            raise LookupError("It can no longer be read.")
+            raise LookupError("The thread can no longer be read. Delete it, or restore a backup.")
         return saved
 
     async def rename(self, thread: SavedThread, title: str) -> None:

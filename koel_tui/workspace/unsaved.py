@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 _MAX_NAMED = 2
 _ADVICE = {
-    errno.ENOSPC: "Make room there",
-    errno.EDQUOT: "Make room there",
+    errno.ENOSPC: "Free some space",
+    errno.EDQUOT: "Free some space",
     errno.EFBIG: "Allow larger files",
     errno.EACCES: "Make it writable",
     errno.EPERM: "Make it writable",
     errno.EROFS: "Make it writable",
-    errno.ENOENT: "Put it back",
-    errno.ENOTDIR: "Put the directory back",
-    errno.EEXIST: "Put the directory back",
+    errno.ENOENT: "Create it again",
+    errno.ENOTDIR: "Restore the directory",
+    errno.EEXIST: "Restore the directory",
 }
 
 

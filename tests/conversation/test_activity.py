@@ -52,7 +52,7 @@ async def test_b30_the_window_says_that_the_model_thinks_while_its_thinking_is_h
         await window.has_tabs("1 Why? thinking")
         assert "……" not in window.screen
         await window.press("escape")
-        await window.reads("stopped before the answer began")
+        await window.reads("answer was stopped before it began")
 
 
 @pytest.mark.parametrize("phase", sorted(set(get_args(Phase)) - {"idle", "waiting"}))

@@ -212,7 +212,7 @@ async def test_a_summary_does_not_take_a_prompt_that_is_written_in() -> None:
 async def test_there_must_be_something_to_summarise() -> None:
     async with opened() as window:
         await window.press("alt+shift+s")
-        await window.sees("nothing to summarise")
+        await window.tells("no messages to summarise yet")
 
 
 async def test_the_window_says_when_it_is_nearly_full() -> None:
@@ -259,7 +259,7 @@ async def test_a_summary_that_does_not_come_is_told(fails: bool) -> None:
         else:
             job.write(" ")
             job.finish()
-        await window.sees("No summary of")
+        await window.sees("returned no summary of")
         assert len(window.tabs) == 1
 
 

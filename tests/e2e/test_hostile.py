@@ -50,9 +50,9 @@ def test_a_hostile_thread_model_and_disk_do_not_change_the_terminal(
         terminal.until(lambda screen: "failed" in screen and "badly" in screen)
         for list_of in ("f4", "ctrl+o"):
             terminal.press(list_of)
-            terminal.until(lambda screen: "esc leaves" in screen and "title" in screen)
+            terminal.until(lambda screen: "esc closes" in screen and "title" in screen)
             terminal.press("escape")
-            terminal.until(lambda screen: "esc leaves" not in screen)
+            terminal.until(lambda screen: "esc closes" not in screen)
         assert_unmoved(terminal)
         assert "owned" not in prompt_of(terminal), "nothing was typed by the terminal's answers"
         terminal.type(f"\x1b[200~mine {EVERYTHING}\x1b[201~")
@@ -71,12 +71,12 @@ def test_a_hostile_thread_model_and_disk_do_not_change_the_terminal(
 
 PANELS = {
     "f2": "This thread",
-    "f3": "Figures",
+    "f3": "Statistics",
     "f9": "a setting",
     "f4": "Open tabs",
     "ctrl+o": "Saved threads",
     "ctrl+p": "Search for commands",
-    "alt+q": "Waiting to be sent",
+    "alt+q": "Queued messages",
 }
 """Every panel with untrusted text in it, and the text that is seen first."""
 

@@ -32,7 +32,7 @@ def test_after_a_panel_and_an_editor_it_is_as_it_was(tmp_path: Path) -> None:
         terminal.until(lambda screen: answer[-30:] in " ".join(screen.split()))
         before = frame(terminal.text)
         terminal.press("f1")
-        terminal.until(lambda screen: "esc leaves" in screen)
+        terminal.until(lambda screen: "esc closes" in screen)
         terminal.press("escape")
         terminal.until(lambda screen: frame(screen) == before)
         terminal.press("ctrl+g")

@@ -14,9 +14,9 @@ def painted(**environment: str) -> set[bytes]:
     with Terminal(environment={"COLORTERM": "truecolor", **environment}) as terminal:
         terminal.until(lambda screen: "Ask anything." in screen)
         terminal.press("f1")
-        terminal.until(lambda screen: "esc leaves" in screen)
+        terminal.until(lambda screen: "esc closes" in screen)
         terminal.press("escape")
-        terminal.until(lambda screen: "esc leaves" not in screen)
+        terminal.until(lambda screen: "esc closes" not in screen)
         terminal.press("ctrl+p")
         terminal.until(lambda screen: "Search for commands" in screen)
         terminal.press("ctrl+q")

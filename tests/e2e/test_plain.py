@@ -62,7 +62,7 @@ def test_a_thread_is_asked_saved_and_resumed() -> None:
 def test_ctrl_c_during_an_answer_keeps_the_part_that_came() -> None:
     with answering() as terminal:
         terminal.press("ctrl+c")
-        terminal.until(lambda screen: "Stopped. /continue" in screen and prompts(screen))
+        terminal.until(lambda screen: "stopped. /continue" in screen and prompts(screen))
         terminal.type("half a thought")
         terminal.until(lambda screen: screen.rstrip().endswith("half a thought"))
         terminal.child.kill(signal.SIGTERM)
@@ -84,7 +84,7 @@ def test_ctrl_c_during_an_answer_keeps_the_part_that_came() -> None:
 def test_stop_can_be_typed_while_the_answer_comes() -> None:
     with answering() as terminal:
         terminal.type("/stop\r")
-        terminal.until(lambda screen: "Stopped. /continue" in screen and prompts(screen))
+        terminal.until(lambda screen: "stopped. /continue" in screen and prompts(screen))
         terminal.type("/quit\r")
         assert terminal.wait() == 0
 

@@ -34,9 +34,9 @@ def test_b1_a_repeat_penalty_set_by_keys_is_used_and_every_tab_keeps_its_engine(
         (runner,) = psutil.Process(terminal.child.pid).children()
 
         terminal.press("f2")
-        terminal.until(lambda screen: "Name: what the tab is called." in screen)
+        terminal.until(lambda screen: "Title: shown in the tab and in lists." in screen)
         terminal.press(*["down"] * 5)
-        terminal.until(lambda screen: "Repeat penalty: 1: off" in screen)
+        terminal.until(lambda screen: "Repeat penalty: 1.1 reduces repetition" in screen)
         terminal.type("1.3")
         terminal.until(lambda screen: "Repeat penalty       1.3" in screen)
         terminal.press("enter")

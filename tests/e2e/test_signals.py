@@ -63,7 +63,7 @@ def reach(phase: str, terminal: Terminal, hold: Path) -> None:
     if phase == "dialog":
         terminal.type("half a thought")
         terminal.press("f1")
-        terminal.until(lambda screen: "esc leaves" in screen)
+        terminal.until(lambda screen: "esc closes" in screen)
 
 
 def end_by(end: str, terminal: Terminal) -> None:
@@ -145,9 +145,9 @@ def test_a_suspended_window_continues_in_any_phase(tmp_path: Path, tally: Tally)
         goes_on(terminal, "Ask anything")
         reach("dialog", terminal, hold)
         stop(terminal, signal.SIGTSTP)
-        goes_on(terminal, "esc leaves")
+        goes_on(terminal, "esc closes")
         terminal.press("escape")
-        terminal.until(lambda screen: "esc leaves" not in screen)
+        terminal.until(lambda screen: "esc closes" not in screen)
         terminal.press("ctrl+u")
         reach("saving", terminal, hold)
         stop(terminal, signal.SIGTSTP)

@@ -102,8 +102,8 @@ def test_conversations_are_steered_by_keys_alone() -> None:
         terminal.press("tab")
         walk.press("enter", sees="1 Trees", misses="─ This thread ─")
         # 8 See how much of the window is used, and how fast it goes.
-        walk.press("f3", sees="─ Figures ─")
-        walk.press("escape", sees="1 Trees", misses="─ Figures ─")
+        walk.press("f3", sees="─ Statistics ─")
+        walk.press("escape", sees="1 Trees", misses="─ Statistics ─")
         # 9 Show the model a file.
         walk.type("Who is in ")
         walk.type("@notes", sees="enter attaches")
@@ -147,14 +147,14 @@ def test_a_long_answer_is_stopped_gone_on_with_and_followed_by_what_waits() -> N
         walk.type("And why?")
         walk.press("enter", sees="queued: And why?")
         walk.press("alt+q", sees="│ And then?")
-        walk.press("delete", sees="Waiting to be sent", misses="queued: And then?")
-        walk.press("escape", sees="queued: And why?", misses="Waiting to be sent")
+        walk.press("delete", sees="Queued messages", misses="queued: And then?")
+        walk.press("escape", sees="queued: And why?", misses="Queued messages")
         # 17 Stop the answer; what waited is in the prompt again.
-        walk.press("escape", sees="alt+g continues it", misses="queued")
+        walk.press("escape", sees="alt+g continues the answer", misses="queued")
         walk.sees("│ And why?")
-        # 18 Let it continue.
-        walk.press("alt+g", sees="writing", misses="continues it")
-        walk.press("escape", sees="alt+g continues it")
+        # 18 Let it go on.
+        walk.press("alt+g", sees="writing", misses="continues the answer")
+        walk.press("escape", sees="alt+g continues the answer")
         # 19 Copy what there is.
         walk.press("alt+c", sees="Copied")
         terminal.press("ctrl+q")
@@ -236,6 +236,6 @@ def test_side_by_side_answers_come_at_once_where_the_model_may() -> None:
         walk.type("Write a very long story about the sea.")
         terminal.press("enter")
         walk.until(lambda _: terminal.label_row.count("⌛") == 2)
-        walk.press("escape", sees="alt+g continues it", misses="⌛")
+        walk.press("escape", sees="alt+g continues the answer", misses="⌛")
         terminal.press("ctrl+q")
         assert terminal.wait() == 0

@@ -64,7 +64,7 @@ async def test_lines_typed_during_an_answer_are_commands_or_wait_for_its_end() -
         await chat.until(lambda: chat.chat._workspace.active.last_answer == "Second")
         await chat.enter("/stop")
         await chat.hears("Model: Second")
-        await chat.hears("Stopped. /continue continues the answer.")
+        await chat.hears("The answer was stopped. /continue continues it.")
         await chat.enter("/continue")
         await chat.until(lambda: len(chat.agent.turns) == 3)
         chat.agent.turns[2].go_on()
@@ -124,7 +124,7 @@ async def test_an_error_has_its_cause_and_the_next_step() -> None:
         assert turn.prompt == "one\ntwo"
         turn.fail("The engine died.")
         await chat.hears("Error: The engine died.")
-        await chat.hears("/retry tries again. The up arrow brings your message back.")
+        await chat.hears("/retry tries again. The up arrow restores your message.")
 
 
 async def tried_again(chat: Plain) -> Turn:
@@ -206,7 +206,7 @@ async def test_ctrl_c_stops_the_answer_and_twice_quits_with_130() -> None:
         await chat.until(lambda: chat.chat._workspace.active.last_answer != "")
         os.kill(os.getpid(), signal.SIGINT)
         await chat.hears("Model: Half an ans")
-        await chat.hears("Stopped. /continue continues the answer.")
+        await chat.hears("The answer was stopped. /continue continues it.")
         os.kill(os.getpid(), signal.SIGINT)
         assert await chat.end() == 130
     (thread_id,) = await storage.list_threads()

@@ -82,7 +82,7 @@ async def test_nothing_to_answer_again_is_said_each_time() -> None:
     async with plain() as chat:
         for _ in range(2):
             await chat.enter("/again")
-            await chat.hears("Error: There is no message to answer again yet.")
+            await chat.hears("Error: There is no message to answer yet. Send one first.")
 
 
 async def test_a_new_thread_goes_on_from_here() -> None:
@@ -109,7 +109,7 @@ async def test_a_saved_setting_that_cannot_be_used_is_told() -> None:
     async with plain(storage=storage, thread="t") as chat:
         await chat.until(lambda: any("They have no effect" in each for each in chat.console.said))
         (line,) = [each for each in chat.console.said if "They have no effect" in each]
-        assert line.startswith("Error: Saved settings that cannot be used: temperature, ")
+        assert line.startswith("Error: Saved settings of this thread cannot be used: temperature, ")
         assert "\x1b" not in line
     assert (await storage.meta("t"))["sampling"] == {"temperature": "hot", "\x1b[2J": 1}
 
@@ -118,7 +118,7 @@ async def test_settings_are_listed_changed_refused_and_sent() -> None:
     storage = MemoryStorage()
     async with plain(storage=storage) as chat:
         await chat.enter("/settings")
-        await chat.hears("role: none (default)")
+        await chat.hears("system: none (default)")
         await chat.hears("temperature: 0.8 (default)")
         await chat.hears("/set NAME VALUE changes a setting, /unset NAME resets it.")
         await chat.enter("/set temperature -9")
@@ -129,8 +129,8 @@ async def test_settings_are_listed_changed_refused_and_sent() -> None:
         await chat.until(lambda: any("nowhere.gguf" in line for line in chat.console.said))
         await chat.enter("/set Temperature 0.2")
         await chat.hears("From the next answer on, temperature is 0.2")
-        await chat.enter("/set role You are a pirate.")
-        await chat.hears("From the next answer on, role is You are a pirate.")
+        await chat.enter("/set system You are a pirate.")
+        await chat.hears("From the next answer on, system is You are a pirate.")
         await chat.enter("/set seed 5")
         await chat.hears("From the next answer on, seed is 5")
         await chat.enter("/set seed")
@@ -153,7 +153,7 @@ async def test_settings_are_listed_changed_refused_and_sent() -> None:
         await chat.enter("/unset stop")
         await chat.hears("From the next answer on, stop is none (default)")
         await chat.enter("/settings")
-        await chat.hears("role: You are a pirate.")
+        await chat.hears("system: You are a pirate.")
         await chat.hears("temperature: 0.2")
         turn = await chat.ask("Who are you?")
         assert turn.settings == TurnSettings(
@@ -257,8 +257,8 @@ async def test_hostile_text_is_said_harmlessly(command: str) -> None:
         edited = await turn_of(chat, f"/edit {EVERYTHING}")
         edited.finish()
         await chat.until(lambda: chat.console.prompting)
-        await chat.enter(f"/set role {EVERYTHING}")
-        await chat.until(lambda: any("on, role is" in s for s in chat.console.said))
+        await chat.enter(f"/set system {EVERYTHING}")
+        await chat.until(lambda: any("on, system is" in s for s in chat.console.said))
         await chat.enter(command)
         await chat.until(lambda: chat.console.prompting)
         assert foreign("".join(chat.console.said).encode()) == []

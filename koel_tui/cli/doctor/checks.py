@@ -45,7 +45,7 @@ def _check(title: str, inspect: Callable[[], Iterable[Finding]]) -> Section:
     except Exception as error:
         # The error message is not shown, because it may quote a conversation.
         found, code = f"the check failed ({type(error).__name__})", Exit.INTERNAL
-        advice = "This is an error of koel-chat itself."
+        advice = "This is an internal error of koel-chat. Report it."
     return Section(title, (problem(title.lower(), found, advice, code),))
 
 

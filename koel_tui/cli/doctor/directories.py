@@ -91,7 +91,7 @@ def evaluate(directory: DirectoryState) -> Finding:
     if not directory.is_directory:
         return problem(directory.name, f"{path}: not a directory", advice, Exit.NO_DIRECTORY)
     if not directory.is_ours:
-        advice = f'Make it yours: sudo chown -R "$USER" "{path}"'
+        advice = f'Change its owner: sudo chown -R "$USER" "{path}"'
         return problem(
             directory.name, f"{path}: belongs to another user", advice, Exit.NO_DIRECTORY
         )

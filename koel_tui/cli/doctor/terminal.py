@@ -139,7 +139,7 @@ def _focus(terminal: Terminal) -> Finding:
         or any(name in environ for name in _FOCUS_VARIABLES)
     ):
         return Finding("focus", "this terminal reports it")
-    advice = "Without it, no bell rings when an answer ends while you look elsewhere."
+    advice = "Without it, no bell rings when an answer ends."
     return warning("focus", "not known whether this terminal reports it", advice)
 
 
@@ -171,4 +171,4 @@ def _layers(terminal: Terminal) -> str:
     ]
     words = ", ".join(filter(None, found))
     slow = " (over a slow connection: --low-bandwidth)" if _is_remote(terminal) else ""
-    return f"{words}{slow}" if words else "nothing: no tmux, no ssh"
+    return f"{words}{slow}" if words else "none: neither tmux nor ssh"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rich.text import Text
 from textual import events
 from textual.app import SystemCommand
+from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.screen import Screen
 
@@ -27,7 +28,7 @@ from koel_tui.ui.conversation.conversation_pane import ConversationPane
 from koel_tui.ui.conversation.copying import Copier
 from koel_tui.ui.conversation.link_panels import LinkOpener
 from koel_tui.ui.keys.hints import key_of
-from koel_tui.ui.keys.key_table import Owner, bindings
+from koel_tui.ui.keys.key_table import Owner, bindings, display_names
 from koel_tui.ui.keys.keymap import KeyMap
 from koel_tui.ui.models.model_download import ModelDownload
 from koel_tui.ui.models.model_switcher import ModelSwitcher
@@ -160,9 +161,9 @@ class KoelApp(internals.AppBase):
         if self._requested_theme in self.available_themes:
             self.theme = self._requested_theme
         elif self._requested_theme:
-            self.notify(
-                f"There is no theme {self._requested_theme!r}. Theme in the palette lists all."
-            )
+            from koel_tui.ui.settings.settings_store import unknown_theme_message
+
+            self.notify(unknown_theme_message(self._requested_theme))
         self._pane.prompt.focus()
         self._workspace.restore(await self._window_state.load_tabs(), self._pane.prompt.pastes)
         if self._requested_thread is not None and not self._workspace.is_full:
@@ -240,6 +241,10 @@ class KoelApp(internals.AppBase):
         from koel_tui.ui.app.command_palette import commands
 
         return commands(self, self._action_nodes)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """Return the name of a key in the footer, written as in all other texts."""
+        return display_names([binding.key])[0]
 
     # Implementation
 

@@ -18,4 +18,4 @@ def commands(app: App[int], nodes: Mapping[Owner, DOMNode]) -> Iterable[SystemCo
             names = " ".join(display_names(active_keys.get(key.id, ())))
             run = partial(app.run_action, key.action, nodes[key.owner])
             yield SystemCommand(key.command, names, run)
-    yield SystemCommand("Theme", "other colours", app.action_change_theme)
+    yield SystemCommand("Theme", "choose other colours", app.action_change_theme)

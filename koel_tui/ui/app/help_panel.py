@@ -22,7 +22,7 @@ class HelpPanel(Panel[None]):
     """Shows every key, grouped; `active_keys` maps binding ids to keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,enter", "dismiss", "Leave"),
+        Binding("escape,q,enter", "dismiss", "Close"),
         close_binding("help"),
     ]
 
@@ -39,7 +39,7 @@ class HelpPanel(Panel[None]):
         """Set the title and the closing hint."""
         panel = self.query_one("#panel")
         panel.border_title = "Keys"
-        panel.border_subtitle = "esc leaves"
+        panel.border_subtitle = "esc closes"
 
 
 def key_list(active_keys: Mapping[str, Sequence[str]]) -> Content:
@@ -54,7 +54,7 @@ def key_list(active_keys: Mapping[str, Sequence[str]]) -> Content:
             if key.group != group or (by_number and key.id in _TAB_KEYS[1:]):
                 continue
             if by_number and key.id == _TAB_KEYS[0]:
-                rows.append(_row(by_number, "go to that tab"))
+                rows.append(_row(by_number, "go to the tab with this number"))
             else:
                 names = display_names(active_keys.get(key.id, ()))
                 both = " ".join(names)

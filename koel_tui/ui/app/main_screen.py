@@ -248,7 +248,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     async def action_branch_off(self) -> None:
         """Open a tab with a copy of this thread up to the visible answer."""
         if not (answer := self.pane.visible_answer()):
-            self.notify("There is no answer yet to branch from.")
+            self.notify("There is no answer yet to start a new thread from.")
             return
         self.pane.store_view_state()
         await self.open(self.workspace.branch(answer))
@@ -259,10 +259,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
         conversation = self.workspace.active
         if conversation.is_new:
-            self.notify("This thread is empty. There is nothing to summarise.")
+            self.notify("This thread has no messages to summarise yet.")
             return
         self._services.background_jobs.add(summary_job(conversation, self._receive_summary))
-        self.notify("Writing a summary. It will open in a new tab.")
+        self.notify("A summary is being written. It opens in a new tab.")
 
     def action_scroll_to_end(self) -> None:
         """Show the newest message; the prompt's border links to this action."""
@@ -333,9 +333,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     async def _open_summary(self, conversation: Conversation, summary: str) -> None:
         if not summary:
-            self.notify(
-                f"No summary of {conversation.title} was returned. Try again or switch models."
-            )
+            self.notify(f"The model returned no summary of “{conversation.title}”. Try again.")
             return
         self.pane.store_view_state()
         before = self.workspace.active

@@ -40,7 +40,7 @@ class TabChoice:
 class TabPicker(Picker[TabChoice]):
     """Picker of the tab to activate."""
 
-    TEXTS = PickerTexts("Open tabs", "Type to find a tab", "No tab is open", "goes there")
+    TEXTS = PickerTexts("Open tabs", "Type to find a tab", "No tab is open", "goes to the tab")
     BINDINGS: ClassVar[list[BindingType]] = [close_binding("tab.find")]
 
 
@@ -48,7 +48,7 @@ class PairPicker(Picker[TabChoice]):
     """Picker of the tab to show next to the active one."""
 
     TEXTS = PickerTexts(
-        "Side by side", "Type to find a tab", "No other tab is open", "shows it next to this tab"
+        "Side by side", "Type to find a tab", "No other tab is open", "shows it side by side"
     )
     BINDINGS: ClassVar[list[BindingType]] = [close_binding("tab.beside")]
 

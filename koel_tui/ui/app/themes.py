@@ -83,7 +83,7 @@ def parse_theme(source: Mapping[str, Any]) -> Theme:
     known = {field.name for field in fields(Theme)}
     for field, value in source.items():
         if field not in known:
-            raise ThemeError(f"a theme has no {safe_line(field, 40)!r}")
+            raise ThemeError(f"{safe_line(field, 40)!r} is not a field of a theme")
         if why := _field_problem(field, value):
             raise ThemeError(f"{field} {why}")
     for field in ("name", "primary"):
@@ -134,9 +134,9 @@ def _variable_problem(variables: Mapping[str, object]) -> str:
     defaults = ColorSystem(primary="#0178D4").generate()
     for name, value in variables.items():
         if name not in defaults:
-            return f"has {safe_line(name, 40)!r}, which is not a theme variable"
+            return f"has the unknown variable {safe_line(name, 40)!r}"
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
-            return f"has no text for {name} that a style could be"
+            return f"has an invalid value for {name}"
         if not all(_is_valid_rule(rule, value) for rule in _matching_rules(defaults[name])):
             return f"has a value for {name} that cannot replace {defaults[name]!r}"
     return ""

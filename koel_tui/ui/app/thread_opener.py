@@ -7,6 +7,7 @@ from textual.app import App
 
 from koel_tui.ui.app.main_screen import MainScreen
 from koel_tui.ui.keys.hints import key_of
+from koel_tui.workspace.runtime import STILL_STARTING
 
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
@@ -28,7 +29,7 @@ class ThreadOpener:
     def show_list(self) -> None:
         """Show the saved threads and open the chosen one."""
         if self._runtime.backend is None:
-            self._app.notify("Still starting. Try again in a moment.")
+            self._app.notify(STILL_STARTING)
         else:
             choosing = self._choose(self._runtime.backend)
             self._app.run_worker(choosing, group="choose", exclusive=True)

@@ -26,7 +26,7 @@ _RESERVED_ROWS = 4
 _ROOT = Path()
 _SEARCH_TIMEOUT = 1.5
 """Maximum seconds for which a key waits for the file search, longer than a normal search takes."""
-_PICK_HINT = "enter attaches · esc leaves"
+_PICK_HINT = "enter attaches · esc closes"
 
 
 @dataclass(slots=True)
@@ -114,7 +114,7 @@ class FilePrompt(Prompt):
         """Update the file list to the text."""
         if self._dropped is not None and self._dropped.text == self.text:
             names = [file.name for file in self._dropped.files]
-            hint = "enter attaches · esc leaves the path as text"
+            hint = "enter attaches · esc keeps the path as text"
             self.file_list.show(names[: self._max_rows], None, hint)
         elif (search := self._current_search()) is None:
             self._close_list()
@@ -173,7 +173,10 @@ class FilePrompt(Prompt):
                 return True  # the text changed while waiting, so drop the key
             if not search.files.done():
                 self._close_list()
-                self.notify("The file search takes too long here. Drop a file instead.")
+                self.notify(
+                    "The file search takes too long in this directory. "
+                    "Drop the file on the terminal instead."
+                )
                 return True
         if search.files.done() and not search.shown:
             self._close_list()
@@ -214,7 +217,7 @@ class FilePrompt(Prompt):
             self.notify(str(error), severity="error")
             return
         if self.text != before:
-            self.notify("The prompt changed meanwhile. Attach the file again.")
+            self.notify("The prompt changed in the meantime. Attach the file again.")
             return
         tokens = [self.pastes.attach(each.label, each.prompt_text) for each in read]
         self.replace(" ".join(tokens) + " ", start, end, maintain_selection_offset=False)

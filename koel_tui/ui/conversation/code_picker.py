@@ -16,7 +16,7 @@ from koel_tui.ui.widgets.save_as_panel import SaveAsPanel
 class CodePicker(Picker[SimpleChoice[int]]):
     """Picker of a code block to save. Returns its number, counted from 1."""
 
-    TEXTS = PickerTexts("Code blocks", "Type to find a block", "There is no code block", "saves")
+    TEXTS = PickerTexts("Code blocks", "Type to find a block", "There is no code block", "saves it")
     BINDINGS: ClassVar[list[BindingType]] = [close_binding("save.code")]
 
 

@@ -26,7 +26,7 @@ from koel_tui.ui.transcript.scroll_position import ScrollTarget
 from koel_tui.ui.transcript.transcript import FLUSH_INTERVAL, Transcript
 from koel_tui.ui.widgets.choice import SimpleChoice
 from koel_tui.ui.widgets.no_restyle import NoRestyle, NoRestyleContainer
-from koel_tui.workspace.runtime import Runtime
+from koel_tui.workspace.runtime import STILL_STARTING, Runtime
 
 _NEW_TEXT_BELOW = "[@click=screen.scroll_to_end]↓ new text below · $key[/]"
 
@@ -226,8 +226,8 @@ class ConversationPane(NoRestyle, Vertical):
             return
         branching = self._branch_point(conversation)
         if branching is None:
-            hints = (("run.regenerate", "answers again"), ("message.edit", "edits a message"))
-            self.notify(f"There are no branches here: {format_hints(self.app, hints)}.")
+            hints = (("run.regenerate", "answers again"), ("message.edit", "edits a message."))
+            self.notify(f"There are no branches here. {format_hints(self.app, hints)}".rstrip())
         elif first := conversation.switch(branching, step):
             self.show_message(conversation, first)
 
@@ -243,12 +243,12 @@ class ConversationPane(NoRestyle, Vertical):
             if conversation.unqueue(choice.value):
                 self.restore_text(conversation, choice.value)
             else:
-                self.notify("It was already sent.")
+                self.notify("The message was already sent.")
 
         if conversation is not None and conversation.queue:
             self.app.push_screen(QueuePicker(conversation), edit)
         else:
-            self.notify("No messages are queued here.")
+            self.notify("No messages are queued.")
 
     def action_fold(self) -> None:
         """Toggle the folding of thinking and tool calls."""
@@ -292,7 +292,7 @@ class ConversationPane(NoRestyle, Vertical):
 
         backend, conversation = self._runtime.backend, self._conversation
         if backend is None or conversation is None or conversation.is_unloaded:
-            self.notify("Still starting. Try again in a moment.")
+            self.notify(STILL_STARTING)
         else:
             edit_thread_settings(self.app, conversation, backend.defaults)
 
@@ -351,7 +351,7 @@ class ConversationPane(NoRestyle, Vertical):
         """Return the conversation unless it is generating an answer; if it is, notify the user."""
         if self._conversation is not None and self._conversation.is_busy:
             key = key_of(self.app, "run.stop")
-            self.notify(f"An answer is being written here. {key} stops it.")
+            self.notify(f"An answer is being written. {key} stops it.")
             return None
         return self._conversation
 

@@ -24,7 +24,7 @@ class LinkDialog(Panel[Decision]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "decide('open')", "Open"),
         Binding("c", "decide('copy')", "Copy"),
-        Binding("escape", "dismiss", "Leave"),
+        Binding("escape", "dismiss", "Close"),
     ]
 
     def __init__(self, link: Link) -> None:
@@ -37,7 +37,7 @@ class LinkDialog(Panel[Decision]):
         with VerticalScroll(id="panel"):
             yield Static(
                 Content.assemble(
-                    "It leads to ",
+                    "The link leads to ",
                     (self._link.host, host),
                     "\n\n",
                     (self._link.before, quiet),
@@ -50,7 +50,7 @@ class LinkDialog(Panel[Decision]):
         """Set the title and the key hints."""
         panel = self.query_one("#panel")
         panel.border_title = "Open this link?"
-        panel.border_subtitle = "enter opens · c copies · esc leaves"
+        panel.border_subtitle = "enter opens · c copies · esc closes"
 
     def action_decide(self, decision: Decision) -> None:
         """Dismiss with a decision."""

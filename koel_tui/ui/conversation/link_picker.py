@@ -13,7 +13,7 @@ from koel_tui.ui.widgets.picker import Picker, PickerTexts
 class LinkPicker(Picker[SimpleChoice[str]]):
     """Picker of the link to open. Returns its URL."""
 
-    TEXTS = PickerTexts("Links", "Type to find a link", "There is no link", "shows where it leads")
+    TEXTS = PickerTexts("Links", "Type to find a link", "There is no link", "shows the address")
     BINDINGS: ClassVar[list[BindingType]] = [close_binding("links")]
 
 

@@ -14,18 +14,18 @@ class QueuePicker(Picker[SimpleChoice[str]]):
     """Lists the queued texts of a tab, to edit or delete one."""
 
     TEXTS = PickerTexts(
-        "Waiting to be sent", "Type to find one", "Nothing waits", "edits in the prompt, del drops"
+        "Queued messages", "Type to find a message", "No message is queued", "edits · del deletes"
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         close_binding("queue"),
-        Binding("delete,ctrl+d", "drop", show=False, priority=True),
+        Binding("delete,ctrl+d", "delete", show=False, priority=True),
     ]
 
     def __init__(self, conversation: Conversation) -> None:
         super().__init__(_queued_choices(conversation))
         self._conversation = conversation
 
-    def action_drop(self) -> None:
+    def action_delete(self) -> None:
         """Delete the highlighted text from the queue."""
         if (choice := self.highlighted) is not None:
             self._conversation.unqueue(choice.value)

@@ -27,7 +27,7 @@ class StatsPanel(Panel[None]):
     """Shows the metrics of a thread's answers and the memory use of its model; refreshes itself."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,enter", "dismiss", "Leave"),
+        Binding("escape,q,enter", "dismiss", "Close"),
         close_binding("figures"),
     ]
 
@@ -46,8 +46,8 @@ class StatsPanel(Panel[None]):
 
     def on_mount(self) -> None:
         """Set the title and the closing hint, and start refreshing."""
-        self._panel.border_title = "Figures"
-        self._panel.border_subtitle = "esc leaves"
+        self._panel.border_title = "Statistics"
+        self._panel.border_subtitle = "esc closes"
         self.run_worker(self._refresh_periodically())
 
     def on_resize(self, event: events.Resize) -> None:

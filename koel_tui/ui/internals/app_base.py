@@ -78,7 +78,7 @@ class AppBase(App[int]):
         if isinstance(event, events.Paste):
             most = self._max_paste()
             if len(event.text) > most:
-                problem = limits.too_long_message("What was pasted", len(event.text), most)
+                problem = limits.too_long_message("The pasted text", len(event.text), most)
                 self.notify(problem, severity="error")
                 return
             event.text = safe_input(event.text)
@@ -187,7 +187,7 @@ class AppBase(App[int]):
         )
         # The message is left out, because it may quote the user's text or a secret key.
         what = f"koel-chat ended because of an internal error: {error_name(error)}{where}."
-        details = f"Where it came from is in {paths.log_file()}"
+        details = f"Details are in {paths.log_file()}"
         self._exit_renderables[:] = [Text(safe_line(f"{what} {details}", 600))]
         self._close_messages_no_wait()
 

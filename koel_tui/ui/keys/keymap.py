@@ -111,13 +111,13 @@ def key_name(text: str) -> str:
         )
     key = "+".join([*sorted(set(modifiers)), name])
     if _is_typed(key):
-        raise ValueError("types text. Put ctrl+ or alt+ before it")
+        raise ValueError("types a character. Put ctrl+ or alt+ before it")
     if key in _ALIASES:
         raise ValueError(
             f"arrives from most terminals as {_ALIASES[key]}. Use that name if you mean it"
         )
     if internals.is_sequence_prefix(key):
-        raise ValueError("begins what terminals send for other keys. Choose another key")
+        raise ValueError("begins the sequences of other keys. Choose another key")
     return key
 
 
@@ -127,7 +127,7 @@ def _parse_keys(name: str, keys: str) -> str:
     names = []
     for text in keys.split(","):
         if not text.strip():
-            raise _keymap_error(name, f'There is an empty key in it; "{NO_KEY}" means no key')
+            raise _keymap_error(name, f'A key is empty. Write "{NO_KEY}" for no key')
         try:
             names.append(key_name(text))
         except ValueError as error:
@@ -138,7 +138,7 @@ def _parse_keys(name: str, keys: str) -> str:
 def _quote_key(text: str) -> str:
     """Return the written key for an error message, but hide text that does not resemble a key."""
     written = text.strip()
-    return repr(safe_line(written)) if _KEY_LIKE.fullmatch(written) else "What is written there"
+    return repr(safe_line(written)) if _KEY_LIKE.fullmatch(written) else "The text for the key"
 
 
 def _is_known(name: str) -> bool:

@@ -40,6 +40,7 @@ _FRAME = 5
 """Rows of the panel that do not belong to the list."""
 _KEYS = "f2 rename, ctrl+d delete, ctrl+s export, ctrl+t trash"
 _UNDO_KEY = "ctrl+z undo"
+_NOTHING_DELETED = "There is no deleted thread to restore."
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,9 @@ class LibraryPanel(Picker[SavedThread]):
     TEXTS = PickerTexts(
         "Saved threads",
         "Type to find a thread",
-        "Nothing is saved yet",
+        "No thread is saved yet",
         "opens",
-        "No thread has these words",
+        "No thread contains these words",
     )
     FIELD = _LibraryInput
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -214,8 +215,7 @@ class LibraryPanel(Picker[SavedThread]):
     async def _undo(self) -> _ActionResult:
         thread = await self._actions.undo_delete()
         return _ActionResult(
-            f"{_quote_title(thread)} is restored" if thread else "There is nothing to restore",
-            thread,
+            f"{_quote_title(thread)} is restored." if thread else _NOTHING_DELETED, thread
         )
 
     async def _choose_from_trash(self) -> _ActionResult:
@@ -223,7 +223,7 @@ class LibraryPanel(Picker[SavedThread]):
         if thread is None:
             return _ActionResult()
         await self._actions.restore(thread)
-        return _ActionResult(f"{_quote_title(thread)} is restored", thread)
+        return _ActionResult(f"{_quote_title(thread)} is restored.", thread)
 
     async def _ask(self, panel: Panel[Answer]) -> Answer | None:
         """Show a panel and return its result; None if this panel is no longer active."""

@@ -20,6 +20,6 @@ class RenamePanel(InputPanel[str]):
     def _submit_title(self) -> None:
         title = self._field.value.strip()
         if not title:
-            self._show_problem("A title needs at least one letter.")
+            self._show_problem("The title is empty. Type at least one character.")
         else:
             self.dismiss(title)

@@ -42,10 +42,10 @@ class ModelPanel(Picker[ModelChoice]):
 
     TEXTS = PickerTexts(
         "Choose a model",
-        "Type to find one, or OWNER/NAME of Hugging Face",
-        "Nothing to choose",
-        "takes it",
-        "No model has these words: OWNER/NAME [FILE] downloads one",
+        "Type to find one, or OWNER/NAME on Hugging Face",
+        "No model was found",
+        "selects",
+        "No match; OWNER/NAME downloads one",
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         close_binding("model"),
@@ -96,7 +96,7 @@ class ModelPanel(Picker[ModelChoice]):
         if choice is None or choice.path is not None:
             self.dismiss(choice)
         elif self._download.progress.running:
-            self.notify(f"One download at a time: {_STOPS}.")
+            self.notify(f"A download is running: {_STOPS}.")
         else:
             self._problem = ""
             self._start_download(choice)

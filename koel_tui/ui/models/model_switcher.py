@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from koel_tui.text import safe_line
 from koel_tui.ui.keys.hints import key_of
+from koel_tui.workspace.runtime import STILL_STARTING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ class ModelSwitcher:
         from koel_tui.ui.models.model_panel import ModelPanel
 
         if self._runtime.backend is None:
-            self._app.notify("Still starting. Try again in a moment.")
+            self._app.notify(STILL_STARTING)
         elif not isinstance(self._app.screen, ModelPanel):
             panel = ModelPanel(
                 self._download, problem or self._runtime.problem_text, self._start_download
@@ -134,13 +135,14 @@ def save_model_choice(path: Path) -> str:
         # saved.
         set_setting(file, "model", None if path == starter_model() else str(path))
     except (ConfigFileError, paths.DirectoryError) as error:
-        return f"It is not saved for the next start: {error}"
+        return f"The choice is not saved for the next start: {error}"
     except (OSError, ValueError) as error:  # `ValueError`: the path is not valid text
         why = getattr(error, "strerror", None) or error
         return (
-            f"It is not saved for the next start: {file} cannot be changed ({why}). "
-            f"Name it there, or with --model: {path}"
+            f"The choice is not saved for the next start: {file} cannot be changed ({why}). "
+            f"Name the model there, or with --model: {path}"
         )
     if setting_origin("model") is Origin.ENVIRONMENT:
-        return f"{variable_name('model')} is set and takes precedence at the next start."
+        variable = variable_name("model")
+        return f"{variable} is set and wins at the next start. Unset it to use this model."
     return ""

@@ -58,7 +58,7 @@ class FoldLine(Static, can_focus=True):
     def hint(self) -> str:
         """Help for the keys of this line."""
         if self.unfolded:
-            return f"{self._label}: enter, space or left hides them. Those that are set stay set."
+            return f"{self._label}: enter, space or left hides them. Their values are kept."
         return f"{self._label}: enter, space or right shows {self._fields} more."
 
     def render(self) -> Content:

@@ -56,12 +56,12 @@ class Setting:
     def locked(self) -> str:
         """The reason why it cannot be changed here; empty if it can."""
         if self.kind is None:
-            return "Set in the table [keys]. Edit it with koel-chat config edit"
+            return "It is set in the table [keys]. To change it: koel-chat config edit"
         if self.origin == Origin.ENVIRONMENT:
             name = variable_name(self.name)
-            return f"Set by {name} in the environment. Unset that to change it here"
+            return f"The variable {name} sets it. Unset the variable to change it here."
         if not format_value(self.value).isprintable():
-            return "It has several lines. Edit it with koel-chat config edit"
+            return "It has several lines. To change it: koel-chat config edit"
         return ""
 
     @property
@@ -86,7 +86,7 @@ class Setting:
         try:
             return self.kind.parse(text.strip())
         except ValueError:
-            raise ValueError(f"{self.name}: {self.kind.range}, or nothing.") from None
+            raise ValueError(f"{self.name} must be {self.kind.range}, or empty.") from None
 
 
 def list_settings(
@@ -114,7 +114,7 @@ def format_value(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case Mapping():
-            return ", ".join(value) or "as they are"
+            return ", ".join(value) or "the default keys"
         case tuple():
             return os.pathsep.join(map(str, value))
         case int() | float():
@@ -143,9 +143,9 @@ def _value_kind(name: str, field: "FieldInfo") -> Kind | None:
             _parse_within(minimum, maximum, int),
         )
     if get_origin(field.annotation) is tuple:
-        return Kind(f"folders, with {os.pathsep!r} between them", _parse_folders)
+        return Kind(f"directories, separated by {os.pathsep!r}", _parse_folders)
     if Path in types:
-        return Kind("a GGUF file, or the name of a model", Path)
+        return Kind("a GGUF file or the name of a model", Path)
     return None if get_origin(field.annotation) is Mapping else Kind("any text", str)
 
 
@@ -159,7 +159,7 @@ def _bounds(metadata: Iterable[Any]) -> tuple[float, float]:
 
 def _format_range(minimum: float, maximum: float) -> str:
     if math.isinf(maximum):
-        return f"from {minimum} up"
+        return f"of at least {minimum}"
     return f"from {minimum} to {maximum}"
 
 

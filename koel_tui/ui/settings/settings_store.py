@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from koel_tui.settings import Settings
 
 
+def unknown_theme_message(name: str) -> str:
+    """Return the message for the name of a theme that does not exist."""
+    return f"There is no theme {name!r}. The palette command Theme lists all themes."
+
+
 class InvalidValueError(Exception):
     """A value is not valid for a setting; the message gives the reason."""
 
@@ -46,7 +51,7 @@ class SettingsStore:
         except ValueError as error:
             raise InvalidValueError(str(error)) from None
         if setting.name == "theme" and value is not None and value not in self._themes:
-            raise InvalidValueError(f"There is no theme {text!r}. Theme in the palette lists all.")
+            raise InvalidValueError(unknown_theme_message(text))
         now = await asyncio.to_thread(self._write, setting.name, value)
         message = f"{setting.name} is {format_value(now) or 'not set'}"
         if setting.name in self._flags:
@@ -84,7 +89,8 @@ class SettingsStore:
             raise InvalidValueError(str(error)) from error
         except (paths.DirectoryError, OSError) as error:
             why = getattr(error, "strerror", None) or error
-            raise InvalidValueError(f"{file} cannot be written: {why}") from error
+            message = f"{file} cannot be written: {why}. Check its permissions."
+            raise InvalidValueError(message) from error
 
     def _resolve_paths(self, name: str, value: object) -> object:
         """Make paths absolute. Raises `InvalidValueError` if a directory does not exist."""
@@ -97,6 +103,8 @@ class SettingsStore:
             folders = tuple(expand_user(folder).absolute() for folder in value)
             for folder in folders:
                 if not folder.is_dir():
-                    raise InvalidValueError(f"There is no folder {folder}.")
+                    raise InvalidValueError(
+                        f"There is no directory {folder}. Create it, or correct the path."
+                    )
             return folders
         return value

@@ -45,10 +45,12 @@ _FRAME = 2
 """Rows of the panel's border."""
 _WIDE = 76
 """Width in columns from which on a help text is shown behind each field."""
-_KEYS = "enter applies · tab next · ctrl+o roles · ctrl+s saves role · esc"
-_SHORT_KEYS = "enter applies · ctrl+o roles · ctrl+s saves · esc"
-_ROLE = "The role of the model; empty: {default}"
-_ROLE_HINT = "Role: the system prompt. ctrl+o loads a saved one, ctrl+s saves this one."
+_KEYS = "enter applies · ctrl+o loads a prompt · ctrl+s saves it · esc closes"
+_SHORT_KEYS = "enter applies · ctrl+o loads, ctrl+s saves · esc closes"
+_PLACEHOLDER = "Instructions for the model; empty: {default}"
+_PROMPT_HINT = (
+    "System prompt: instructions for the model. ctrl+o loads a saved one, ctrl+s saves this one."
+)
 _FOLDED_KEYS = tuple(field.key for group in FOLDED_GROUPS for field in group.fields)
 
 
@@ -60,18 +62,18 @@ class FormResult:
     settings: ThreadSettings
 
 
-class RolePicker(Picker[SimpleChoice[str]]):
+class SystemPromptPicker(Picker[SimpleChoice[str]]):
     """Picker of a saved system prompt."""
 
     TEXTS = PickerTexts(
-        "Roles", "Type to find a role", "No role is saved yet: ctrl+s saves one", "takes it"
+        "System prompts", "Type to find one", "No system prompt is saved yet", "loads it"
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+o", "dismiss", show=False)]
 
 
-def role_choice(role: SystemPrompt) -> SimpleChoice[str]:
+def prompt_choice(prompt: SystemPrompt) -> SimpleChoice[str]:
     """Return the list entry of a system prompt: its name and its first words."""
-    return SimpleChoice(role.text, role.name, safe_line(role.text, 40), role.text)
+    return SimpleChoice(prompt.text, prompt.name, safe_line(prompt.text, 40), prompt.text)
 
 
 class ThreadPanel(Panel[FormResult]):
@@ -80,8 +82,8 @@ class ThreadPanel(Panel[FormResult]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Leave"),
         close_binding("thread.settings"),
-        Binding("ctrl+o", "choose_role", show=False, priority=True),
-        Binding("ctrl+s", "save_role", show=False, priority=True),
+        Binding("ctrl+o", "choose_prompt", show=False, priority=True),
+        Binding("ctrl+s", "save_prompt", show=False, priority=True),
         Binding("up", "go(-1)", show=False, priority=True),
         Binding("down", "go(1)", show=False, priority=True),
         # Priority, so that text typed right after the key goes to the next field.
@@ -94,20 +96,20 @@ class ThreadPanel(Panel[FormResult]):
         title: str,
         settings: ThreadSettings,
         defaults: Mapping[str, str],
-        roles: SystemPrompts,
+        prompts: SystemPrompts,
     ) -> None:
         """`defaults` maps field keys to the values that apply if the fields are empty."""
         super().__init__()
         self._texts = format_settings(title, settings)
         self._defaults = defaults
-        self._roles = roles
+        self._prompts = prompts
         self._shown = {
             key: safe_line(text, MAX_FIELD_CHARACTERS) for key, text in self._texts.items()
         }
         self._system = settings.system or ""
-        self._role = TextArea(safe_input(self._system), id="role", compact=True)
+        self._prompt = TextArea(safe_input(self._system), id="system", compact=True)
         default = defaults.get("system") or "none"
-        self._role.placeholder = Content(safe_line(_ROLE.format(default=default)))
+        self._prompt.placeholder = Content(safe_line(_PLACEHOLDER.format(default=default)))
         self._folded = Vertical(id="folded")
         self._fold = FoldLine("All samplers", len(_FOLDED_KEYS), self._folded)
         self._hint = Static(id="hint")
@@ -121,8 +123,8 @@ class ThreadPanel(Panel[FormResult]):
         """Yield the form, and the hint line of the focused field."""
         with Vertical(id="panel"):
             with VerticalScroll(id="form", can_focus=False):
-                yield Static("Role: the system prompt", id="role-label")
-                yield self._role
+                yield Static("System prompt", id="system-label")
+                yield self._prompt
                 yield from self._rows((TITLE, *COMMON_FIELDS))
                 yield self._fold
                 with self._folded:
@@ -169,9 +171,9 @@ class ThreadPanel(Panel[FormResult]):
 
     @on(Input.Submitted)
     async def _apply(self) -> None:
-        role, texts = self._form_values
+        system, texts = self._form_values
         try:
-            settings = parse_settings(texts, role)
+            settings = parse_settings(texts, system)
             settings = await asyncio.to_thread(resolve_paths, settings)
         except FieldError as error:
             self._file_error, self._file_error_text = error, texts[error.key]
@@ -187,37 +189,39 @@ class ThreadPanel(Panel[FormResult]):
             self._initial_values = self._form_values
             keys = "enter" if isinstance(self.focused, Input) else "tab, then enter,"
             self._show_problem(
-                f"Changes are not applied: {keys} applies them, esc again discards them."
+                f"The changes are not applied. {keys} applies them; esc again discards them."
             )
 
     def action_go(self, step: int) -> None:
         """Move the focus to the next or previous field; the form would only scroll."""
-        if self.focused is self._role:
+        if self.focused is self._prompt:
             raise SkipAction  # it has several lines
         self.focus_next() if step > 0 else self.focus_previous()
 
-    async def action_choose_role(self) -> None:
+    async def action_choose_prompt(self) -> None:
         """Choose one of the user's saved system prompts."""
-        roles = await asyncio.to_thread(self._roles.all)
+        prompts = await asyncio.to_thread(self._prompts.all)
         await self.app.push_screen(
-            RolePicker([role_choice(role) for role in roles]), self._use_system_prompt
+            SystemPromptPicker([prompt_choice(prompt) for prompt in prompts]),
+            self._use_system_prompt,
         )
 
-    async def action_save_role(self) -> None:
+    async def action_save_prompt(self) -> None:
         """Save the system prompt to a file, for other threads."""
-        text = self._role.text.strip()
+        text = self._prompt.text.strip()
         if not text:
-            self._show_problem("There is no role to save.")
+            self._show_problem("There is no system prompt to save.")
             return
         try:
-            await asyncio.to_thread(self._roles.directory.mkdir, parents=True, exist_ok=True)
+            await asyncio.to_thread(self._prompts.directory.mkdir, parents=True, exist_ok=True)
         except OSError as error:
             self._show_problem(
-                f"{self._roles.directory} cannot be used: {error.strerror or error}."
+                f"{self._prompts.directory} cannot be used: {error.strerror or error}. "
+                "Check its permissions."
             )
             return
         self.app.push_screen(
-            SaveAsPanel("role.md", text, self._roles.directory), self._report_saved
+            SaveAsPanel("prompt.md", text, self._prompts.directory), self._report_saved
         )
 
     @property
@@ -225,17 +229,17 @@ class ThreadPanel(Panel[FormResult]):
         """The system prompt, and field texts by key; unchanged ones keep their original form."""
         texts = {_key(field): field.value for field in self.query(Input)}
         changed = {key: text for key, text in texts.items() if text != self._shown[key]}
-        role = safe_input(self._role.text)
-        same = role == safe_input(self._system)
-        return self._system if same else role, {**self._texts, **changed}
+        system = safe_input(self._prompt.text)
+        same = system == safe_input(self._system)
+        return self._system if same else system, {**self._texts, **changed}
 
     def _use_system_prompt(self, choice: SimpleChoice[str] | None) -> None:
         if choice is not None:
-            self._role.text = safe_input(choice.value)
+            self._prompt.text = safe_input(choice.value)
 
     def _report_saved(self, path: Path | None) -> None:
         if path is not None:
-            self._show_problem(f"The role is saved in {path}")
+            self._show_problem(f"The system prompt is saved in {path}")
 
     def _go_to(self, key: str) -> None:
         """Focus a field, unfolding it if necessary."""
@@ -273,8 +277,8 @@ class ThreadPanel(Panel[FormResult]):
                 self._show_hint(find_field(_key(focused)).hint(default))
         elif focused is self._fold:
             self._show_hint(self._fold.hint)
-        elif focused is self._role:
-            self._show_hint(_ROLE_HINT)
+        elif focused is self._prompt:
+            self._show_hint(_PROMPT_HINT)
 
     def _field_problem(self, field: Input) -> str:
         key = _key(field)

@@ -36,7 +36,7 @@ class ConfirmPanel(Panel[bool]):
         """Set the title and the key hints."""
         panel = self.query_one("#panel")
         panel.border_title = self._title
-        panel.border_subtitle = f"enter {self._submit_label} · esc does not"
+        panel.border_subtitle = f"enter {self._submit_label} · esc cancels"
 
     def action_agree(self) -> None:
         """Dismiss the panel with True."""

@@ -17,7 +17,7 @@ from koel_tui.ui.widgets.panel import Answer, Panel
 class InputPanel(Panel[Answer], Generic[Answer]):
     """A panel that asks until the input is valid. Returns the answer, or None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Cancel")]
 
     def __init__(self, heading: str, submit_label: str, field: Input) -> None:
         """`submit_label` describes the action of enter, for the key hint."""
@@ -31,7 +31,7 @@ class InputPanel(Panel[Answer], Generic[Answer]):
         """Yield the panel and its content."""
         with Vertical(id="panel") as panel:
             panel.border_title = self._heading
-            panel.border_subtitle = f"enter {self._submit_label} · esc leaves"
+            panel.border_subtitle = f"enter {self._submit_label} · esc cancels"
             yield from self.parts()
 
     def parts(self) -> Iterable[Widget]:

@@ -33,7 +33,7 @@ class PickerTexts:
     placeholder: str
     empty: str
     submit_label: str
-    unmatched: str = "No title has these words"
+    unmatched: str = "No title contains these words"
 
 
 class FilterInput(OrderedInput):
@@ -79,7 +79,7 @@ class Picker(Panel[Chosen], Generic[Chosen]):
     FRAME: ClassVar[int] = 4
     """The height of the panel without the list, in lines."""
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss", "Leave"),
+        Binding("escape", "dismiss", "Close"),
         Binding("up", "list('cursor_up')", show=False),
         Binding("down", "list('cursor_down')", show=False),
         Binding("pageup", "list('page_up')", show=False),
@@ -197,11 +197,11 @@ class Picker(Panel[Chosen], Generic[Chosen]):
 
     def _hint(self, found: int) -> str:
         if not self._choices:
-            return f"{self.TEXTS.empty} · esc leaves"
+            return f"{self.TEXTS.empty} · esc closes"
         if not found:
-            return f"{self.TEXTS.unmatched} · esc leaves"
+            return f"{self.TEXTS.unmatched} · esc closes"
         more = f"{found - MAX_SHOWN} more, type to narrow · " if found > MAX_SHOWN else ""
-        return f"{more}enter {self.TEXTS.submit_label} · esc leaves"
+        return f"{more}enter {self.TEXTS.submit_label} · esc closes"
 
 
 def format_line(title: str, detail: str, width: int) -> Content:

@@ -25,7 +25,7 @@ class SaveAsPanel(InputPanel[Path]):
 
         `directory` is the target directory, by default the working directory.
         """
-        field = OrderedInput(name, placeholder="Name of the file", id="name", compact=True)
+        field = OrderedInput(name, placeholder="File name", id="name", compact=True)
         super().__init__("Save as", "saves", field)
         self._text = text
         self._directory = directory or Path()
@@ -34,7 +34,7 @@ class SaveAsPanel(InputPanel[Path]):
     async def _save(self) -> None:
         name = self._field.value.strip()
         if not name:
-            self._show_problem("Type the name of a file.")
+            self._show_problem("The name is empty. Type the name of a file.")
             return
         try:
             path = self._path(name)

@@ -30,7 +30,7 @@ def assert_it_fits(window: Window) -> None:
     assert parts[-1].region.bottom == height
     assert all(part.region.height >= 1 for part in parts)
     assert [cell_len(line) for line in window.lines] == [width] * height
-    for text in ("^n New", "^o Open", "^p Commands", "esc Stop", "f1 Help"):
+    for text in ("ctrl+n New", "ctrl+o Open", "ctrl+p Commands", "esc Stop", "f1 Help"):
         assert text in window.lines[-1]
 
 
@@ -88,7 +88,7 @@ async def test_a_window_that_has_become_much_too_small_keeps_its_prompt() -> Non
                 await window.press("escape")
                 await window.until(lambda: len(window.app.screen_stack) == 1)
         await window.pilot.resize_terminal(80, 24)
-        await window.sees("^n New")
+        await window.sees("ctrl+n New")
         await window.prompts("xxxx")
         assert_it_fits(window)
 

@@ -46,13 +46,13 @@ async def test_a_paste_that_is_too_long_is_not_pasted_and_said() -> None:
     async with opened(size=(120, 24)) as window:
         await window.type("before ")
         await window.type("x" * 5001)
-        await window.tells("What was pasted has 5,001 characters, and the limit is 5,000.")
+        await window.tells("The pasted text has 5,001 characters, and the limit is 5,000.")
         await window.type("after")
         await window.prompts("before after")
         await window.press("ctrl+o")
-        await window.sees("esc leaves")
+        await window.sees("esc closes")
         await window.type("y" * 101)
-        await window.tells("What was pasted has 101 characters, and the limit is 100.")
+        await window.tells("The pasted text has 101 characters, and the limit is 100.")
         assert window.app.screen.query_one(Input).value == ""
 
 

@@ -25,7 +25,7 @@ async def saved(**threads: str) -> MemoryStorage:
 async def picker(window: Window) -> None:
     await window.press("ctrl+o")
     await window.until(lambda: isinstance(window.app.screen, Picker))
-    await window.sees("esc leaves")
+    await window.sees("esc closes")
 
 
 async def test_saved_threads_are_listed_newest_first_and_enter_opens_one() -> None:
@@ -82,7 +82,7 @@ async def test_keys_pressed_twice_in_the_picker_count_once() -> None:
 async def test_the_picker_says_when_there_is_nothing() -> None:
     async with opened() as window:
         await picker(window)
-        await window.sees("Nothing is saved yet · esc leaves")
+        await window.sees("No thread is saved yet · esc closes")
         await window.press("enter", "pagedown", "pageup", "up", "down")
         assert isinstance(window.app.screen, Picker)
 
@@ -110,7 +110,7 @@ async def test_a_long_list_fits_a_small_window() -> None:
     async with opened(size=(60, 15), storage=await saved(**threads)) as window:
         await picker(window)
         await window.sees("Thread number 59")
-        await window.until(lambda: "enter opens · esc leaves" in window.screen)
+        await window.until(lambda: "enter opens · esc closes" in window.screen)
         await window.press("pagedown", "pagedown", "enter")
         await window.until(lambda: len(window.shown) == 1)
 

@@ -37,7 +37,7 @@ async def test_ctrl_q_saves_closes_and_ends_with_0() -> None:
 async def test_ctrl_q_quits_from_a_panel_too() -> None:
     async with opened() as window:
         await window.press("f1")
-        await window.sees("esc leaves")
+        await window.sees("esc closes")
         await window.press("ctrl+q")
         await gone(window)
 

@@ -131,15 +131,15 @@ async def test_a_saved_thread_is_sanitized_in_every_place(worst: str, harmless: 
         harmless(window)
         for list_of in ("f4", "ctrl+o"):
             await window.press(list_of)
-            await window.sees("esc leaves")
+            await window.sees("esc closes")
             harmless(window)
             await window.type(f"title {worst}")
             await window.until(lambda: "title" in window.app.screen.query_one(Input).value)
             harmless(window)
             await window.press("escape")
-            await window.misses("esc leaves")
+            await window.misses("esc closes")
         await window.press("alt+w", "ctrl+o")
-        await window.sees("esc leaves")
+        await window.sees("esc closes")
         harmless(window)
 
 
@@ -154,7 +154,7 @@ async def test_the_links_of_an_answer_are_sanitized(worst: str, harmless: Harmle
         await window.sees("good.example")
         harmless(window)
         await window.press("down", "enter")
-        await window.sees("It leads to good.example")
+        await window.sees("The link leads to good.example")
         harmless(window)
 
 
@@ -180,7 +180,7 @@ async def test_storage_errors_are_sanitized(worst: str, harmless: Harmless) -> N
         await window.until(lambda: "NOT SAVED" in window.status)
         harmless(window)
         await window.press("ctrl+o")
-        await window.sees("esc leaves")
+        await window.sees("esc closes")
         await window.press("enter")
         await window.sees("The thread cannot be opened: lost")
         harmless(window)

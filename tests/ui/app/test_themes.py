@@ -54,15 +54,12 @@ def test_where_there_are_none_there_is_nothing_to_say(tmp_path: Path) -> None:
         ('name = "two words"\nprimary = "red"', "name must be a word"),
         ('name = "a"\nprimary = "reddish"', "primary must be a colour"),
         ('name = "a"\nprimary = 3', "primary must be a colour"),
-        ('name = "a"\nprimary = "red"\ncolour = "red"', "a theme has no 'colour'"),
+        ('name = "a"\nprimary = "red"\ncolour = "red"', "'colour' is not a field of a theme"),
         ('name = "a"\nprimary = "red"\ndark = "yes"', "dark must be true or false"),
         ('name = "a"\nprimary = "red"\ntext_alpha = 7', "text_alpha must be a number"),
         ('name = "a"\nprimary = "red"\nvariables = "red"', "variables must be a table"),
-        (
-            'name = "a"\nprimary = "red"\n[variables]\nboarder = "red"',
-            "'boarder', which is not a theme variable",
-        ),
-        ('name = "a"\nprimary = "red"\n[variables]\nborder = "}{"', "no text for border"),
+        ('name = "a"\nprimary = "red"\n[variables]\nboarder = "red"', "unknown variable 'boarder'"),
+        ('name = "a"\nprimary = "red"\n[variables]\nborder = "}{"', "invalid value for border"),
         ('name = "a"\nprimary = "red"\n[variables]\ntext = "bold"', "value for text that cannot"),
         ('name = "a"\nprimary = "red"\n[variables]\nlink-style = "red"', "for link-style that"),
         ('name = "nord"\nprimary = "red"', "a theme 'nord' exists already"),
@@ -116,7 +113,7 @@ async def test_a_theme_asked_for_is_worn_from_the_start(tmp_path: Path) -> None:
         assert window.app.theme == "forest"
         assert window.app.screen.styles.background.hex == "#0B1F14"
         await window.press("ctrl+o", "escape", "f1")  # panels take their colours from it, too
-        await window.sees("esc leaves")
+        await window.sees("esc closes")
 
 
 async def test_a_theme_can_be_chosen_and_a_bad_one_is_told(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ async def test_a_banner_is_shown_while_the_disk_is_full(
         (await window.ask("First")).finish()
         await window.sees("✗ NOT SAVED: 'First'")
         await window.sees("  No space left on device: /data/threads.")
-        await window.sees("  Make room there: it is tried again every few seconds.")
+        await window.sees("  Free some space: it is tried again every few seconds.")
         assert all(len(line) <= size[0] for line in window.lines)
         await window.press("ctrl+n")  # what is wrong is wrong in every tab
         (await window.ask("Second")).finish()

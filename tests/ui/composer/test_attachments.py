@@ -290,7 +290,7 @@ async def test_dropped_files_are_attached_or_stay_paths(folder: Path) -> None:
     async with opened(size=(60, 15), agent=CountingAgent()) as window:
         await window.connected()
         await window.type(f"'{path}' {folder}/notes.txt ")
-        await window.sees("enter attaches · esc leaves the path as text")
+        await window.sees("enter attaches · esc keeps the path as text")
         assert all(cell_len(line) == 60 for line in window.lines)
         await window.press("escape")
         await window.misses("enter attaches")

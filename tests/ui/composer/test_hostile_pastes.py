@@ -66,7 +66,7 @@ async def test_a_paste_is_text_and_presses_no_key(what: str, tally: Tally) -> No
         assert not set(window.prompt.text) & set(HOSTILE)
         assert tabs_and_turns(window) == before and window.app.is_running
         await window.press("ctrl+o")
-        await window.sees("esc leaves")
+        await window.sees("esc closes")
         await window.type(PASTES[what])
         field = window.app.screen.query_one(Input)
         await window.until(lambda: field.value.startswith("a"))

@@ -90,7 +90,7 @@ async def test_the_prompt_leaves_room_in_a_small_window() -> None:
         await window.type("\n".join(map(str, range(20))))
         await window.until(lambda: window.prompt.size.height == 3)
         assert window.transcript.size.height >= 2
-        assert "^n New" in window.lines[-1]
+        assert "ctrl+n New" in window.lines[-1]
         await window.until(lambda: "Scripted-1B" in window.status)
 
 

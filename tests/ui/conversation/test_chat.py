@@ -121,14 +121,14 @@ async def test_a_stop_before_the_first_word_is_told() -> None:
     async with opened() as window:
         await window.ask("Never mind")
         await window.press("escape")
-        await window.sees("stopped before the answer began · ctrl+r asks again")
+        await window.sees("The answer was stopped before it began. ctrl+r asks again.")
         await window.press("ctrl+r")
         await window.until(lambda: len(window.agent.turns) == 2)
         assert window.agent.turns[1].prompt == "Never mind"
         await window.press("escape")
-        await window.sees("stopped before the answer began")
+        await window.sees("answer was stopped before it began")
         await window.ask("Now")
-        await window.misses("stopped before the answer began")
+        await window.misses("answer was stopped before it began")
 
 
 async def test_turns_that_did_not_fit_are_told() -> None:
@@ -289,7 +289,7 @@ async def test_a_stopped_answer_goes_on_in_its_own_message() -> None:
         turn.write("Once upon")
         await window.sees("Once upon")
         await window.press("escape")
-        await window.sees("alt+g continues it")
+        await window.sees("alt+g continues the answer.")
         await window.press("alt+g")
         await window.until(lambda: len(window.agent.turns) == 2)
         second = window.agent.turns[1]

@@ -114,7 +114,7 @@ async def test_an_engine_crash_loses_one_answer(tally: Tally) -> None:
         await window.reads("Here I am.")
         await window.press("alt+1")
         await window.reads("half of")
-        await window.reads("✗ The previous answer broke off; the queued message was sent.")
+        await window.reads("✗ The previous answer failed. The queued message was sent.")
         queued = await begun(window, native, 3)
         native.link.say(queued, "And I.")
         native.link.end(queued)
@@ -156,7 +156,7 @@ async def test_a_thread_can_choose_a_built_in_template_after_an_error(tally: Tal
         await window.sees("up restores your message")
         await window.pilot.pause()  # the rows have their places
         row = next(at for at, line in enumerate(window.lines) if offer in line)
-        assert "chatml · f2 sets any: chat template" in window.lines[row]
+        assert "chatml · f2 sets another template" in window.lines[row]
         await window.pilot.click(offset=(10, row))
         native.link.end(await begun(window, native, 2))
         await window.misses(offer)
@@ -228,7 +228,7 @@ async def test_a_stopped_tab_is_free_while_the_engine_hangs(tally: Tally) -> Non
         await send(window, "First")
         await begun(window, native, 1)
         await window.press("escape")
-        await window.sees("stopped before the answer began")
+        await window.sees("answer was stopped before it began")
         await send(window, "Again")
         await begun(window, native, 2)
         native.link.crash()
@@ -246,7 +246,7 @@ async def test_late_deltas_of_a_stopped_turn_are_ignored(tally: Tally) -> None:
         native.link.say(first, "kept ")
         await window.reads("kept")
         await window.press("escape")
-        await window.reads("alt+g continues it")
+        await window.reads("alt+g continues the answer.")
         native.link.say(first, "too late")
         native.link.end(first)
         await send(window, "Second")
@@ -265,7 +265,7 @@ async def test_an_empty_answer_is_reported(tally: Tally) -> None:
         await window.connected()
         await send(window, "First")
         native.link.end(await begun(window, native, 1))
-        await window.reads("the model returned an empty answer · ctrl+r asks again")
+        await window.reads("The model returned an empty answer. ctrl+r asks again.")
         await window.press("ctrl+r")
         again = await begun(window, native, 2)
         await window.misses("an empty answer")
@@ -330,7 +330,7 @@ async def test_a_crash_during_the_load_fails_one_answer(tally: Tally) -> None:
         await window.sees("Choose a model")  # it may be the model's fault
         await window.sees("the engine process ended")
         await window.press("escape")
-        await window.reads("✗ The previous answer broke off; the queued message was sent.")
+        await window.reads("✗ The previous answer failed. The queued message was sent.")
         await window.reads("the engine process ended")
         queued = await begun(window, native, 1)
         native.link.say(queued, "Here I am.")

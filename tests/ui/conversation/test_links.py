@@ -200,7 +200,7 @@ async def test_a_clicked_link_is_opened_only_after_confirmation(
     async with opened() as window:
         await window.answered("links", "[docs](https://trusted.example@evil.example/a%20b?u=a%26b)")
         await click(window, "docs")
-        await window.sees("It leads to evil.example")
+        await window.sees("The link leads to evil.example")
         await window.sees("https://trusted.example@evil.example/a%20b?u=a%26b")
         await window.press("escape")
         await window.misses("Open this link?")
@@ -222,7 +222,7 @@ async def test_a_link_is_chosen_with_keys_and_may_be_copied(canary: Canary) -> N
         await window.press("alt+l")
         await window.sees("two.example")
         await window.press("down", "enter")
-        await window.sees("It leads to two.example")
+        await window.sees("The link leads to two.example")
         await window.press("c")
         await window.sees("Copied the address with")
         assert window.app.clipboard == "https://two.example/x"
@@ -237,7 +237,7 @@ async def test_refused_links_are_listed_with_the_reason_and_cannot_be_chosen(
         await window.press("alt+l")
         await window.sees("not opened: only http and https are opened")
         await window.press("enter")
-        await window.sees("It leads to good.example")
+        await window.sees("The link leads to good.example")
         await window.press("escape")
         await click(window, "bad")
         await window.sees("This link is not opened: only http and https")
@@ -274,7 +274,7 @@ async def test_the_longest_address_is_shown_whole(canary: Canary) -> None:
         await window.press("alt+l")
         await window.sees("docs")
         await window.press("enter")
-        await window.sees("It leads to")
+        await window.sees("The link leads to")
         panel = [re.sub(r"^[^│]*│|│[^│]*$", "", line) for line in window.lines]
         text = "".join(line.strip(" █▁▂▃▄▅▆▇") for line in panel)
         assert host in text

@@ -24,7 +24,7 @@ async def test_hints_name_the_keys_that_were_chosen() -> None:
         await window.press("alt+x")
         await window.tells("ctrl+b shows one")
         await window.press("alt+left")
-        await window.tells("here: alt+e edits")
+        await window.tells("here. alt+e edits")
         turn = await window.ask("Tell me.")
         turn.write("Once")
         await window.type("And then?")
@@ -32,7 +32,7 @@ async def test_hints_name_the_keys_that_were_chosen() -> None:
         await window.sees("queued: And then? ·")
         assert "alt+q" not in window.screen
         await window.press("escape")
-        await window.sees("f8 continues it")
+        await window.sees("f8 continues the answer.")
         await window.press("ctrl+u")
         (await window.ask("And now?")).fail("It broke")
         await window.sees("Retry (f7)")

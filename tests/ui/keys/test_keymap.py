@@ -55,13 +55,13 @@ def test_the_keys_of_the_window_have_the_names_that_are_asked_for() -> None:
         ("ctlr+y", "not a key that terminals send"),
         ("f99", "not a key that terminals send"),
         ("ctrl+", "not a key that terminals send"),
-        ("q", "types text"),
-        ("shift+q", "types text"),
-        ("space", "types text"),
-        ("+", "types text"),
+        ("q", "types a character"),
+        ("shift+q", "types a character"),
+        ("space", "types a character"),
+        ("+", "types a character"),
         ("ctrl+m", "as enter"),
-        ("alt+[", "terminals send for other keys"),
-        ("alt+shift+o", "terminals send for other keys"),
+        ("alt+[", "begins the sequences of other keys"),
+        ("alt+shift+o", "begins the sequences of other keys"),
     ],
 )
 def test_an_invalid_key_is_refused(written: str, why: str, tally: Tally) -> None:
@@ -76,7 +76,7 @@ def test_an_invalid_key_is_refused(written: str, why: str, tally: Tally) -> None
         ({"tab.nwe": "ctrl+y"}, "'keys.tab.nwe'.*Similar names: tab.new"),
         ({"zzz": "ctrl+y"}, "'keys.zzz': Unknown key binding. "),
         ({"tab.new": "ctlr+y"}, "'keys.tab.new': 'ctlr.y' is not a key"),
-        ({"tab.new": "ctrl+y,,f8"}, "empty key"),
+        ({"tab.new": "ctrl+y,,f8"}, "A key is empty"),
         ({"tab.new": "ctrl+o"}, "'keys.tab.new': ctrl.o is also a key of 'tab.open'"),
         ({"tab.new": "enter"}, "'keys.tab.new': enter is also a key of 'prompt.send'"),
         ({"tab.new": "f8", "fold": "f8"}, "'keys.fold': f8 is also a key of 'tab.new'"),
@@ -112,7 +112,7 @@ async def test_the_window_goes_by_the_keys_chosen() -> None:
         await window.press("f5", "f5", "f6")
         await window.until(lambda: "First" in window.shown)
         footer = window.lines[-1].split()
-        assert footer[:4] == ["^y", "New", "^o", "Open"], footer
+        assert footer[:4] == ["ctrl+y", "New", "ctrl+o", "Open"], footer
 
 
 async def test_what_has_no_key_is_not_in_the_footer() -> None:
@@ -128,14 +128,14 @@ async def test_help_and_palette_show_the_keys_in_force() -> None:
         await window.until(lambda: isinstance(window.app.screen, HelpPanel))
         await window.sees("go to tab 9")
         for row in ("f8 new tab", "f7 go to tab 1", "alt+2 go to tab 2", "f12 send",
-                    "no key fold or unfold"):  # fmt: skip
+                    "no key show or hide thinking"):  # fmt: skip
             assert any(row in " ".join(line.split()) for line in window.lines), row
         await window.press("f10")
         await window.until(lambda: not isinstance(window.app.screen, HelpPanel))
         named = {each.title: each.help for each in window.app.get_system_commands(Screen())}
         assert [named[title] for title in ("New tab", "List of keys", "Copy the answer")] == [
             "f8", "f10", "alt+c"]  # fmt: skip
-        assert named["Fold or unfold thinking and calls"] == ""
+        assert named["Show or hide thinking and tool calls"] == ""
 
 
 async def test_tabs_with_a_key_each_of_one_kind_are_one_row_of_help() -> None:

@@ -55,7 +55,7 @@ async def library(window: Window) -> LibraryPanel:
     await window.connected()
     await window.press("ctrl+o")
     await window.until(lambda: isinstance(window.app.screen, LibraryPanel))
-    await window.sees("esc leaves")
+    await window.sees("esc closes")
     assert isinstance(window.app.screen, LibraryPanel)
     return window.app.screen
 

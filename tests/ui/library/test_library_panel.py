@@ -34,7 +34,7 @@ async def test_titles_are_filtered_at_once_and_the_text_below_them(
         assert listed(window)[:2] == ["Lighthouses", "in the text"]
         assert "By the sea" in listed(window)
         await window.type("xyz")
-        await window.sees("No thread has these words")
+        await window.sees("No thread contains these words")
         assert listed(window) == []
 
 
@@ -180,7 +180,7 @@ async def test_the_list_fits(storage: JsonFileStorage, size: tuple[int, int]) ->
     async with on(storage, size) as window:
         panel = await library(window)
         await window.sees(f"{KEYS} ")
-        await window.sees("enter opens · esc leaves")
+        await window.sees("enter opens · esc closes")
         await window.press("ctrl+d")
         await window.sees("ctrl+z undo · enter opens")
         await window.press(*["down"] * 28)

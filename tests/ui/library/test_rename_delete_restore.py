@@ -32,7 +32,7 @@ async def test_a_thread_gets_another_title_and_so_does_its_tab(storage: JsonFile
         await window.press("down", "f2")
         await window.sees("enter saves")
         await window.press("ctrl+u", "enter")
-        await window.sees("at least one letter")
+        await window.sees("at least one character")
         await window.type("[red]Oaks[/]")
         await window.press("enter")
         await lists(window, "Birds", "[red]Oaks[/]")
@@ -55,7 +55,7 @@ async def test_deleted_threads_come_back_by_undo_and_from_the_trash(
     async with on(storage) as window:
         await library(window)
         await window.press("ctrl+z")
-        await window.sees("There is nothing to restore")
+        await window.sees("There is no deleted thread to restore.")
         await window.press("down", "ctrl+d")
         await lists(window, "Three", "One")
         await window.sees("“Two” is in the trash. ctrl+z restores it.")
@@ -68,7 +68,7 @@ async def test_deleted_threads_come_back_by_undo_and_from_the_trash(
         await window.sees("enter restores it")
         await window.press("enter")
         await lists(window, "Three", "Two", "One")
-        await window.sees("“Two” is restored")
+        await window.sees("“Two” is restored.")
         await window.press("ctrl+t")
         await window.sees("The trash is empty")
         await window.press("escape")
@@ -144,7 +144,7 @@ async def test_a_list_that_is_left_leaves_nothing_half_deleted() -> None:
         panel = await library(window)
         await window.sees("ctrl+z undo")  # as in the list that was left
         await window.press("ctrl+z")
-        await window.sees("“Two says 0” is restored")
+        await window.sees("“Two says 0” is restored.")
         assert panel._actions.deleted_threads == []
 
 
@@ -196,7 +196,7 @@ async def test_a_thread_that_another_program_deleted_is_not_made_anew(
         await window.sees("enter saves")
         await window.type("x")
         await window.press("enter")
-        await window.tells("It can no longer be read.")
+        await window.tells("The thread can no longer be read.")
     assert await storage.summaries() == []
 
 

@@ -34,7 +34,7 @@ async def test_a_start_without_a_model_offers_models_and_threads_can_be_read(
         ):
             await window.sees(text)
         assert [cell_len(line) for line in window.lines] == [size[0]] * size[1]
-        assert "~2.5 GB" in window.screen and "esc leaves" in window.screen
+        assert "~2.5 GB" in window.screen and "esc closes" in window.screen
         await left(window)
         await window.sees("Threads can be read")
         await window.press("ctrl+o")
@@ -129,7 +129,7 @@ async def test_a_thread_whose_own_model_is_gone_says_what_to_do() -> None:
         await window.reads("message 1")
         turn = await window.ask("Hello?")
         turn.fail("Cannot use /gone.gguf: there is no such file.", "ModelLoadError")
-        await window.reads("This thread uses its own model: change it (f2)")
+        await window.reads("Change the model of this thread (f2)")
         await window.press("ctrl+n")
         turn = await window.ask("Hello?")
         turn.fail("No model was found.", "ModelLoadError")
@@ -201,7 +201,7 @@ def test_what_cannot_be_kept_is_told_and_the_file_stays(monkeypatch: pytest.Monk
         file.write_text(text)
         file.chmod(mode)
         problem = save_model_choice(MODEL)
-        assert problem.startswith("It is not saved for the next start: ") and why in problem
+        assert problem.startswith("The choice is not saved for the next start: ") and why in problem
         assert file.read_text() == text
         file.chmod(0o600)
     file.unlink()
@@ -210,4 +210,4 @@ def test_what_cannot_be_kept_is_told_and_the_file_stays(monkeypatch: pytest.Monk
         and not file.exists()
     )
     monkeypatch.setenv("KOEL_MODEL", "/other.gguf")
-    assert save_model_choice(MODEL) == "KOEL_MODEL is set and takes precedence at the next start."
+    assert save_model_choice(MODEL).startswith("KOEL_MODEL is set and wins at the next start.")

@@ -76,7 +76,7 @@ async def test_a_download_is_stopped_kept_and_gone_on_with(house: House, server:
         await window.sees("50% of 3.0 MB")
         assert [cell_len(line) for line in window.lines] == [60] * 15
         await window.press("enter")
-        await window.sees("One download at a time")
+        await window.sees("A download is running")
         await window.press("delete")
         await window.sees("Stopping…")
         server.gate.set()

@@ -16,7 +16,7 @@ async def tab_list(window: Window) -> None:
 
 async def saved_threads(window: Window) -> None:
     await window.press("ctrl+o")
-    await window.sees("esc leaves")
+    await window.sees("esc closes")
     await window.sees("damaged:")
 
 
@@ -28,7 +28,7 @@ async def saved_threads_filtered(window: Window) -> None:
 
 async def no_saved_threads(window: Window) -> None:
     await window.press("ctrl+o")
-    await window.sees("Nothing is saved yet")
+    await window.sees("No thread is saved yet")
 
 
 async def palette(window: Window) -> None:
@@ -44,13 +44,13 @@ async def palette(window: Window) -> None:
 
 async def keys(window: Window) -> None:
     await window.press("f1")
-    await window.sees("esc leaves")
+    await window.sees("esc closes")
 
 
 async def links(window: Window) -> None:
     await answered(window)
     await window.press("alt+l")
-    await window.sees("esc leaves")
+    await window.sees("esc closes")
 
 
 async def a_link(window: Window) -> None:
@@ -62,7 +62,7 @@ async def a_link(window: Window) -> None:
 async def queue_list(window: Window) -> None:
     await queued(window)
     await window.press("alt+q")
-    await window.sees("Waiting to be sent")
+    await window.sees("Queued messages")
 
 
 async def thread_settings(window: Window) -> None:
@@ -88,7 +88,7 @@ async def beside_list(window: Window) -> None:
 async def figures(window: Window) -> None:
     await answered(window)
     await window.press("f3")
-    await window.sees("Figures")
+    await window.sees("Statistics")
 
 
 async def park_question(window: Window) -> None:

@@ -228,7 +228,7 @@ async def unsaid_branch(window: Window) -> None:
     await window.press("ctrl+r")
     await window.until(lambda: len(window.agent.turns) == 4)
     await window.press("escape")
-    await window.reads("this branch is empty")
+    await window.reads("This branch is empty")
 
 
 async def side_by_side(window: Window) -> None:

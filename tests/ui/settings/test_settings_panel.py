@@ -75,12 +75,12 @@ def test_what_is_read_is_what_the_program_takes(name: str, text: str, value: obj
         ("temperature", "hot", "a number from 0 to 100"), ("temperature", "nan", "from 0"),
         ("temperature", "-0.1", "from 0"), ("seed", "4294967296", "to 4294967295"),
         ("seed", "1.5", "a whole number"), ("max_sessions", "0", "from 1 to 256"),
-        ("context_tokens", "255", "from 256 up"), ("titles", "perhaps", "yes or no"),
+        ("context_tokens", "255", "at least 256"), ("titles", "perhaps", "yes or no"),
         ("threads", "٣", "a whole number"), ("chat_template", "x", "one of own, chatml, gemma"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_with_what_could(name: str, text: str, could: str) -> None:
-    with pytest.raises(ValueError, match=f"{name}: .*{could}"):
+    with pytest.raises(ValueError, match=f"{name} must be .*{could}"):
         listed()[name].parse(text)
 
 
@@ -115,7 +115,7 @@ async def change(window: Window, name: str, text: str) -> None:
 
 
 def listing(window: Window) -> str:
-    return "\n".join(line for line in window.lines[:-2] if "esc leaves" not in line)
+    return "\n".join(line for line in window.lines[:-2] if "esc closes" not in line)
 
 
 def config() -> str:
@@ -198,9 +198,9 @@ async def test_the_bell_is_off_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
-        ("temperature 0.8", "-9", "temperature: a number from 0 to 1000000, or nothing."),
+        ("temperature 0.8", "-9", "temperature must be a number from 0 to 1000000, or empty."),
         ("theme", "[red]none", "There is no theme '[red]none'"),
-        ("model_folders", "/nowhere/at/all", "There is no folder /nowhere/at/all."),
+        ("model_folders", "/nowhere/at/all", "There is no directory /nowhere/at/all."),
         ("GGUF file", "/nowhere.gguf", "nowhere.gguf"),
     ],
 )
@@ -232,7 +232,7 @@ async def test_what_the_environment_says_is_not_changed_here(
     monkeypatch.setenv("KOEL_SYSTEM", EVERYTHING.replace("\0", ""))
     async with settings() as window:
         await window.type("system")
-        await window.sees("Set by KOEL_SYSTEM in the environment. Unset that to change it here")
+        await window.sees("The variable KOEL_SYSTEM sets it. Unset the variable to change it here.")
         await window.press("enter")
         await window.sees("system cannot be changed here.")
         assert isinstance(window.app.screen, SettingsPanel)

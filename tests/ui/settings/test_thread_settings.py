@@ -1,4 +1,4 @@
-"""The settings of a thread: filled in, refused, sent, saved; and the user's own roles."""
+"""The settings of a thread: filled in, refused, sent, saved; and the user's own system prompts."""
 
 import asyncio
 import os
@@ -158,10 +158,10 @@ async def test_a_bad_value_is_refused_at_its_field_and_esc_changes_nothing() -> 
         await settings(window)
         await window.type("Pirates")
         await fill(window, "top_p", "2")
-        await window.sees("Top p must be a number from 0 to 1, or empty.")
+        await window.sees("Top-p must be a number from 0 to 1, or empty.")
         await fill(window, "model", "/nowhere/model.gguf")
         await window.press("enter")
-        await window.sees("Top p must be a number from 0 to 1, or empty.")
+        await window.sees("Top-p must be a number from 0 to 1, or empty.")
         await window.until(lambda: window.app.focused is not None)
         assert window.app.focused is not None and window.app.focused.id == "field-top_p"
         await fill(window, "top_p", "0.5")
@@ -218,7 +218,7 @@ async def test_a_role_is_kept_and_taken_in_another_thread(
     async with opened() as window:
         await settings(window)
         await window.press("ctrl+s")
-        await window.sees("There is no role to save")
+        await window.sees("There is no system prompt to save")
         await window.press("shift+tab")
         await window.type("You are a [red]pirate.")
         await window.press("ctrl+s")
@@ -226,7 +226,7 @@ async def test_a_role_is_kept_and_taken_in_another_thread(
         await window.press("end", "ctrl+u")
         await window.type("pirate.md")
         await window.press("enter")
-        await window.sees("The role is saved in")
+        await window.sees("The system prompt is saved in")
         await window.press("escape", "escape", "ctrl+n")
         await settings(window)
         await window.press("ctrl+o")
@@ -370,7 +370,7 @@ async def test_what_is_filled_in_is_dropped_when_asked_twice() -> None:
         await window.sees("esc again discards them")
         await fill(window, "temperature", "1.25")
         await window.press("f2")  # something else than what was asked about
-        await window.sees("enter applies them, esc again discards them")
+        await window.sees("enter applies them; esc again discards them")
         await fill(window, "seed", "5")
         await window.press("down", "escape")  # on "All samplers", where enter shows the fields
         await window.sees("tab, then enter, applies them")
@@ -397,4 +397,4 @@ async def test_text_typed_right_after_a_tab_goes_to_the_next_field() -> None:
             lambda: window.app.screen.query_one("#field-temperature", Input).value == "1"
         )
         assert window.app.screen.query_one("#field-title", Input).value == "TS"
-        assert window.app.screen.query_one("#role", TextArea).text == "R"
+        assert window.app.screen.query_one("#system", TextArea).text == "R"

@@ -38,7 +38,7 @@ async def test_what_looks_like_markup_is_shown_literally() -> None:
             await window.sees(f" mine {text}"[:17])  # its tab
             await window.press("ctrl+n")
         await window.press("ctrl+o")
-        await window.sees("esc leaves")
+        await window.sees("esc closes")
         for text in MARKUP:
             await window.sees(f"mine {text} end")
 
@@ -57,7 +57,7 @@ async def test_no_control_byte_of_a_model_reaches_the_screen() -> None:
         assert_no_foreign_escape(window)
         assert "\u202e" not in window.screen
         await window.press("ctrl+o")
-        await window.sees("esc leaves")
+        await window.sees("esc closes")
         assert_no_foreign_escape(window)
 
 

@@ -30,7 +30,7 @@ from koel_tui.ui.models.model_download import DownloadProgress
 from koel_tui.ui.models.model_panel import format_progress
 from koel_tui.ui.models.model_rows import ModelChoice
 from koel_tui.ui.settings.setting import Setting
-from koel_tui.ui.settings.thread_settings_panel import role_choice
+from koel_tui.ui.settings.thread_settings_panel import prompt_choice
 from koel_tui.ui.transcript.folded_view import FoldView
 from koel_tui.ui.transcript.notice_rows import NoticeRows
 from koel_tui.ui.widgets import picker
@@ -70,7 +70,9 @@ SINKS: dict[str, Callable[[str], Content]] = {
     "list of threads": lambda text: listed(text, SavedThread("t", "", open_state=text).detail),
     "damaged thread": lambda text: listed(text, SavedThread("t", "", damage=text).short_detail),
     "list of models": lambda text: listed(ModelChoice(text).title, text),
-    "list of roles": lambda text: listed(text, role_choice(SystemPrompt(text, text)).detail),
+    "list of system prompts": lambda text: listed(
+        text, prompt_choice(SystemPrompt(text, text)).detail
+    ),
     "list of settings": lambda text: listed(setting(text).title, setting(text).detail),
     "list of links": lambda text: listed(link_choice(MarkdownLink(text, text)).title, text),
     "queue": lambda text: listed(SimpleChoice(text, text).title, ""),
