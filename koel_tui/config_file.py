@@ -3,26 +3,19 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from koel_tui import paths
 from koel_tui.setting_sources import MAX_CONFIG_BYTES
 from koel_tui.system.regular_files import read_regular
 
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+
 
 class ConfigFileError(Exception):
     """config.toml cannot be changed; the message gives the reason and the remedy."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Statement:
-    """A top-level statement: its keys and character range; no keys means a comment."""
-
-    names: frozenset[str]
-    start: int
-    end: int
 
 
 def set_setting(path: Path, name: str, value: object) -> None:
@@ -39,12 +32,15 @@ def set_setting(path: Path, name: str, value: object) -> None:
         raise ConfigFileError(
             f"{name!r} is a table in {path}. Change it there: koel-chat config edit"
         )
-    after = _replace_setting(before, name, value)
+    if value is None and name not in known:
+        return
     # Convert to the types that TOML parses to: a path to a string, a tuple to a list.
-    expected = {**known, name: json.loads(json.dumps(value, default=str))}
+    plain = json.loads(json.dumps(value, default=str))
+    expected = {**known, name: plain}
     if value is None:
         del expected[name]
-    if _parse(after, path) != expected:
+    after = _replace_setting(before, name, plain)
+    if after is None or _parse(after, path) != expected:
         raise ConfigFileError(
             f"{name!r} cannot be changed in {path} as it is written there. Change it by hand: "
             "koel-chat config edit"
@@ -54,15 +50,6 @@ def set_setting(path: Path, name: str, value: object) -> None:
 
         paths.private_directory(path.parent)
         write_atomically(file, after.encode())
-
-
-def format_toml(value: object) -> str:
-    """Serialize a plain value as TOML."""
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(format_toml, value))}]"
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _read_text(file: Path) -> str:
@@ -83,68 +70,54 @@ def _parse(text: str, path: Path) -> dict[str, object]:
         ) from error
 
 
-def _replace_setting(text: str, name: str, value: object) -> str:
-    statements = list(_split_statements(text))
-    parsed = next((each for each in statements if name in each.names), None)
-    if parsed is not None:
-        old = text[parsed.start : parsed.end]
-        new = "" if value is None else _replace_value(old, format_toml(value))
-        return text[: parsed.start] + new + text[parsed.end :]
-    if value is None:
-        return text
-    index = _insertion_index(text, statements, name)
-    before = text[:index]
-    newline = "\r\n" if "\r\n" in text else "\n"
-    gap = newline if before and not before.endswith("\n") else ""
-    return f"{before}{gap}{name} = {format_toml(value)}{newline}{text[index:]}"
+def _replace_setting(text: str, name: str, value: object) -> str | None:
+    """Return the text with a setting replaced, or None if tomlkit does not preserve the rest."""
+    import tomlkit  # imported here, because most starts change no setting
+    from tomlkit.exceptions import TOMLKitError
+    from tomlkit.items import AoT
+
+    try:
+        document = tomlkit.parse(text)
+        if document.as_string() != text or isinstance(document.get(name), AoT):
+            return None
+        if value is None:
+            document.pop(name, None)
+        elif name in document:
+            document[name] = value
+        else:
+            _insert(document, name, value)
+        return document.as_string()
+    except (TOMLKitError, RecursionError):  # for example, arrays nested too deeply for tomlkit
+        return None
 
 
-def _split_statements(text: str) -> Iterator[_Statement]:
-    """Yield the statements before the first table; one statement may span several lines."""
-    start = end = 0
-    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
-        if start == end and line.lstrip().startswith("["):
-            return
-        end += len(line)
-        try:
-            parsed = tomllib.loads(text[start:end])
-        except tomllib.TOMLDecodeError:
-            continue  # the statement continues on the next line
-        yield _Statement(frozenset(parsed), start, end)
-        start = end
+def _insert(document: "TOMLDocument", name: str, value: object) -> None:
+    """Insert a setting below its commented example, else after the other settings.
 
+    `TOMLDocument.add` ignores the example, and separates the first table from its comments.
+    """
+    import tomlkit
+    from tomlkit.items import AoT, Comment, Table
 
-def _replace_value(statement: str, value: str) -> str:
-    """Return a statement with its value replaced; the text before and after the value is kept."""
-    equals = statement.index("=") + 1
-    parsed = tomllib.loads(statement)
-    end = len(statement.rstrip())
-    for comment in re.finditer("#", statement):
-        try:
-            if tomllib.loads(statement[: comment.start()]) == parsed:
-                end = len(statement[: comment.start()].rstrip())
-                break
-        except tomllib.TOMLDecodeError:
-            continue  # this # is part of the value
-    gap = re.match(r"[ \t]*", statement[equals:])
-    head = statement[: equals + (gap.end() if gap else 0)]
-    return head + value + statement[end:]
-
-
-def _insertion_index(text: str, statements: list[_Statement], name: str) -> int:
-    """Return the index for a new setting: below its commented example, else after the others."""
-    example = re.compile(rf"\s*#\s*{re.escape(name)}\s*=")
-    for each in statements:
-        if not each.names and example.match(text[each.start : each.end]):
-            return each.end
-    others = [each.end for each in statements if each.names]
-    if others:
-        return others[-1]
-    # Insert above the first table and its comments.
-    index = statements[-1].end if statements else 0
-    if index < len(text):
-        for each in reversed(statements):
-            if not text[each.start : each.end].strip():
-                break
-            index = each.start
-    return index
+    example = re.compile(rf"#\s*{re.escape(name)}\s*=")
+    rows = document.body
+    position = above_table = 0
+    for index, (key, item) in enumerate(rows, start=1):
+        if key and isinstance(item, AoT | Table) and not key.is_dotted():
+            break
+        if isinstance(item, Comment) and example.match(item.trivia.comment):
+            position = index
+            break
+        if key:
+            position = index
+        if not isinstance(item, Comment):
+            above_table = index  # and above the comments of the table
+    else:
+        above_table = len(rows)
+    position = position or above_table
+    text = document.as_string()
+    new = tomlkit.item(value)
+    new.trivia.trail = "\r\n" if "\r\n" in text else "\n"
+    if position == len(rows) and text and not text.endswith("\n"):
+        new.trivia.indent = new.trivia.trail
+    rows.insert(position, (tomlkit.key(name), new))

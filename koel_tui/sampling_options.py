@@ -3,22 +3,17 @@
 Ranges and names come from `RANGES` and `Sampling`. No I/O.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from koel_tui.protocol.turn_settings import RANGES, Range, Sampling
+from koel_tui.protocol.turn_settings import BIASES, RANGES, TOKEN_IDS, Range, Sampling
+from koel_tui.typed_values import format_number, parse_number
 
 LOGIT_BIAS = "logit_bias"
 """The only option that is not a single number."""
 LOGIT_BIAS_FORMAT = "pairs id:bias with each bias from -100 to 100, as in 198:-100, 29:2.5"
 """Description of the text format of `logit_bias`."""
-
-_WHOLE = re.compile(r"[+-]?[0-9]+")
-_NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
-_MAX_DIGITS = 40
-"""Maximum length of a number, longer than any valid one; Python refuses to parse very long ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,25 +128,6 @@ OPTIONS: Mapping[str, SamplingOption] = MappingProxyType(
 """Every numeric option, keyed by its name."""
 
 
-def parse_number(text: str, allowed: Range) -> float:
-    """Parse a number; a decimal comma is read as a point.
-
-    Raises ValueError with the allowed range; its message does not quote the text.
-    """
-    text = text.strip()
-    pattern = _WHOLE if allowed.whole else _NUMBER
-    if len(text) <= _MAX_DIGITS and pattern.fullmatch(text):
-        value = int(text) if allowed.whole else float(text.replace(",", "."))
-        if value in allowed:
-            return value
-    raise ValueError(str(allowed))
-
-
-def format_number(value: float) -> str:
-    """Return the short form of a number: 2 instead of 2.0."""
-    return str(value).removesuffix(".0")
-
-
 def parse_logit_bias(text: str) -> dict[int, float]:
     """Parse biases, for instance `198:-100, 29:2.5`.
 
@@ -159,18 +135,16 @@ def parse_logit_bias(text: str) -> dict[int, float]:
     """
     biases: dict[int, float] = {}
     for pair in text.split(","):
-        token, colon, bias = pair.partition(":")
-        if not (colon and _WHOLE.fullmatch(token.strip()) and _NUMBER.fullmatch(bias.strip())):
-            raise ValueError(LOGIT_BIAS_FORMAT)
-        if len(pair) > _MAX_DIGITS:
-            raise ValueError(LOGIT_BIAS_FORMAT)
-        if int(token) in biases:
-            raise ValueError(f"{LOGIT_BIAS_FORMAT} (token {int(token)} is given twice)")
-        biases[int(token)] = float(bias)
-    try:
-        return dict(Sampling(logit_bias=biases).logit_bias)
-    except ValueError:
-        raise ValueError(LOGIT_BIAS_FORMAT) from None
+        token_text, _, bias_text = pair.partition(":")
+        try:
+            token = int(parse_number(token_text, TOKEN_IDS))
+            bias = parse_number(bias_text, BIASES)
+        except ValueError:
+            raise ValueError(LOGIT_BIAS_FORMAT) from None
+        if token in biases:
+            raise ValueError(f"{LOGIT_BIAS_FORMAT} (token {token} is given twice)")
+        biases[token] = bias
+    return biases
 
 
 def format_logit_bias(biases: Mapping[int, float]) -> str:

@@ -92,6 +92,9 @@ def test_a_file_that_is_not_there_begins_private_and_a_link_stays_one(file: Path
         (b"theme.a = 1\n", "is a table"),
         (b"a = 1\na = 2\n", "not valid TOML"),
         (b"a = " + b"[" * 20_000, "not valid TOML"),
+        (b"a = " + b"[" * 200 + b"]" * 200, "cannot be changed"),
+        (b"[[theme]]\na = 1\n", "cannot be changed"),
+        (b"[[a]]\n[b]\n[[a]]\n", "cannot be changed"),
     ],
     ids=lambda value: repr(value[:20]),
 )

@@ -26,10 +26,11 @@ from koel_tui.conversation.thread_settings_form import FIELDS, TITLE
 from koel_tui.engine.types import FinishReason
 from koel_tui.plain.commands import COMMANDS
 from koel_tui.protocol import TurnSettings
-from koel_tui.sampling_options import LOGIT_BIAS, LOGIT_BIAS_FORMAT, OPTIONS, format_number
+from koel_tui.sampling_options import LOGIT_BIAS, LOGIT_BIAS_FORMAT, OPTIONS
 from koel_tui.setting_sources import variable_name
 from koel_tui.settings import Settings
 from koel_tui.storage.encryption.keys import PASSPHRASE_FILE
+from koel_tui.typed_values import format_number
 from koel_tui.ui.keys.key_table import KEYS
 from tests.cli.commands import every_command
 from tests.docs_pages import (

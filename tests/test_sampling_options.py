@@ -12,10 +12,9 @@ from koel_tui.sampling_options import (
     LOGIT_BIAS,
     OPTIONS,
     format_logit_bias,
-    format_number,
     parse_logit_bias,
-    parse_number,
 )
+from koel_tui.typed_values import format_number, parse_number
 
 NUMBERS = {name: allowed for name, allowed in RANGES.items() if not allowed.whole}
 

@@ -24,8 +24,8 @@ class Number(click.ParamType[float]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Parse the number; for an invalid one, fail with a usage error that gives the range."""
-        from koel_tui.sampling_options import parse_number
         from koel_tui.settings import NUMBER_RANGES
+        from koel_tui.typed_values import parse_number
 
         try:
             return parse_number(str(value), NUMBER_RANGES[self._setting])

@@ -1,6 +1,7 @@
 """The form of thread settings as text: its fields, validation and conversion. Pure."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,10 @@ from koel_tui.sampling_options import (
     OPTIONS,
     SamplingOption,
     format_logit_bias,
-    format_number,
     parse_logit_bias,
-    parse_number,
 )
 from koel_tui.session.settings import ThreadSettings
+from koel_tui.typed_values import format_number, parse_number, parse_switch, parse_template
 
 if TYPE_CHECKING:
     from koel_tui.protocol import TurnSettings
@@ -79,19 +79,12 @@ def _token_parser(allowed: Range) -> Callable[[str], float]:
 
 
 def _parse_thinking(text: str) -> bool | float:
-    switches = {"on": True, "yes": True, "off": False, "no": False}
-    if text.casefold() in switches:
-        return switches[text.casefold()]
+    with suppress(ValueError):
+        return parse_switch(text)
     try:
         return parse_number(text, THINKING_TOKENS)
     except ValueError:
         raise ValueError(_THINKING) from None
-
-
-def _parse_template(text: str) -> str:
-    if text.casefold() not in CHAT_TEMPLATES:
-        raise ValueError(f"one of {', '.join(CHAT_TEMPLATES)}")
-    return text.casefold()
 
 
 TITLE = Field("title", "Title", "shown in the tab and in lists", wide=True)
@@ -138,7 +131,7 @@ OTHER_FIELDS = (
         "chat_template",
         "Chat template",
         " ".join(CHAT_TEMPLATES),
-        _parse_template,
+        parse_template,
         '"own" is the template of the model, "none" sends the text without a template',
     ),
     Field("model", "Model", "a GGUF file or the name of a model", wide=True),

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from koel_tui.plain.announcer import chat_entries, describe, format_message
-from koel_tui.plain.commands import ParsedCommand, help_lines
+from koel_tui.plain.commands import ParsedCommand, help_lines, parse_index
 from koel_tui.plain.thread_command_handlers import ThreadCommandHandlers
 from koel_tui.text import safe_line
 from koel_tui.workspace.runtime import Runtime
@@ -98,7 +98,7 @@ class CommandHandlers:
             self._say(f"{number}: {describe(conversation)}{suffix}.")
 
     async def _tab(self, argument: str) -> None:
-        number = int(argument) if argument.isdecimal() else 0
+        number = parse_index(argument)
         conversation = self._workspace.tabs.at(number)
         if conversation is None:
             self._say("No open thread has this number. /tabs lists them.")
@@ -123,7 +123,7 @@ class CommandHandlers:
 
     async def _read(self, argument: str) -> None:
         entries = chat_entries(self._workspace.active)
-        count = int(argument) if argument.isdecimal() else _DEFAULT_READ
+        count = parse_index(argument) or _DEFAULT_READ
         shown = entries if argument == "all" else entries[max(0, len(entries) - count) :]
         if not shown:
             self._say("There are no messages yet.")

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+_MAX_INDEX_DIGITS = 9
+"""Maximum length of the number of a list item; Python refuses to parse very long numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -63,6 +66,11 @@ def parse_command(text: str) -> ParsedCommand | None:
 def unescape_message(text: str) -> str:
     """Return the message, with a leading double slash reduced to one."""
     return text[1:] if text.startswith("//") else text
+
+
+def parse_index(text: str) -> int:
+    """Parse the number of a list item, which counts from 1; any other text gives 0."""
+    return int(text) if len(text) <= _MAX_INDEX_DIGITS and text.isdecimal() else 0
 
 
 def help_lines() -> list[str]:

@@ -7,6 +7,7 @@ from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.drafts import join_texts
 from koel_tui.conversation.titles_and_summaries import summary_job
 from koel_tui.plain.announcer import chat_entries, format_message
+from koel_tui.plain.commands import parse_index
 from koel_tui.plain.setting_command_handlers import SettingCommandHandlers
 from koel_tui.text import safe_line
 from koel_tui.workspace.runtime import Runtime
@@ -90,7 +91,7 @@ class ThreadCommandHandlers:
     async def _branch(self, argument: str) -> None:
         conversation = self._workspace.active
         branches = dict(enumerate(conversation.branches, 1))
-        branch = branches.get(int(argument) if argument.isdecimal() else 0)
+        branch = branches.get(parse_index(argument))
         if branch is None:
             self._say("No branch has this number. /branches lists them.")
         elif branch.is_shown:
@@ -132,9 +133,7 @@ class ThreadCommandHandlers:
         elif not argument:
             for number, text in queued.items():
                 self._say(f"{number}: {safe_line(text)}")
-        elif (text := queued.get(int(argument) if argument.isdecimal() else 0, "")) and (
-            conversation.unqueue(text)
-        ):
+        elif (text := queued.get(parse_index(argument), "")) and (conversation.unqueue(text)):
             conversation.draft = join_texts(text, conversation.draft)
             self._say("The message is not sent. You can edit it after the answer.")
         else:

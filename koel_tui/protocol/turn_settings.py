@@ -1,5 +1,6 @@
 """The settings of one turn, apart from the conversation."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
@@ -13,12 +14,14 @@ TOOL_CHOICES = ("auto", "required", "none")
 _MAX_INT = 2**31 - 1
 _MAX_NUMBER = 1e6
 """Maximum if no lower limit is known; llama.cpp stores numbers as 32-bit floats."""
-_MAX_BIAS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The allowed values of a number, both ends included unless `open_start` is set."""
+    """The allowed values of a number, both ends included unless `open_start` is set.
+
+    An infinite end is no limit.
+    """
 
     start: float
     end: float
@@ -41,6 +44,8 @@ class Range:
 
     def __str__(self) -> str:
         kind = "a whole number" if self.whole else "a number"
+        if math.isinf(self.end):
+            return f"{kind} from {_format_number(self.start)} up"
         start = (
             f"greater than {self.start:g}"
             if self.open_start
@@ -88,6 +93,10 @@ OUTPUT_TOKENS = Range(1, _MAX_INT, whole=True)
 """The allowed range of `max_output_tokens`."""
 THINKING_TOKENS = Range(0, _MAX_INT, whole=True)
 """The allowed range of `thinking` as a number of tokens."""
+TOKEN_IDS = Range(0, _MAX_INT, whole=True)
+"""The allowed token ids of `logit_bias`."""
+BIASES = Range(-100, 100)
+"""The allowed biases of `logit_bias`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +172,8 @@ def _check_bias(bias: object) -> dict[int, float]:
     if not isinstance(bias, Mapping):
         raise ValueError(f"logit_bias must map token ids to numbers, not {bias!r}")
     for token, value in bias.items():
-        Range(0, _MAX_INT, whole=True).check("a token id of logit_bias", token)
-        Range(-_MAX_BIAS, _MAX_BIAS).check(f"logit_bias of token {token}", value)
+        TOKEN_IDS.check("a token id of logit_bias", token)
+        BIASES.check(f"logit_bias of token {token}", value)
     return dict(bias)
 
 

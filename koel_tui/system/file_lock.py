@@ -32,7 +32,7 @@ class LockResult:
 
     @property
     def unsupported(self) -> bool:
-        """Whether the file system has no locks."""
+        """True if the file system has no locks."""
         return self.error is not None and self.error.errno in _UNSUPPORTED
 
 
@@ -114,7 +114,7 @@ class FileLock:
         try:
             result = lock_descriptor(descriptor, wait=wait)
             if result.acquired and os.fstat(descriptor).st_nlink == 0:
-                # The file was removed after it was opened, so its lock excludes nobody.
+                # The file was removed after it was opened, so its lock excludes no other process.
                 result = LockResult(acquired=False)
         except BaseException:
             _unlock_and_close(descriptor)

@@ -84,9 +84,9 @@ def test_list_shows_every_model_and_who_keeps_it(
     assert said.code == 0
     starter, ours, odd = said.out.splitlines()
     assert starter.split() == ["98", "MB", "starter", starter_path.stem]
-    assert ours.split() == ["2", "MB", "koel-chat", "ours"]
+    assert ours.split() == ["1.5", "MB", "koel-chat", "ours"]
     assert "~/models" in odd and "odd" in odd
-    assert said.err.split() == ["3", "MB", "unfinished", "begun"]
+    assert said.err.split() == ["3.0", "MB", "unfinished", "begun"]
     rows = models("list", "--json").rows
     assert rows[1] == {
         "name": "ours",
@@ -154,7 +154,7 @@ def test_pull_shows_its_progress_on_a_terminal(server: HubServer) -> None:
         os.close(theirs)
         shown = drained(ours)
         assert child.wait(60) == 0
-    assert "100%  2 MB of 2 MB" in shown
+    assert "100%  2.0 MB of 2.0 MB" in shown
     assert shown.endswith("\r\x1b[KRun it: koel-chat --model m-Q4_K_M\r\n")
     assert shown.count("\n") == 1
 

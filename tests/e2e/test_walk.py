@@ -152,7 +152,7 @@ def test_a_long_answer_is_stopped_gone_on_with_and_followed_by_what_waits() -> N
         # 17 Stop the answer; what waited is in the prompt again.
         walk.press("escape", sees="alt+g continues the answer", misses="queued")
         walk.sees("│ And why?")
-        # 18 Let it go on.
+        # 18 Let it continue.
         walk.press("alt+g", sees="writing", misses="continues the answer")
         walk.press("escape", sees="alt+g continues the answer")
         # 19 Copy what there is.

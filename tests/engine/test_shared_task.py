@@ -11,7 +11,7 @@ from tests.engine.scripted import until
 
 
 class Work:
-    """A piece of work that ends when it is told to."""
+    """A piece of work that ends when the test asks for it."""
 
     def __init__(self) -> None:
         self.runs = 0

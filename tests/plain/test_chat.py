@@ -89,6 +89,8 @@ async def test_threads_go_on_out_of_sight_and_are_read_on_return() -> None:
         await chat.hears("Model: Answer one.")
         await chat.enter("/tab 7")
         await chat.hears("No open thread has this number. /tabs lists them.")
+        await chat.enter(f"/tab {'9' * 5000}")
+        await chat.hears("No open thread has this number. /tabs lists them.")
         await chat.enter("/close")
         await chat.hears("Closed: one.")
         await chat.hears("Thread 1 of 1: New thread, 0 messages.")

@@ -5,6 +5,7 @@ from koel_tui.plain.commands import (
     LineJoiner,
     help_lines,
     parse_command,
+    parse_index,
     unescape_message,
 )
 
@@ -30,3 +31,9 @@ def test_a_backslash_at_the_end_joins_lines() -> None:
     assert typing.unfinished_text("tw") == "one\ntw"
     assert typing.add("two") == "one\ntwo"
     assert not typing.is_unfinished and typing.add("three") == "three"
+
+
+def test_the_number_of_an_item_is_a_number_or_none_of_them() -> None:
+    assert parse_index("12") == 12
+    for text in ("", "0", "-1", "1.5", "one", "9" * 5000):
+        assert parse_index(text) == 0

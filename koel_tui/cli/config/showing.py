@@ -39,8 +39,7 @@ def show(as_json: bool) -> None:
 
 
 def _format_lines(settings: "Settings", name: str) -> list[str]:
-    from koel_tui.cli.config.toml import KEYS_TABLE, key_table
-    from koel_tui.config_file import format_toml
+    from koel_tui.cli.config.toml import KEYS_TABLE, format_toml, key_table
     from koel_tui.setting_sources import Origin, setting_origin
     from koel_tui.ui.keys.keymap import parse_keymap
 

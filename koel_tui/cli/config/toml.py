@@ -1,9 +1,9 @@
 """Serialization of settings as TOML."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from koel_tui.config_file import format_toml
 from koel_tui.settings import Settings
 from koel_tui.ui.keys.key_table import Key
 from koel_tui.ui.keys.keymap import NO_KEY, KeyMap
@@ -14,6 +14,15 @@ _HEADER = """\
 # The settings of koel-chat. To change one, remove the "# " before it.
 # `koel-chat config show` prints the settings in force, `koel-chat config path` the path.
 """
+
+
+def format_toml(value: object) -> str:
+    """Serialize a plain value as TOML, without tomlkit, whose import takes about 70 ms."""
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(format_toml, value))}]"
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def key_table(keymap: KeyMap, note: Callable[[Key], str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from koel_tui import paths
 from koel_tui.cli.doctor.findings import Finding, problem, warning
 from koel_tui.cli.exit_codes import Exit
-from koel_tui.cli.models.sizes import format_size
+from koel_tui.formatting import format_bytes
 
 _LOW_SPACE, _NO_SPACE = 100_000_000, 1_000_000
 _NETWORK_PREFIXES = ("9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "smb", "webdav")
@@ -111,7 +111,7 @@ def _evaluate_usable(directory: DirectoryState) -> Finding:
     path = str(directory.path)
     if not directory.exists:
         return Finding(directory.name, f"{path}: not there yet; it is created when it is needed")
-    found = f"{path}: mode {directory.mode:04o}, {format_size(directory.free)} free"
+    found = f"{path}: mode {directory.mode:04o}, {format_bytes(directory.free)} free"
     if directory.mode & 0o022:
         advice = f'Other users can write there: chmod 700 "{path}"'
         return problem(directory.name, found, advice, Exit.NO_DIRECTORY)

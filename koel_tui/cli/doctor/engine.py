@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from koel_tui.cli.doctor.findings import Finding, problem, warning
 from koel_tui.cli.exit_codes import Exit, exit_code
+from koel_tui.formatting import format_bytes
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
@@ -100,7 +101,7 @@ def evaluate(test: EngineTest) -> Finding:
         return problem("start", test.error, advice, test.code)
     text = (
         f"{test.model} loaded in {test.load_s:.1f} s, first token after "
-        f"{test.token_s:.2f} s; {test.memory / 1e6:,.0f} MB, {test.slots} contexts of "
+        f"{test.token_s:.2f} s; {format_bytes(test.memory)}, {test.slots} contexts of "
         f"{test.window:,} tokens"
     )
     if test.notice:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from koel_tui.cli.doctor.findings import Finding, format_names, problem, warning
 from koel_tui.cli.exit_codes import Exit
-from koel_tui.cli.models.sizes import format_size
+from koel_tui.formatting import format_bytes
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
@@ -86,7 +86,7 @@ def _chosen(models: Models) -> Finding:
         )
         return problem(name, models.error, advice, Exit.NO_MODEL)
     tried = "works" if models.has_passed else "not tested with `models probe`"
-    return Finding(name, f"{models.chosen}: {format_size(models.size)}, valid header, {tried}")
+    return Finding(name, f"{models.chosen}: {format_bytes(models.size)}, valid header, {tried}")
 
 
 def _found(models: Models) -> Finding:

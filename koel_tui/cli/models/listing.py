@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui.cli.models.resolve import all_models
-from koel_tui.cli.models.sizes import format_size
+from koel_tui.formatting import format_bytes
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def _as_json(model: "FoundModel", works: bool) -> dict[str, Any]:
 
 def _format_line(model: "FoundModel", works: bool) -> str:
     note = "  (works)" if works else ""
-    return f"{format_size(model.size_bytes):>8}  {model.source:12}  {safe_line(model.name)}{note}"
+    return f"{format_bytes(model.size_bytes):>8}  {model.source:12}  {safe_line(model.name)}{note}"
 
 
 def _format_unfinished(download: "PartialDownload") -> str:
-    return f"{format_size(download.size_bytes):>8}  unfinished    {safe_line(download.name)}"
+    return f"{format_bytes(download.size_bytes):>8}  unfinished    {safe_line(download.name)}"

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from koel_tui.cli.models.sizes import format_size
+from koel_tui.formatting import format_bytes
 from koel_tui.text import safe_line
 
 _INTERVAL_S = 0.1
@@ -75,13 +75,13 @@ class ProgressLine:
 
 def _format_progress(done: int, total: int, bytes_per_s: float) -> str:
     percent = 100 * done // max(1, total)
-    speed = f"  {format_size(round(bytes_per_s))}/s" if bytes_per_s else ""
+    speed = f"  {format_bytes(round(bytes_per_s))}/s" if bytes_per_s else ""
     left = (
         f"  {_format_duration((total - done) / bytes_per_s)} left"
         if bytes_per_s and done < total
         else ""
     )
-    return f"{percent:3}%  {format_size(done)} of {format_size(total)}{speed}{left}"
+    return f"{percent:3}%  {format_bytes(done)} of {format_bytes(total)}{speed}{left}"
 
 
 def _format_duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ import click
 
 from koel_tui.cli.exit_codes import UsageProblem
 from koel_tui.cli.models.resolve import all_models
-from koel_tui.cli.models.sizes import format_size
+from koel_tui.formatting import format_bytes
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ def remove(name: str, yes: bool) -> None:
             raise UsageProblem(
                 "The command asks first, and this is not a terminal. Add --yes to remove it."
             )
-        if not click.confirm(f"Remove {safe_line(str(path), 5000)} ({format_size(size)})?"):
+        if not click.confirm(f"Remove {safe_line(str(path), 5000)} ({format_bytes(size)})?"):
             click.echo("Nothing was removed.")
             return
     try:
         remove_files(path, paths.models_dir())
     except OSError as error:
         raise UsageProblem(f"Cannot remove {path}: {error.strerror or error}.") from error
-    click.echo(f"Removed {safe_line(name)} ({format_size(size)}).")
+    click.echo(f"Removed {safe_line(name)} ({format_bytes(size)}).")
 
 
 def _find_download(name: str, directory: Path) -> tuple[Path, int]:

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from koel_tui.chat_templates import CHAT_TEMPLATES
-from koel_tui.sampling_options import format_number, parse_number
+from koel_tui.protocol.turn_settings import Range
 from koel_tui.setting_sources import Origin, variable_name
 from koel_tui.text import has_words
+from koel_tui.typed_values import (
+    TEMPLATE_NAMES,
+    format_number,
+    parse_number,
+    parse_switch,
+    parse_template,
+)
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -127,21 +133,15 @@ def _value_kind(name: str, field: "FieldInfo") -> Kind | None:
     from koel_tui.settings import NUMBER_RANGES
 
     types = {field.annotation, *get_args(field.annotation)} - {None}
-    minimum, maximum = _bounds(field.metadata)
-    if name in NUMBER_RANGES:
-        allowed = NUMBER_RANGES[name]
+    if name in NUMBER_RANGES or int in types:
+        allowed = NUMBER_RANGES.get(name) or _whole_range(field.metadata)
         return Kind(str(allowed), lambda text: parse_number(text, allowed))
     if name == "theme":
         return Kind("the name of a theme", str)
     if name == "chat_template":
-        return Kind(f"one of {', '.join(CHAT_TEMPLATES)}", _parse_template)
+        return Kind(TEMPLATE_NAMES, parse_template)
     if bool in types:
-        return Kind("yes or no", _parse_bool)
-    if int in types:
-        return Kind(
-            f"a whole number {_format_range(minimum, maximum)}",
-            _parse_within(minimum, maximum, int),
-        )
+        return Kind("yes or no", parse_switch)
     if get_origin(field.annotation) is tuple:
         return Kind(f"directories, separated by {os.pathsep!r}", _parse_folders)
     if Path in types:
@@ -149,42 +149,12 @@ def _value_kind(name: str, field: "FieldInfo") -> Kind | None:
     return None if get_origin(field.annotation) is Mapping else Kind("any text", str)
 
 
-def _bounds(metadata: Iterable[Any]) -> tuple[float, float]:
+def _whole_range(metadata: Iterable[Any]) -> Range:
     minimum, maximum = -math.inf, math.inf
     for each in metadata:
         minimum = getattr(each, "ge", minimum)
         maximum = getattr(each, "le", maximum)
-    return minimum, maximum
-
-
-def _format_range(minimum: float, maximum: float) -> str:
-    if math.isinf(maximum):
-        return f"of at least {minimum}"
-    return f"from {minimum} to {maximum}"
-
-
-def _parse_within(
-    minimum: float, maximum: float, parse: Callable[[str], float]
-) -> Callable[[str], float]:
-    def parse_within(text: str) -> float:
-        if not text.isascii() or not minimum <= (value := parse(text)) <= maximum:
-            raise ValueError(text)
-        return value
-
-    return parse_within
-
-
-def _parse_bool(text: str) -> bool:
-    words = {"yes": True, "true": True, "no": False, "false": False}
-    if text.casefold() not in words:
-        raise ValueError(text)
-    return words[text.casefold()]
-
-
-def _parse_template(text: str) -> str:
-    if text not in CHAT_TEMPLATES:
-        raise ValueError(text)
-    return text
+    return Range(minimum, maximum, whole=True)
 
 
 def _parse_folders(text: str) -> tuple[Path, ...]:
