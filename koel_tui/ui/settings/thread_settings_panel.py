@@ -46,7 +46,7 @@ _FRAME = 2
 _WIDE = 76
 """Width in columns from which on a help text is shown behind each field."""
 _KEYS = "enter applies · ctrl+o loads a prompt · ctrl+s saves it · esc closes"
-_SHORT_KEYS = "enter applies · ctrl+o loads, ctrl+s saves · esc closes"
+_SHORT_KEYS = "enter applies · ctrl+o load, ctrl+s save · esc closes"
 _PLACEHOLDER = "Instructions for the model; empty: {default}"
 _PROMPT_HINT = (
     "System prompt: instructions for the model. ctrl+o loads a saved one, ctrl+s saves this one."

@@ -197,7 +197,7 @@ async def test_an_answer_being_written_is_not_cut_off(key: str) -> None:
         turn.write("An o")
         await window.reads("An o")
         await window.press(key)
-        await window.sees("being written here")
+        await window.sees("An answer is being written.")
         turn.write("ak.")
         await window.reads("An oak.")
         turn.finish()
