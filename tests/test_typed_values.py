@@ -1,4 +1,4 @@
-"""What is typed for a value means the same in every form and command."""
+"""Every form and command reads a typed value in the same way."""
 
 import math
 

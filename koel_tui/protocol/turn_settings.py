@@ -20,7 +20,7 @@ _MAX_NUMBER = 1e6
 class Range:
     """The allowed values of a number, both ends included unless `open_start` is set.
 
-    An infinite end is no limit.
+    An infinite end sets no limit.
     """
 
     start: float

@@ -20,14 +20,14 @@ _UNSUPPORTED = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.E
 
 @dataclass(frozen=True, slots=True)
 class LockResult:
-    """Whether a lock was acquired; if not, `error` is why, or None if it is held elsewhere."""
+    """The result of locking; without a lock, `error` is the reason, None if it is held elsewhere."""
 
     acquired: bool
     error: OSError | None = None
 
     @property
     def held_elsewhere(self) -> bool:
-        """Whether another process, or another opening of the file, holds the lock."""
+        """True if another process, or another opening of the file, holds the lock."""
         return not self.acquired and self.error is None
 
     @property
