@@ -20,7 +20,7 @@ _UNSUPPORTED = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.E
 
 @dataclass(frozen=True, slots=True)
 class LockResult:
-    """The result of locking; without a lock, `error` is the reason, None if it is held elsewhere."""
+    """The result of locking; without a lock, `error` is the reason, None if held elsewhere."""
 
     acquired: bool
     error: OSError | None = None
