@@ -249,7 +249,7 @@ async def test_a_refused_address_never_reaches_the_browser(canary: Canary, tally
     async with opened(size=(100, 40)) as window:
         hrefs = [href for href in REFUSED if len(href) < 100]
         for href in hrefs:
-            window.app.post_message(Markdown.LinkClicked(Markdown(), quote(href)))
+            window.transcript.post_message(Markdown.LinkClicked(Markdown(), quote(href)))
         await window.until(lambda: "not opened" in window.screen)
         await window.pilot.pause()
         assert len(window.app.screen_stack) == 1, "no question was asked"
