@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 from koel_tui.text import safe_line
 from koel_tui.workspace.runtime import Runtime
@@ -9,6 +10,8 @@ from koel_tui.workspace.workspace import Workspace
 
 _SYSTEM_PROMPT = "system"
 """The setting of the system prompt; it is not a field of the settings form."""
+_ALIASES: Mapping[str, str] = MappingProxyType({"role": _SYSTEM_PROMPT})
+"""Names of settings in earlier versions, which remain valid."""
 
 
 class SettingCommandHandlers:
@@ -54,7 +57,7 @@ class SettingCommandHandlers:
         from koel_tui.conversation.thread_setting_paths import resolve_paths
         from koel_tui.conversation.thread_settings_form import FieldError, parse_settings
 
-        texts = self._texts()
+        texts, name = self._texts(), _ALIASES.get(name, name)
         if name not in texts:
             self._say(f"There is no setting {safe_line(name, 40)!r}. /settings lists them.")
             return

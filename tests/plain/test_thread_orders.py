@@ -131,6 +131,9 @@ async def test_settings_are_listed_changed_refused_and_sent() -> None:
         await chat.hears("From the next answer on, temperature is 0.2")
         await chat.enter("/set system You are a pirate.")
         await chat.hears("From the next answer on, system is You are a pirate.")
+        await chat.enter("/set role You are a pilot.")  # its name in 0.1
+        await chat.hears("From the next answer on, system is You are a pilot.")
+        await chat.enter("/set system You are a pirate.")
         await chat.enter("/set seed 5")
         await chat.hears("From the next answer on, seed is 5")
         await chat.enter("/set seed")
