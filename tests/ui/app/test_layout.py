@@ -37,8 +37,9 @@ def assert_it_fits(window: Window) -> None:
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_part_is_there_at_every_size(size: tuple[int, int]) -> None:
     async with opened(size=size) as window:
-        assert_it_fits(window)
         await window.sees("f1 shows all keys.")
+        await window.sees("f1 Help")
+        assert_it_fits(window)
         turn = await window.ask(WIDE)
         turn.write(
             f"# {WIDE}\n\n- {WIDE}\n\n```\n{WIDE}\n```\n\n| {WIDE} | b |\n|---|---|\n| 1 | 2 |\n"
