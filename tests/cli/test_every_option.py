@@ -7,6 +7,7 @@ new option without a case fails.
 import asyncio
 import io
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -267,7 +268,7 @@ def watch_the_window(world: World) -> None:
 
     world.monkeypatch.setattr(chat, "_check_terminal", lambda: None)
     world.monkeypatch.setattr(chat, "why_window_impossible", lambda *_, **__: "")
-    world.monkeypatch.setattr("os.get_terminal_size", lambda *_: (80, 24))
+    world.monkeypatch.setattr("os.get_terminal_size", lambda *_: os.terminal_size((80, 24)))
     world.monkeypatch.setattr(chat, "_run_window", shown(plain=False))
     world.monkeypatch.setattr(chat, "_run_plain_mode", shown(plain=True))
     watch_the_load(world)

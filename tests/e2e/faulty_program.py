@@ -17,12 +17,12 @@ from koel_tui.cli.main import main
 
 CANARY = "sk-canary-7f3a91c0"
 FAULTS = {
-    "mounting": "koel_tui.ui.app.app:KoelApp.on_mount",
+    "mounting": "koel_tui.ui.app.main_screen:MainScreen.on_mount",
     "the start": "koel_tui.ui.app.app:KoelApp._start",
     "a timer": "koel_tui.ui.app.app:KoelApp._poll",
     "a key": "koel_tui.ui.app.app:KoelApp.action_help",
     "a key that waits": "koel_tui.ui.app.app:KoelApp.action_copy_or_quit",
-    "a worker": "koel_tui.ui.app.app:KoelApp._edit_prompt",
+    "a worker": "koel_tui.ui.composer.external_editor:ExternalEditor._edit",
     "a panel": "koel_tui.ui.app.help_panel:HelpPanel.compose",
     "painting": "koel_tui.ui.composer.prompt:Prompt.render_line",
     "typing": "koel_tui.ui.composer.prompt:Prompt._on_key",

@@ -75,7 +75,7 @@ def test_what_is_read_is_what_the_program_takes(name: str, text: str, value: obj
         ("temperature", "hot", "a number from 0 to 100"), ("temperature", "nan", "from 0"),
         ("temperature", "-0.1", "from 0"), ("seed", "4294967296", "to 4294967295"),
         ("seed", "1.5", "a whole number"), ("max_sessions", "0", "from 1 to 256"),
-        ("context_tokens", "255", "at least 256"), ("titles", "perhaps", "yes or no"),
+        ("context_tokens", "255", "from 256 up"), ("titles", "perhaps", "yes or no"),
         ("threads", "٣", "a whole number"), ("chat_template", "x", "one of own, chatml, gemma"),
     ],
 )  # fmt: skip
