@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -9,7 +10,6 @@ from textual.content import Content
 from koel_tui.conversation.turn_metrics import TurnMetrics
 from koel_tui.formatting import format_bytes, progress_bar, truncate
 from koel_tui.text import safe_line
-from koel_tui.ui.conversation.spark import format_range, sparkline
 
 if TYPE_CHECKING:
     from koel_tui.agents import MemoryUse
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _LABEL_WIDTH = 14
 _MAX_BAR = 60
 """Maximum width of a bar or a sparkline in cells."""
+_STEPS = "▁▂▃▄▅▆▇█"
 
 LabelledValue = tuple[str, str]
 """A label and its value; a row that continues the row above has an empty label."""
@@ -62,6 +63,20 @@ def format_stats(stats: ThreadStats, width: int) -> Content:
             for label, what in rows
         ]
     return Content("\n").join(lines)
+
+
+def sparkline(values: Sequence[float], top: float = 0.0) -> str:
+    """Return one block per number; the full block means `top`, or the maximum if `top` is 0."""
+    top = top if top > 0 else max(values, default=0.0)
+    return "".join(_STEPS[_step(value, top)] for value in values)
+
+
+def format_range(values: Sequence[float]) -> str:
+    """Return the minimum, median and maximum as text; empty for no values."""
+    if not values:
+        return ""
+    least, middle, most = (f"{each:,.0f}" for each in (min(values), median(values), max(values)))
+    return f"min {least} · median {middle} · max {most}"
 
 
 def _model(stats: ThreadStats, room: int) -> Iterator[LabelledValue]:
@@ -138,3 +153,8 @@ def _format_seconds(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
     return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def _step(value: float, top: float) -> int:
+    last = len(_STEPS) - 1
+    return max(0, round(min(value, top) / top * last)) if top > 0 else 0

@@ -11,8 +11,13 @@ from koel_tui import formatting
 from koel_tui.agents import MemoryUse
 from koel_tui.conversation.turn_metrics import TurnMetrics, parse_metrics
 from koel_tui.storage import MemoryStorage
-from koel_tui.ui.conversation.spark import format_range, sparkline
-from koel_tui.ui.conversation.stats import ThreadStats, format_stats, sections
+from koel_tui.ui.conversation.stats import (
+    ThreadStats,
+    format_range,
+    format_stats,
+    sections,
+    sparkline,
+)
 from koel_tui.ui.conversation.stats_panel import StatsPanel
 from tests.hostile import EVERYTHING
 from tests.ui.scripted import ScriptedAgent
