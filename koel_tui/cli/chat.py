@@ -121,7 +121,7 @@ def _run_window(
     if start.low_bandwidth:
         os.environ.setdefault("TEXTUAL_FPS", "10")  # Textual reads it on import
     from koel_tui.system.forced_exit import ForcedExit
-    from koel_tui.system.heap import limit_malloc_arenas
+    from koel_tui.system.memory_tuning import limit_malloc_arenas
     from koel_tui.ui.app.app import KoelApp
     from koel_tui.ui.keys.keymap import parse_keymap
 
