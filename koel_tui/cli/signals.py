@@ -8,7 +8,7 @@ from typing import Any
 async def run_until_signal(work: Coroutine[Any, Any, int]) -> int:
     """Run `work` and return its exit code, or that of the signal that cancelled it."""
     from koel_tui.system.forced_exit import ForcedExit
-    from koel_tui.workspace.shutdown import Signals
+    from koel_tui.system.signals import Signals
 
     task, code, forced_exit = asyncio.ensure_future(work), 0, ForcedExit()
 

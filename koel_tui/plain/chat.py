@@ -16,16 +16,12 @@ from koel_tui.plain.command_handlers import CommandHandlers
 from koel_tui.plain.commands import LineJoiner, parse_command, unescape_message
 from koel_tui.plain.terminal import Console
 from koel_tui.plain.thread_command_handlers import ThreadCommandHandlers
+from koel_tui.system.signals import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals
 from koel_tui.text import safe_line, safe_text
 from koel_tui.workspace.recovery import RestoredWork, place_drafts, remove_files, restore
 from koel_tui.workspace.runtime import Runtime
 from koel_tui.workspace.saved_threads import conflict_messages, saved_threads
-from koel_tui.workspace.shutdown import (
-    EXIT_SAVE_FAILED,
-    SIGNAL_EXIT,
-    Signals,
-    close_within_deadline,
-)
+from koel_tui.workspace.shutdown import close_within_deadline
 from koel_tui.workspace.window_state import WindowState
 from koel_tui.workspace.workspace import Workspace
 

@@ -17,6 +17,7 @@ from textual.screen import Screen
 
 from koel_tui.conversation.background_jobs import BackgroundJobs
 from koel_tui.system.memory_tuning import GcControl
+from koel_tui.system.signals import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals
 from koel_tui.text import safe_text
 from koel_tui.ui import internals
 from koel_tui.ui.app.main_screen import MainScreen, Services
@@ -35,13 +36,7 @@ from koel_tui.ui.models.model_switcher import ModelSwitcher
 from koel_tui.workspace.recovery import RestoredWork, place_drafts, remove_files, restore
 from koel_tui.workspace.runtime import Runtime
 from koel_tui.workspace.saved_threads import conflict_messages
-from koel_tui.workspace.shutdown import (
-    EXIT_SAVE_FAILED,
-    SIGNAL_EXIT,
-    Signals,
-    close_within_deadline,
-    save_for_recovery,
-)
+from koel_tui.workspace.shutdown import close_within_deadline, save_for_recovery
 from koel_tui.workspace.window_state import WindowState
 
 if TYPE_CHECKING:

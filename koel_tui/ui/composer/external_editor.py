@@ -13,7 +13,7 @@ from koel_tui.ui import internals
 from koel_tui.ui.composer.prompt import Prompt
 
 if TYPE_CHECKING:
-    from koel_tui.workspace.shutdown import Signals
+    from koel_tui.system.signals import Signals
 
 _GROUP = "editor"
 """The worker group of the editor."""
