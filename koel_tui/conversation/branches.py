@@ -1,13 +1,28 @@
-"""The branches of a thread as a list. Pure functions."""
+"""The forks of a thread, and their branches. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from koel_tui.conversation.entries import BranchPoint, to_branch_point
-
 if TYPE_CHECKING:
-    from koel_tui.protocol import ChatState
+    from koel_tui.protocol import ChatState, Fork
+
+
+@dataclass(frozen=True, slots=True)
+class BranchPoint:
+    """A fork of a thread: the number of the shown branch, counted from 1, and the branch count.
+
+    `after` is the id of the preceding message, None at the start of the thread.
+    """
+
+    after: str | None
+    number: int
+    count: int
+
+    @property
+    def label(self) -> str:
+        """A short label, for example `‹1/2›`."""
+        return f"‹{self.number}/{self.count}›"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +43,26 @@ class Branch:
         return self.number == self.branch_point.number
 
 
+def find_branch_points(state: "ChatState") -> tuple[dict[str, BranchPoint], BranchPoint | None]:
+    """Return the forks of a thread by the id of the first message of the shown branch.
+
+    The second value is the fork at the end, if its shown branch has no complete message.
+    """
+    from koel_tui.protocol import forks_shown
+
+    if not state.forks:
+        return {}, None
+    forks = forks_shown(state)
+    found: dict[str, BranchPoint] = {}
+    before: str | None = None
+    for message in state.messages:
+        if fork := forks.get(before):
+            found[message.id] = _to_branch_point(fork)
+        before = message.id
+    last = forks.get(before)
+    return found, _to_branch_point(last) if last is not None else None
+
+
 def list_branches(state: "ChatState") -> Iterator[Branch]:
     """Yield every branch at the forks of the shown messages, in the order of the forks."""
     from koel_tui.protocol import forks_shown
@@ -36,7 +71,7 @@ def list_branches(state: "ChatState") -> Iterator[Branch]:
     for count, after in enumerate([None, *(message.id for message in state.messages)]):
         if (fork := forks.get(after)) is None:
             continue
-        branch_point = to_branch_point(fork)
+        branch_point = _to_branch_point(fork)
         for index, hidden in enumerate(fork.branches):
             messages = state.messages[count:] if index == fork.shown else hidden
             first = next((each for each in messages if each.role in ("user", "assistant")), None)
@@ -44,3 +79,8 @@ def list_branches(state: "ChatState") -> Iterator[Branch]:
                 yield Branch(branch_point, index + 1)
             else:
                 yield Branch(branch_point, index + 1, first.role, first.content)
+
+
+def _to_branch_point(fork: "Fork") -> BranchPoint:
+    """Convert a fork to a `BranchPoint`."""
+    return BranchPoint(fork.after, fork.shown + 1, len(fork.branches))

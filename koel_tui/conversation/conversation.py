@@ -7,7 +7,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from koel_tui.conversation.activity import Activity, parse_event
-from koel_tui.conversation.entries import BranchPoint, Entry, EntryCache
+from koel_tui.conversation.branches import Branch, BranchPoint, list_branches
+from koel_tui.conversation.entries import Entry, EntryCache
 from koel_tui.conversation.incomplete_answers import incomplete_reason
 from koel_tui.conversation.observer import ConversationObserver
 from koel_tui.conversation.send_queue import SendQueue
@@ -17,7 +18,6 @@ from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
-    from koel_tui.conversation.branches import Branch
     from koel_tui.protocol import ChatState, Event, Message, TurnSettings
     from koel_tui.session import ChatSession, ThreadSettings
 
@@ -246,10 +246,8 @@ class Conversation:
         return None if self.is_busy else self._entry_cache.trailing_branch
 
     @property
-    def branches(self) -> "Sequence[Branch]":
+    def branches(self) -> Sequence[Branch]:
         """Every branch at the forks of the shown messages."""
-        from koel_tui.conversation.branches import list_branches
-
         return list(list_branches(self._session.state)) if self._session is not None else ()
 
     def switch(self, branch_point: BranchPoint, step: int) -> str:

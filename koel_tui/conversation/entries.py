@@ -5,28 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from koel_tui.conversation.branches import BranchPoint, find_branch_points
 from koel_tui.conversation.incomplete_answers import end_note
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
-    from koel_tui.protocol import ChatState, Fork, Message, ToolCall
-
-
-@dataclass(frozen=True, slots=True)
-class BranchPoint:
-    """A fork of a thread: the number of the shown branch, counted from 1, and the branch count.
-
-    `after` is the id of the preceding message, None at the start of the thread.
-    """
-
-    after: str | None
-    number: int
-    count: int
-
-    @property
-    def label(self) -> str:
-        """A short label, for example `‹1/2›`."""
-        return f"‹{self.number}/{self.count}›"
+    from koel_tui.protocol import ChatState, Message, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,31 +135,6 @@ def build_entries(
         for entry in entries:
             yield replace(entry, branch_point=branch_point) if branch_point is not None else entry
             branch_point = None
-
-
-def find_branch_points(state: "ChatState") -> tuple[dict[str, BranchPoint], BranchPoint | None]:
-    """Return the forks of a thread by the id of the first message of the shown branch.
-
-    The second value is the fork at the end, if its shown branch has no complete message.
-    """
-    from koel_tui.protocol import forks_shown
-
-    if not state.forks:
-        return {}, None
-    forks = forks_shown(state)
-    found: dict[str, BranchPoint] = {}
-    before: str | None = None
-    for message in state.messages:
-        if fork := forks.get(before):
-            found[message.id] = to_branch_point(fork)
-        before = message.id
-    last = forks.get(before)
-    return found, to_branch_point(last) if last is not None else None
-
-
-def to_branch_point(fork: "Fork") -> BranchPoint:
-    """Convert a fork to a `BranchPoint`."""
-    return BranchPoint(fork.after, fork.shown + 1, len(fork.branches))
 
 
 def _message_entries(

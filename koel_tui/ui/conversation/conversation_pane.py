@@ -10,9 +10,9 @@ from textual.containers import Vertical
 from textual.dom import DOMNode
 from textual.widgets import Markdown
 
+from koel_tui.conversation.branches import BranchPoint
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.drafts import Draft, join_texts
-from koel_tui.conversation.entries import BranchPoint
 from koel_tui.ui.composer.file_prompt import FilePrompt
 from koel_tui.ui.conversation.copying import Copier
 from koel_tui.ui.conversation.link_panels import LinkOpener
