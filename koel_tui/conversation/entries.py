@@ -1,4 +1,4 @@
-"""Transcript entries, the notices below them, and the entry cache of a thread. Pure."""
+"""Transcript entries, and the entry cache of a thread. Pure."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,22 +33,6 @@ class Entry:
         """The branch mark and the note, joined; empty if there is neither."""
         mark = self.branch_point.label if self.branch_point is not None else ""
         return " ".join(filter(None, (mark, self.note)))
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A line below the messages: an error, the state of a run, or a queued prompt.
-
-    A click runs `action`, the id of a key binding, or retries the answer with the chat template
-    `template`; both may be empty. `hints` are pairs of binding id and description, shown after the
-    text.
-    """
-
-    kind: str
-    text: str
-    action: str = ""
-    hints: tuple[tuple[str, str], ...] = ()
-    template: str = ""
 
 
 def content_version(entries: Sequence[Entry]) -> str:

@@ -5,13 +5,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from koel_tui.chat_templates import CHATML, RAW_COMPLETION
-from koel_tui.conversation.entries import Notice
 from koel_tui.conversation.incomplete_answers import STOPPED, incomplete_reason
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
     from koel_tui.conversation.conversation import Conversation
     from koel_tui.protocol import ChatState
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A line below the messages: an error, the state of a run, or a queued prompt.
+
+    A click runs `action`, the id of a key binding, or retries the answer with the chat template
+    `template`; both may be empty. `hints` are pairs of binding id and description, shown after the
+    text.
+    """
+
+    kind: str
+    text: str
+    action: str = ""
+    hints: tuple[tuple[str, str], ...] = ()
+    template: str = ""
+
 
 WELCOME = (
     Notice("welcome", "Ask anything. The model runs on this computer."),

@@ -7,8 +7,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.conversation.entries import Entry, Notice
-from koel_tui.conversation.notices import ProgramModel, notices_for
+from koel_tui.conversation.entries import Entry
+from koel_tui.conversation.notices import Notice, ProgramModel, notices_for
 from koel_tui.text import safe_line
 from koel_tui.ui.transcript.scroll_position import ScrollPosition, ScrollTarget
 from koel_tui.ui.transcript.transcript import Transcript

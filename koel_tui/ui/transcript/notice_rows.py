@@ -8,7 +8,7 @@ from textual.message import Message
 from textual.style import Style
 from textual.widgets import Static
 
-from koel_tui.conversation.entries import Notice
+from koel_tui.conversation.notices import Notice
 from koel_tui.text import safe_text
 from koel_tui.ui.keys.hints import format_hints
 

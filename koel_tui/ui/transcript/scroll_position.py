@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from koel_tui.conversation.entries import Entry, Notice
+from koel_tui.conversation.entries import Entry
+from koel_tui.conversation.notices import Notice
 
 
 @dataclass(frozen=True, slots=True)

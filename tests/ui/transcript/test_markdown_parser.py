@@ -10,7 +10,8 @@ from textual.content import Content
 from textual.widgets import OptionList, Static, Tab
 from textual.widgets.option_list import Option
 
-from koel_tui.conversation.entries import Entry, Notice
+from koel_tui.conversation.entries import Entry
+from koel_tui.conversation.notices import Notice
 from koel_tui.protocol import ChatState, Message, ToolCall
 from koel_tui.storage import MemoryStorage
 from koel_tui.text import safe_line

@@ -12,7 +12,8 @@ from textual.content import Content
 from textual.style import Style
 from textual.widgets import OptionList, Static, Tab
 
-from koel_tui.conversation.entries import Entry, Notice
+from koel_tui.conversation.entries import Entry
+from koel_tui.conversation.notices import Notice
 from koel_tui.conversation.system_prompts import SystemPrompt
 from koel_tui.protocol import Message
 from koel_tui.storage.search.thread_index import Hit
