@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from koel_tui.conversation.turn_metrics import parse_number
+from koel_tui.conversation.metrics import parse_number
 
 if TYPE_CHECKING:
     from koel_tui.protocol import Event
@@ -51,31 +51,6 @@ class Activity:
                 return f"queued {self.position}"
             case phase:
                 return f"{phase}{self.percent}"
-
-
-class TokenRate:
-    """The decode rate of one answer: tokens divided by elapsed time."""
-
-    _MIN_TOKENS = 10
-
-    def __init__(self) -> None:
-        self._tokens = 0
-        self._started_at: float | None = None
-        self._last_at = 0.0
-
-    def add(self, now: float, tokens: int = 1) -> None:
-        """Count tokens received at `now`, in seconds on any clock."""
-        if self._started_at is None:
-            self._started_at = now  # not counted: their start time is unknown
-        else:
-            self._tokens += tokens
-        self._last_at = now
-
-    @property
-    def per_s(self) -> float:
-        """Tokens per second; 0 until enough tokens are counted."""
-        elapsed = self._last_at - (self._started_at or 0.0)
-        return self._tokens / elapsed if self._tokens >= self._MIN_TOKENS and elapsed > 0 else 0.0
 
 
 def parse_event(event: "Event") -> Activity | None:

@@ -10,10 +10,10 @@ from koel_tui.conversation.activity import Activity, parse_event
 from koel_tui.conversation.branches import Branch, BranchPoint, list_branches
 from koel_tui.conversation.entries import Entry, EntryCache
 from koel_tui.conversation.incomplete_answers import incomplete_reason
+from koel_tui.conversation.metrics import ThreadMetrics
 from koel_tui.conversation.observer import ConversationObserver
 from koel_tui.conversation.send_queue import SendQueue
 from koel_tui.conversation.thread_meta import ThreadMeta
-from koel_tui.conversation.thread_metrics import ThreadMetrics
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:

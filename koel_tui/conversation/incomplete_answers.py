@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from koel_tui.conversation.turn_metrics import parse_metrics
+from koel_tui.conversation.metrics import parse_metrics
 
 if TYPE_CHECKING:
     from koel_tui.protocol import Message

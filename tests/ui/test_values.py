@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from koel_tui import formatting
-from koel_tui.conversation.activity import Activity, TokenRate, parse_activity
-from koel_tui.conversation.turn_metrics import TurnMetrics, parse_metrics
+from koel_tui.conversation.activity import Activity, parse_activity
+from koel_tui.conversation.metrics import TokenRate, TurnMetrics, parse_metrics
 from koel_tui.ui.app.status_line import Status
 from koel_tui.ui.app.tab_bar import Label
 from koel_tui.ui.keys.key_table import ALL_KEYS, KEYS

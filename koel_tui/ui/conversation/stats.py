@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from koel_tui.conversation.turn_metrics import TurnMetrics
+from koel_tui.conversation.metrics import TurnMetrics
 from koel_tui.formatting import format_bytes, progress_bar, truncate
 from koel_tui.text import safe_line
 

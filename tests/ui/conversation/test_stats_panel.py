@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from koel_tui import formatting
 from koel_tui.agents import MemoryUse
-from koel_tui.conversation.turn_metrics import TurnMetrics, parse_metrics
+from koel_tui.conversation.metrics import TurnMetrics, parse_metrics
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.conversation.stats import (
     ThreadStats,
