@@ -288,7 +288,7 @@ class ConversationPane(NoRestyle, Vertical):
 
     def action_thread_settings(self) -> None:
         """Edit the thread's title, system prompt and answer settings."""
-        from koel_tui.ui.settings.thread_settings import edit_thread_settings
+        from koel_tui.ui.settings.thread_settings_panel import edit_thread_settings
 
         backend, conversation = self._runtime.backend, self._conversation
         if backend is None or conversation is None or conversation.is_unloaded:
@@ -357,7 +357,7 @@ class ConversationPane(NoRestyle, Vertical):
 
     async def _retry_with_template(self, name: str) -> None:
         """Retry the failed turn with another chat template, which is saved in the thread."""
-        from koel_tui.ui.settings.thread_settings import set_template
+        from koel_tui.ui.settings.thread_settings_panel import set_template
 
         if self._conversation is not None:
             await set_template(self._conversation, name)

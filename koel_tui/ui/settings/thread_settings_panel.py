@@ -1,14 +1,14 @@
-"""The settings panel of one thread: title, system prompt and answer settings."""
+"""The settings of one thread: opening their panel, the panel itself, applying the result."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on
 from textual.actions import SkipAction
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
@@ -16,6 +16,8 @@ from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
+from koel_tui import paths
+from koel_tui.conversation.conversation import Conversation
 from koel_tui.conversation.system_prompts import SystemPrompt, SystemPrompts
 from koel_tui.conversation.thread_setting_paths import resolve_paths
 from koel_tui.conversation.thread_settings_form import (
@@ -26,11 +28,13 @@ from koel_tui.conversation.thread_settings_form import (
     Field,
     FieldError,
     find_field,
+    format_defaults,
     format_settings,
     parse_settings,
     validate,
 )
 from koel_tui.limits import MAX_FIELD_CHARACTERS
+from koel_tui.protocol import TurnSettings
 from koel_tui.session.settings import ThreadSettings
 from koel_tui.text import safe_input, safe_line
 from koel_tui.ui.keys.key_table import close_binding
@@ -296,6 +300,33 @@ class ThreadPanel(Panel[FormResult]):
 
     def _show_problem(self, problem: str) -> None:
         self._hint.update(Content.styled(safe_line(problem, 400), "$text-error"))
+
+
+def edit_thread_settings(app: App[int], conversation: Conversation, defaults: TurnSettings) -> None:
+    """Show the settings panel for a conversation's thread and apply the result."""
+
+    title_before = conversation.meta.title
+
+    async def on_result(result: FormResult | None) -> None:
+        if result is not None:
+            # Keep a title generated meanwhile, unless the user typed another one.
+            same = result.title == title_before
+            await conversation.configure(
+                conversation.meta.title if same else result.title, result.settings
+            )
+
+    settings = conversation.meta.settings or ThreadSettings()
+    panel = ThreadPanel(
+        title_before, settings, format_defaults(defaults), SystemPrompts(paths.system_prompts_dir())
+    )
+    app.push_screen(panel, on_result)
+
+
+async def set_template(conversation: Conversation, name: str) -> None:
+    """Set the chat template of a thread to a built-in template or raw completion."""
+    about = conversation.meta
+    settings = replace(about.settings or ThreadSettings(), chat_template=name)
+    await conversation.configure(about.title, settings)
 
 
 def _key(field: Input) -> str:
