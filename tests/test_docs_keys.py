@@ -12,7 +12,8 @@ from koel_tui.ui.conversation.queue_picker import QueuePicker
 from koel_tui.ui.conversation.stats_panel import StatsPanel
 from koel_tui.ui.keys.key_table import ALL_KEYS, CLOSE_PREFIX, Key
 from koel_tui.ui.keys.keymap import PANEL_KEYS, key_name
-from koel_tui.ui.library.library_panel import LibraryPanel, TrashPicker
+from koel_tui.ui.library.dialogs import TrashPicker
+from koel_tui.ui.library.library_panel import LibraryPanel
 from koel_tui.ui.models.model_panel import ModelPanel
 from koel_tui.ui.settings.fold_line import FoldLine
 from koel_tui.ui.settings.thread_settings_panel import SystemPromptPicker, ThreadPanel

@@ -14,9 +14,8 @@ from textual.widgets import Input, OptionList, Static
 from koel_tui.formatting import truncate
 from koel_tui.text import safe_line
 from koel_tui.ui.keys.key_table import close_binding
-from koel_tui.ui.library.exporting import FORMATS, FormatPicker
+from koel_tui.ui.library.dialogs import FORMATS, FormatPicker, RenamePanel, TrashPicker
 from koel_tui.ui.library.preview import Preview
-from koel_tui.ui.library.renaming import RenamePanel
 from koel_tui.ui.library.result_lines import (
     ResultLine,
     TextHit,
@@ -49,13 +48,6 @@ class _ActionResult:
 
     message: str = ""
     thread: SavedThread | None = None
-
-
-class TrashPicker(Picker[SavedThread]):
-    """The threads in the trash, to restore one."""
-
-    TEXTS = PickerTexts("Trash", "Type to find a thread", "The trash is empty", "restores it")
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+t", "dismiss", show=False)]
 
 
 class _LibraryInput(FilterInput):
