@@ -8,7 +8,9 @@ from textual.content import Content
 from textual.widgets import Static
 
 from koel_tui import formatting
+from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
+from koel_tui.workspace.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,49 @@ class Status:
             if cell_len(line) <= room:
                 return line
         return ""
+
+
+def status_for(
+    conversation: Conversation,
+    runtime: Runtime,
+    hint: str,
+    background_job: str = "",
+    download: str = "",
+) -> Status:
+    """Return the status line of the active conversation; `hint` takes precedence over its activity.
+
+    `background_job` describes the background job, `download` the download of a model.
+    """
+    figures = conversation.metrics.last
+    problem = conversation.save_problem
+    return Status(
+        activity=hint
+        or runtime.status_text
+        or conversation.activity.status_text
+        or background_job
+        or download
+        or runtime.idle_text,
+        model=figures.model or runtime.model_name,
+        used=figures.used_tokens,
+        context_tokens=figures.context_tokens or runtime.context_tokens,
+        tokens_per_s=conversation.tokens_per_s,
+        saved=_save_state(conversation),
+        alert=_alert_text(problem, runtime, download),
+    )
+
+
+def _save_state(conversation: Conversation) -> str:
+    # A streaming answer is saved every second; showing each save would make the line flicker.
+    if conversation.is_busy or not conversation.entries():
+        return ""
+    return "saving…" if conversation.is_unsaved else "saved"
+
+
+def _alert_text(save_problem: object, runtime: Runtime, download: str) -> str:
+    if save_problem:
+        return "NOT SAVED"  # the banner gives the reason
+    # The progress of a download needs the space, and a new model solves the problem.
+    return runtime.short_alert if download else runtime.alert
 
 
 class StatusLine(Static):

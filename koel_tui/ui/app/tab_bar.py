@@ -1,4 +1,4 @@
-"""The tab bar."""
+"""The tab bar, and the label of a conversation in it."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,6 +8,7 @@ from textual import events
 from textual.content import Content
 from textual.widgets import Tab, Tabs
 
+from koel_tui.conversation.conversation import Conversation
 from koel_tui.formatting import truncate
 from koel_tui.text import safe_line
 from koel_tui.ui import internals
@@ -31,6 +32,20 @@ class Label:
         width = room - cell_len(head) - cell_len(mark)
         title = truncate(safe_line(self.title), min(_MAX_TITLE, max(_MIN_TITLE, width)))
         return head + title + mark
+
+
+def tab_label(conversation: Conversation, unread: bool) -> Label:
+    """Return the label of a conversation's tab."""
+    if conversation.is_busy:
+        waiting = len(conversation.queue)
+        mark = conversation.activity.tab_text + (f" +{waiting}" if waiting else "")
+    elif conversation.save_problem:
+        mark = "not saved"
+    elif conversation.has_failed:
+        mark = "✗"
+    else:
+        mark = "●" if unread else ""
+    return Label(conversation.key, conversation.title, mark)
 
 
 class TabBar(Tabs, can_focus=False):
