@@ -15,7 +15,6 @@ from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
 from koel_tui.ui.app.save_banner import SaveBanner
 from koel_tui.ui.app.status_line import StatusLine, status_for
-
 from koel_tui.ui.app.tab_bar import Label, TabBar, tab_label
 from koel_tui.ui.app.terminal_alert import TerminalAlert
 from koel_tui.ui.conversation.conversation_pane import ConversationPane
