@@ -188,9 +188,10 @@ class Conversation:
         if problem := self.queue.refusal_reason(text):
             self.problem = problem
             self._observer.on_text_returned(self, text)
-        else:
+        elif self._session is None or self.is_busy or self.queue:
             self.queue.add(text)
-            self._send_next()
+        elif not self._start_run(lambda session: session.send(text)):
+            self._observer.on_text_returned(self, text)
         self._observer.on_conversation_changed(self)
 
     def stop(self) -> None:
