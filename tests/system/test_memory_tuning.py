@@ -1,4 +1,4 @@
-"""One heap for all threads, free memory given back, and full garbage collections only when idle."""
+"""One heap for all threads, release of free memory, and full garbage collections only when idle."""
 
 import gc
 import platform
