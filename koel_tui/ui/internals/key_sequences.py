@@ -82,7 +82,9 @@ def rebind(
 
 def bindings_for(node: DOMNode, key: str) -> list[Binding]:
     """Return the bindings of a key in this widget or app, after any remapping."""
-    return _active_bindings(node).key_to_bindings.get(key, [])
+    # Without remapped keys the bindings of the class are final, so this call need not copy them.
+    found = _active_bindings(node) if node.app._keymap else node._bindings
+    return found.key_to_bindings.get(key, [])
 
 
 def active_keys(*nodes: DOMNode) -> dict[str, list[str]]:
