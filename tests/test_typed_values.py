@@ -42,7 +42,7 @@ def test_other_words_are_refused_with_those_there_are() -> None:
             parse_switch(word)
     with pytest.raises(ValueError, match=r"^one of own, "):
         parse_template("mine")
-    with pytest.raises(FieldError, match="Think first must be off, on, or a whole number"):
+    with pytest.raises(FieldError, match="Thinking must be off, on, or a whole number"):
         parse_settings({"thinking": "maybe"}, "")
 
 

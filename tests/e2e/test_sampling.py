@@ -13,7 +13,8 @@ SHORT = {"KOEL_TEMPERATURE": "0", "KOEL_MAX_OUTPUT_TOKENS": "8"}
 
 
 def answered(screen: str) -> bool:
-    return "saved" in screen and "⌛" not in screen and "queued" not in screen
+    # The welcome text has the word "saved" too.
+    return "· saved" in screen and "⌛" not in screen and "queued" not in screen
 
 
 def stored() -> dict[str, dict[str, Any]]:
