@@ -4,11 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding
 from textual.screen import Screen
-from textual.widgets import Footer, Tabs
+from textual.widgets import Footer
 
 from koel_tui.conversation.background_jobs import BackgroundJobs
 from koel_tui.conversation.conversation import Conversation
@@ -144,13 +143,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     # User actions
 
-    @on(Tabs.TabActivated)
-    async def _on_tab_clicked(self) -> None:
-        # Textual also posts this event, possibly late, for our own changes, so only the active tab
-        # counts.
-        clicked = next((c for c in self.workspace.tabs if c.key == self._tab_bar.active), None)
+    def on_tab_bar_selected(self, event: TabBar.Selected) -> None:
+        """Activate the tab that the user clicked."""
+        clicked = next((each for each in self.workspace.tabs if each.key == event.tab_id), None)
         if clicked is not None and self.workspace.tabs.activate(clicked):
-            await self.show_active()
+            self.app.call_later(self.show_active)  # the app's queue runs the other actions too
 
     async def action_new_tab(self) -> None:
         """Open an empty tab."""

@@ -6,6 +6,7 @@ from itertools import pairwise
 from rich.cells import cell_len
 from textual import events
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Tab, Tabs
 
 from koel_tui.conversation.conversation import Conversation
@@ -51,9 +52,24 @@ def tab_label(conversation: Conversation, unread: bool) -> Label:
 class TabBar(Tabs, can_focus=False):
     """Shows one tab per label; the prompt keeps the keyboard focus."""
 
+    @dataclass
+    class Selected(Message):
+        """The user clicked the tab with this id."""
+
+        tab_id: str
+
     def __init__(self, label: Label) -> None:
         super().__init__(Tab(Content(label.text(1, _MAX_TITLE)), id=label.id))
         self._labels = [label]
+
+    def on_tab_clicked(self, event: Tab.Clicked) -> None:
+        """Post which tab was clicked.
+
+        Textual's own message is also posted for our changes, and a repaint may reset the active
+        tab before that message is handled.
+        """
+        if event.tab.id is not None:
+            self.post_message(self.Selected(event.tab.id))
 
     async def show_labels(self, labels: list[Label], active: str) -> None:
         """Show these tabs, with `active` in front; only changed tabs are updated."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from rich.cells import cell_len
 from textual.events import Key
 
@@ -54,6 +55,15 @@ async def test_a_click_on_a_tab_goes_there_and_the_prompt_keeps_the_focus() -> N
         assert await window.pilot.click("#tab-1")
         await window.sees("answer A")
         assert window.app.focused is window.prompt
+
+
+async def test_a_click_on_a_tab_is_not_lost_to_a_repaint(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened() as window:
+        await three_tabs(window)
+        tab_bar, front = window.app._main._tab_bar, window.app._workspace.active.key
+        monkeypatch.setattr(tab_bar, "watch_active", lambda *_: setattr(tab_bar, "active", front))
+        assert await window.pilot.click("#tab-1")
+        await window.until(lambda: window.app._workspace.active.key == "tab-1")
 
 
 async def test_only_the_tab_in_front_has_widgets_for_its_messages() -> None:
