@@ -99,7 +99,7 @@ def test_a_damaged_thread_is_named_kept_and_in_nobodys_way() -> None:
     with Terminal(columns=120) as terminal:
         terminal.until(lambda screen: damaged.name[:20] in screen)
         terminal.ask("Say hello.")
-        terminal.until(lambda screen: "saved" in screen and "⌛" not in screen)
+        terminal.until(lambda screen: "· saved" in screen and "⌛" not in screen)
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
     copies = list((folder / "quarantine").iterdir())

@@ -43,7 +43,7 @@ def test_two_tabs_answered_saved_and_resumed() -> None:
         terminal.ask(SECOND)
         terminal.until(lambda _: "⌛" in terminal.label_row and "queued" in terminal.label_row)
         terminal.until(
-            lambda screen: "⌛" not in screen and "queued" not in screen and "saved" in screen,
+            lambda screen: "⌛" not in screen and "queued" not in screen and "· saved" in screen,
             seconds=90,
         )
         terminal.press("alt+1")
@@ -63,11 +63,11 @@ def test_two_tabs_answered_saved_and_resumed() -> None:
 
     with Terminal(FIRST, environment=environment) as terminal:
         tail = story.split()[-1]
-        terminal.until(lambda screen: tail in screen and "saved" in screen and "/8.2k" in screen)
+        terminal.until(lambda screen: tail in screen and "· saved" in screen and "/8.2k" in screen)
         assert "ctx 0/" not in terminal.text, "what the thread takes of the window is forgotten"
         terminal.ask(FOLLOW_UP)
         terminal.until(lambda _: "⌛" in terminal.label_row)
-        terminal.until(lambda screen: "⌛" not in screen and "saved" in screen, seconds=90)
+        terminal.until(lambda screen: "⌛" not in screen and "· saved" in screen, seconds=90)
         assert "Mila" in terminal.text.rsplit(FOLLOW_UP, 1)[1]
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
