@@ -1,5 +1,6 @@
 """The panel of saved threads: search, preview, open, rename, delete, export."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -221,7 +222,16 @@ class LibraryPanel(Picker[SavedThread]):
         """Show a panel and return its result; None if this panel is no longer active."""
         if not self.is_active:
             return None
-        return await self.app.push_screen_wait(panel)
+        answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+
+        def on_result(result: Answer | None) -> None:
+            if not answer.done():
+                answer.set_result(result)
+
+        # Textual's `push_screen_wait` would run callbacks of the app in this worker: the removal of
+        # this panel among them, so that the end of the worker would cancel the end of the app.
+        self.app.push_screen(panel, on_result)
+        return await answer
 
     def _act_on_thread(self, action: Callable[[SavedThread], Awaitable[_ActionResult]]) -> None:
         thread = line_thread(self._under_cursor)

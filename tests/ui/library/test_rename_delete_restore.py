@@ -259,3 +259,18 @@ async def test_a_trash_that_cannot_be_emptied_ends_nothing() -> None:
 
     async with opened(storage=Failing()) as window:
         (await window.ask("Still there?")).finish()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", range(40))
+async def test_the_window_ends_while_a_panel_of_the_list_opens(
+    storage: JsonFileStorage, attempt: int
+) -> None:
+    await titled(storage, "Trees")
+    async with on(storage) as window:
+        await library(window)
+        await window.press("ctrl+d")
+        await window.sees("is in the trash")
+        await window.press("ctrl+t")
+        if attempt % 2:
+            await window.sees("restores it")
