@@ -39,7 +39,7 @@ class Agent(Protocol):
 
     def run(
         self,
-        input: RunAgentInput,  # noqa: A002 - the protocol's word
+        input: RunAgentInput,  # noqa: A002 - AG-UI names the run's input so
         settings: TurnSettings | None = None,
     ) -> AsyncIterator[BaseEvent]:
         """Return the events of one run. Closing the iterator stops the run; errors are events.
@@ -90,7 +90,7 @@ class LocalModelAgent(ModelAgent, Protocol):
 
     def run(
         self,
-        input: RunAgentInput,  # noqa: A002 - the protocol's word
+        input: RunAgentInput,  # noqa: A002 - AG-UI names the run's input so
         settings: TurnSettings | None = None,
         *,
         lora: str | None = None,

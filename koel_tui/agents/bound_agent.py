@@ -17,7 +17,7 @@ class MultiModelAgent(Protocol):
 
     def run(
         self,
-        input: RunAgentInput,  # noqa: A002 - the name of AG-UI
+        input: RunAgentInput,  # noqa: A002 - AG-UI names the run's input so
         settings: TurnSettings | None = None,
         *,
         model: str | None = None,
@@ -47,7 +47,7 @@ class BoundAgent:
 
     def run(
         self,
-        input: RunAgentInput,  # noqa: A002 - the name of AG-UI
+        input: RunAgentInput,  # noqa: A002 - AG-UI names the run's input so
         settings: TurnSettings | None = None,
     ) -> AsyncIterator[BaseEvent]:
         """Return the events of one run. Closing the iterator stops it; errors are events."""

@@ -96,7 +96,7 @@ class LocalAgent:
 
     async def run(
         self,
-        input: RunAgentInput,  # noqa: A002 - the protocol's word
+        input: RunAgentInput,  # noqa: A002 - AG-UI names the run's input so
         settings: TurnSettings | None = None,
         *,
         lora: str | None = None,
@@ -287,7 +287,7 @@ class EphemeralAgent:
 
     def run(
         self,
-        input: RunAgentInput,  # noqa: A002 - the protocol's word
+        input: RunAgentInput,  # noqa: A002 - AG-UI names the run's input so
         settings: TurnSettings | None = None,
     ) -> AsyncIterator[BaseEvent]:
         """Return the events of one run. Closing the iterator stops it; errors are events."""

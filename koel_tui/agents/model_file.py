@@ -32,4 +32,5 @@ class ModelFile:
             return NotImplemented
         return self.path == other.path or (self.inode is not None and self.inode == other.inode)
 
-    __hash__ = None  # type: ignore[assignment]  # equal files may differ in either field
+    # Two equal files may differ in either field, so no hash agrees with `__eq__`.
+    __hash__ = None  # type: ignore[assignment]  # the way to make a class unhashable

@@ -96,7 +96,7 @@ class ModelRouter:
 
     async def run(
         self,
-        input: RunAgentInput,  # noqa: A002 - the protocol's word
+        input: RunAgentInput,  # noqa: A002 - AG-UI names the run's input so
         settings: TurnSettings | None = None,
         *,
         model: str | None = None,
@@ -115,7 +115,7 @@ class ModelRouter:
             await self._wait_closed()  # frees memory for the next model
             # Agents return generators, which can be closed; the protocol requires only iterators.
             running = model_entry.agent.run(input, settings, lora=lora, ephemeral=ephemeral)
-            async with aclosing(running) as events:  # type: ignore[type-var]
+            async with aclosing(running) as events:  # type: ignore[type-var]  # see above
                 async for event in events:
                     yield event
         finally:

@@ -93,7 +93,7 @@ class Hub:
         from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
 
         # Public by an `__all__` that is built at import, which type checkers do not see.
-        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # see above
 
         _configure_session()
         url = hf_hub_url(file.repo, file.name, revision=file.commit, endpoint=self._endpoint)

@@ -51,7 +51,8 @@ def _run_editor(file: Path) -> None:
     # Ctrl+c belongs to the editor. A handler instead of SIG_IGN, which the child would inherit.
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        code = subprocess.run([*command, str(file)], check=False).returncode  # noqa: S603 - theirs
+        arguments = [*command, str(file)]
+        code = subprocess.run(arguments, check=False).returncode  # noqa: S603 - the user's editor
     except OSError as error:
         raise UsageProblem(
             f"The editor {command[0]!r} cannot be started: {error.strerror or error}. "

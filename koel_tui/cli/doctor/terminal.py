@@ -57,8 +57,8 @@ def inspect() -> Terminal:
 
 def _tmux_option(option: str) -> str:
     try:
-        done = subprocess.run(  # noqa: S603 - the words are ours
-            ["tmux", "show-options", "-gv", option],  # noqa: S607 - the one the user runs in
+        done = subprocess.run(  # noqa: S603 - fixed arguments, no shell
+            ["tmux", "show-options", "-gv", option],  # noqa: S607 - the tmux that the user's PATH finds
             capture_output=True,
             text=True,
             errors="replace",
