@@ -158,9 +158,9 @@ class Workspace:
         """Open an empty tab side by side with the active one, with the same settings."""
         self._check_limit()
         front = self.active
-        beside = self.add_new(front.meta.copy(""))
+        paired = self.add_new(front.meta.copy(""))
         self.tabs.activate(front)
-        self.tabs.pair_with(beside)
+        self.tabs.pair_with(paired)
 
     async def open(self, thread_id: str, title: str = "") -> None:
         """Activate the tab of a saved thread, and open it if necessary.

@@ -219,22 +219,22 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     async def action_swap(self) -> None:
         """Swap the two tabs shown side by side; the prompt keeps its text."""
-        front, beside = self.workspace.active, self.workspace.tabs.paired
-        if beside is None:
+        active, paired = self.workspace.active, self.workspace.tabs.paired
+        if paired is None:
             key = key_of(self.app, "tab.beside")
             self.notify(f"No tab is shown side by side. {key} shows one.")
             return
         self.pane.store_view_state()
         moves = (
-            front.message_edit is None and beside.message_edit is None
+            active.message_edit is None and paired.message_edit is None
         )  # else each keeps its own draft
-        left = beside.draft
+        paired_draft = paired.draft
         if moves:
-            beside.draft = front.draft
-        self.workspace.tabs.activate(beside)
+            paired.draft = active.draft
+        self.workspace.tabs.activate(paired)
         await self.show_active()
         if moves:
-            front.draft = left
+            active.draft = paired_draft
 
     async def action_move_tab(self, distance: int) -> None:
         """Move the active tab `distance` positions to the right."""
@@ -364,10 +364,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
         labels = self._labels()
         await self._tab_bar.show_labels(labels, tabs.active.key)
         names = {label.id: f"{label.title} {label.mark}" for label in labels}
-        beside = tabs.paired
+        paired = tabs.paired
         self.pane.set_titles(
-            names[tabs.active.key] if beside is not None else "",
-            names[beside.key] if beside is not None else "",
+            names[tabs.active.key] if paired is not None else "",
+            names[paired.key] if paired is not None else "",
         )
         self._banner.show(
             current_problem(services.runtime.backend, self.workspace, services.window_state)

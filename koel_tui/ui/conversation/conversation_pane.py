@@ -56,22 +56,22 @@ class ConversationPane(NoRestyle, Vertical):
         self._copier = copier
         self._link_opener = link_opener
         self._positions: Positions = WeakKeyDictionary()
-        self._front, self._beside = (
+        self._front, self._paired = (
             TranscriptColumn(
                 max(interval, FLUSH_INTERVAL),
                 self._positions,
                 lambda: runtime.program_model,
                 id=name,
             )
-            for name in ("messages", "beside")
+            for name in ("messages", "paired")
         )
-        self._beside.display = False
+        self._paired.display = False
         self.prompt = FilePrompt(self.send, append_history, runtime)
         self._message_editor = MessageEditor(self.prompt)
 
     def compose(self) -> ComposeResult:
         """Yield the transcript columns, the file list above the prompt, and the prompt."""
-        yield NoRestyleContainer(self._front, self._beside, id="readers")
+        yield NoRestyleContainer(self._front, self._paired, id="readers")
         yield self.prompt.file_list
         yield self.prompt
 
@@ -87,11 +87,11 @@ class ConversationPane(NoRestyle, Vertical):
         """Keep the prompt from filling a low terminal."""
         self.prompt.limit_height(event.size.height)
 
-    async def show(self, conversation: Conversation, beside: Conversation | None = None) -> None:
-        """Show `conversation` at its saved scroll position, and optionally `beside` next to it."""
+    async def show(self, conversation: Conversation, paired: Conversation | None = None) -> None:
+        """Show `conversation` at its saved scroll position, and optionally `paired` next to it."""
         changed_columns = [
             column
-            for column, wanted in ((self._front, conversation), (self._beside, beside))
+            for column, wanted in ((self._front, conversation), (self._paired, paired))
             if wanted is not column.conversation
         ]
         if not changed_columns:
@@ -104,25 +104,25 @@ class ConversationPane(NoRestyle, Vertical):
             self.prompt.show(conversation.draft)
             self.prompt.border_title = None
             self._message_editor.show_state(conversation)
-        if self._beside in changed_columns:
-            self._beside.detach()
-            if beside is not None:
-                self._beside.attach(beside)
+        if self._paired in changed_columns:
+            self._paired.detach()
+            if paired is not None:
+                self._paired.attach(paired)
         with self.app.batch_update():
-            self._beside.display = beside is not None
+            self._paired.display = paired is not None
             for column in changed_columns:
                 await column.show()
 
-    def set_titles(self, front: str, beside: str) -> None:
+    def set_titles(self, front: str, paired: str) -> None:
         """Show headings above both transcripts; an empty string hides one."""
         self._front.set_title(front)
-        self._beside.set_title(beside)
+        self._paired.set_title(paired)
 
     def store_view_state(self) -> None:
         """Save the draft and the scroll positions in the conversations."""
         self.store_draft()
         self._front.store_view_state()
-        self._beside.store_view_state()
+        self._paired.store_view_state()
 
     def store_draft(self) -> None:
         """Save the prompt's text as the conversation's draft."""
@@ -132,7 +132,7 @@ class ConversationPane(NoRestyle, Vertical):
     def changed(self, conversation: Conversation) -> None:
         """Repaint the messages of this conversation if they are shown."""
         self._front.changed(conversation)
-        self._beside.changed(conversation)
+        self._paired.changed(conversation)
 
     def restore_text(self, conversation: Conversation, text: str) -> None:
         """Insert `text` before the draft of this conversation, in the prompt if it is active."""
@@ -151,16 +151,16 @@ class ConversationPane(NoRestyle, Vertical):
         if conversation is None or self._transcript is None:
             return
         if conversation.message_edit is None:
-            beside = self._beside.conversation
-            if beside is None or beside.read_only_reason or not conversation.read_only_reason:
+            paired = self._paired.conversation
+            if paired is None or paired.read_only_reason or not conversation.read_only_reason:
                 conversation.ask(text)
             if (
-                beside is not None
-                and self._beside.transcript is not None
-                and not beside.read_only_reason
+                paired is not None
+                and self._paired.transcript is not None
+                and not paired.read_only_reason
             ):
-                beside.ask(text)
-                self._beside.transcript.go_to_end()
+                paired.ask(text)
+                self._paired.transcript.go_to_end()
         elif conversation.edit(conversation.message_edit.message_id, text):
             self._message_editor.cancel(conversation)
         else:
@@ -192,12 +192,12 @@ class ConversationPane(NoRestyle, Vertical):
 
     def action_stop(self) -> None:
         """Stop editing a message; if none is edited, stop the answers of the visible tabs."""
-        conversation, beside = self._conversation, self._beside.conversation
+        conversation, paired = self._conversation, self._paired.conversation
         if conversation is None or self._message_editor.cancel(conversation):
             return
         conversation.stop()
-        if beside is not None:
-            beside.stop()
+        if paired is not None:
+            paired.stop()
 
     def action_regenerate(self) -> None:
         """Regenerate the last answer."""
