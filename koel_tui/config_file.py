@@ -85,14 +85,14 @@ def _replace_setting(text: str, name: str, value: object) -> str | None:
         elif name in document:
             document[name] = value
         else:
-            _insert(document, name, value)
+            _insert(document, text, name, value)
         return document.as_string()
     except (TOMLKitError, RecursionError):  # for example, arrays nested too deeply for tomlkit
         return None
 
 
-def _insert(document: "TOMLDocument", name: str, value: object) -> None:
-    """Insert a setting below its commented example, else after the other settings.
+def _insert(document: "TOMLDocument", text: str, name: str, value: object) -> None:
+    """Insert a setting below its commented example, else after the others; `text` is the document.
 
     `TOMLDocument.add` ignores the example, and separates the first table from its comments.
     """
@@ -115,7 +115,6 @@ def _insert(document: "TOMLDocument", name: str, value: object) -> None:
     else:
         above_table = len(rows)
     position = position or above_table
-    text = document.as_string()
     new = tomlkit.item(value)
     new.trivia.trail = "\r\n" if "\r\n" in text else "\n"
     if position == len(rows) and text and not text.endswith("\n"):

@@ -133,7 +133,7 @@ class ThreadCommandHandlers:
         elif not argument:
             for number, text in queued.items():
                 self._say(f"{number}: {safe_line(text)}")
-        elif (text := queued.get(parse_index(argument), "")) and (conversation.unqueue(text)):
+        elif (text := queued.get(parse_index(argument), "")) and conversation.unqueue(text):
             conversation.draft = join_texts(text, conversation.draft)
             self._say("The message is not sent. You can edit it after the answer.")
         else:

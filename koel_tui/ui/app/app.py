@@ -86,7 +86,7 @@ class KoelApp(internals.AppBase):
         self._terminal_alert = TerminalAlert(
             lambda text: internals.write_to_terminal(self, text), enabled=notify
         )
-        self._window_state = WindowState(home, self._show_error)
+        self._window_state = WindowState(home, partial(self.notify, severity="error"))
         self._runtime = Runtime(self._request_repaint)
         self._download = ModelDownload(self._request_repaint)
         self._background_jobs = BackgroundJobs(self._request_repaint)
@@ -98,7 +98,7 @@ class KoelApp(internals.AppBase):
         self._connect = connect
         self._requested_thread = thread
         self._requested_theme = theme
-        self._user_themes = UserThemes(themes, self._show_warning)
+        self._user_themes = UserThemes(themes, partial(self.notify, severity="warning"))
         self._flags = flags or {}
         self._conflicts_reported = 0
         self._quit_pressed_at = float("-inf")
@@ -302,9 +302,7 @@ class KoelApp(internals.AppBase):
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy the selected text by the best available method."""
-        self._copier.set_internal_clipboard(
-            text
-        )  # set first, because the next key may already paste it
+        self._copier.set_internal_clipboard(text)  # first: the next key may already paste it
         self.run_worker(self._copier.copy_text(text))
 
     # Textual event handlers
@@ -322,12 +320,6 @@ class KoelApp(internals.AppBase):
         """Prevent the same restyle when the terminal regains the focus; the prompt kept focus."""
         event.prevent_default()
         self._terminal_alert.on_focus()
-
-    def _show_error(self, text: str) -> None:
-        self.notify(text, severity="error")
-
-    def _show_warning(self, text: str) -> None:
-        self.notify(text, severity="warning")
 
     def _request_repaint(self) -> None:
         self._main.request_repaint()

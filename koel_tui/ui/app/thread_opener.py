@@ -1,6 +1,7 @@
 """Opening saved threads: from the list of threads, and the one named at startup."""
 
 from collections.abc import Awaitable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.app import App
@@ -25,6 +26,7 @@ class ThreadOpener:
         self._app = app
         self._main = main
         self._runtime = runtime
+        self._show_error = partial(app.notify, severity="error")
 
     def show_list(self) -> None:
         """Show the saved threads and open the chosen one."""
@@ -88,6 +90,3 @@ class ThreadOpener:
         await self._main.open(workspace.open(thread.id, thread.title))
         if thread.message_id and workspace.active.thread_id == thread.id:
             pane.show_message(workspace.active, thread.message_id)
-
-    def _show_error(self, text: str) -> None:
-        self._app.notify(text, severity="error")

@@ -250,7 +250,7 @@ class LibraryPanel(Picker[SavedThread]):
             result = await action()
             self._choices = await self._actions.list_threads()
         except Exception as error:
-            problem = safe_line(str(error) or type(error).__name__, 400)
+            problem = str(error) or type(error).__name__
             self.notify(problem, severity="error")
         finally:
             self._acting = False

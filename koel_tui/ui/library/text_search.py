@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from textual.timer import Timer
 from textual.widget import Widget
 
-from koel_tui.text import safe_line
-
 if TYPE_CHECKING:
     from koel_tui.storage.search.thread_index import Hit, ThreadIndex
 
@@ -70,7 +68,7 @@ class TextSearch:
             await self._update_index(index)
             self._show(await index.find(query, _MAX_HITS))
         except Exception as error:
-            problem = safe_line(str(error) or type(error).__name__, 400)
+            problem = str(error) or type(error).__name__
             self._host.notify(problem, severity="error")
             self._set_state("Only titles were searched.")
 
