@@ -32,12 +32,15 @@ class Autosave:
         *,
         interval: float,
         after: asyncio.Future[None] | None = None,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_change` is called when `dirty`, `error` or `access` may have changed after a job."""
         self._thread_id = thread_id
         self._storage = storage
         self._current = current
         self._interval = interval
         self._last_job = after
+        self._on_change = on_change
         self._timer: asyncio.TimerHandle | None = None
         self._written_at = float("-inf")
         self._revision = self._saved = 0
@@ -109,6 +112,7 @@ class Autosave:
         self.replaced = True
         self._saved = self._revision
         self._cancel_timer()
+        self._on_change()
 
     async def wait_saved(self, timeout_s: float | None = None) -> None:
         """Wait until the writes queued so far are done, at most `timeout_s` seconds."""
@@ -162,6 +166,7 @@ class Autosave:
             await job()
         finally:
             self._save_later()
+            self._on_change()
 
     def _save_later(self) -> None:
         """Schedule the save of a state that is not stored; after an error, wait `RETRY_S`."""

@@ -83,7 +83,12 @@ class ChatSession:
         self._events: Broadcast[Event] = Broadcast()
         storage, interval = dependencies.storage, dependencies.save_interval
         self._autosave = Autosave(
-            thread_id, storage, lambda: self._state, interval=interval, after=after
+            thread_id,
+            storage,
+            lambda: self._state,
+            interval=interval,
+            after=after,
+            on_change=lambda: dependencies.saves.publish(None),
         )
         self._run: Run | None = None
         self._tool_loop: ToolLoop | None = None

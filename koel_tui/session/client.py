@@ -1,7 +1,7 @@
 """The client, which creates and disposes the sessions of an agent."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -82,6 +82,14 @@ class KoelClient:
     def closing(self) -> tuple[ChatSession, ...]:
         """The disposed sessions that are still being saved."""
         return tuple(each for each in self._sessions if each.disposed and not each.closed)
+
+    def saves(self) -> AsyncIterator[None]:
+        """Return an iterator over the saves from now on, of open and of disposed sessions.
+
+        A save may have failed: see `ChatSession.save_error`. A slow reader receives one item for
+        several saves. The iterator does not end, because failed saves are retried after `dispose`.
+        """
+        return self._dependencies.saves.reader()
 
     def new_session(
         self,

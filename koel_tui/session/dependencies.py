@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from koel_tui.agents import Agent
 from koel_tui.protocol import ChatState, Event, TurnSettings
+from koel_tui.session.broadcast import Broadcast
 from koel_tui.session.interceptors import Interceptor
 from koel_tui.session.observers import Observers
 from koel_tui.storage import SessionStorage
@@ -34,3 +35,5 @@ class SessionDependencies(Generic[SessionT]):
     """Frees an agent's data of a thread that has no live session."""
     reducers: tuple[Reducer, ...] = ()
     observers: Observers = field(default_factory=Observers)
+    saves: Broadcast[None] = field(default_factory=lambda: Broadcast(size=1))
+    """Publishes after each save of any session, whether it succeeded or failed."""

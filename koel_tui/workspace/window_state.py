@@ -14,6 +14,9 @@ from koel_tui.workspace.prompt_history_file import PromptHistoryFile
 
 T = TypeVar("T")
 
+SAVE_INTERVAL_S = 1.0
+"""The minimum time in seconds between two saves of the tabs, also after an error."""
+
 
 class WindowState:
     """Reads and writes the persistent state in one worker thread, in order.
@@ -29,12 +32,13 @@ class WindowState:
         self._tabs: OpenTabsFile | None = None
         self._saved: OpenTabs | None = None
         self._writing: asyncio.Future[None] | None = None
+        self._changed = asyncio.Event()
         self._has_failed = False
         self.problem = ""
         """The reason why the tabs cannot be saved at present; empty if they can."""
 
     async def load_tabs(self) -> OpenTabs:
-        """Return the tabs to restore; from then on `save_soon` saves those of this app."""
+        """Return the tabs to restore; from then on those of this app can be saved."""
         directory = self._directory
         if directory is None:
             return OpenTabs()
@@ -64,6 +68,28 @@ class WindowState:
         history = self._history
         if history is not None:
             self._submit(lambda: history.append(draft))
+
+    def mark_changed(self) -> None:
+        """Let `save_changes` save the tabs, because they or a draft may have changed."""
+        self._changed.set()
+
+    async def save_changes(
+        self, current: Callable[[], OpenTabs], on_problem: Callable[[], None]
+    ) -> None:
+        """Save the current tabs soon after each change, and retry after an error, until `close`.
+
+        `on_problem` is called when `problem` changes.
+        """
+        while self._tabs is not None:
+            await self._changed.wait()
+            self._changed.clear()
+            before = self.problem
+            await self.save_now(current())
+            if self.problem != before:
+                on_problem()
+            await asyncio.sleep(SAVE_INTERVAL_S)
+            if self.problem:
+                self._changed.set()
 
     def save_soon(self, tabs: OpenTabs) -> None:
         """Save the tabs, unless they are unchanged or a save is still running."""

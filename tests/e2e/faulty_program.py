@@ -19,7 +19,7 @@ CANARY = "sk-canary-7f3a91c0"
 FAULTS = {
     "mounting": "koel_tui.ui.app.main_screen:MainScreen.on_mount",
     "the start": "koel_tui.ui.app.app:KoelApp._start",
-    "a timer": "koel_tui.ui.app.app:KoelApp._poll",
+    "a timer": "koel_tui.ui.app.app:KoelApp._check",
     "a key": "koel_tui.ui.app.app:KoelApp.action_help",
     "a key that waits": "koel_tui.ui.app.app:KoelApp.action_copy_or_quit",
     "a worker": "koel_tui.ui.composer.external_editor:ExternalEditor._edit",

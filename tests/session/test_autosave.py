@@ -242,3 +242,39 @@ async def test_what_is_noted_of_a_thread_does_not_postpone_its_save(
     thread.autosave.save_soon()
     await thread.autosave.update_metadata({"title": "Hi"})
     await eventually(lambda: not thread.autosave.dirty)
+
+
+async def test_saves_announces_success_failure_and_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autosave, "RETRY_S", 0.01)
+    storage = FailingStorage()
+    client = KoelClient(ScriptedAgent(say("Hello")), storage=storage, save_interval=0)
+    session = client.new_session("t")
+    saves, errors = client.saves(), []
+
+    async def watch() -> None:
+        async for _ in saves:
+            errors.append(session.save_error)
+
+    watching = asyncio.create_task(watch())
+    await session.send("hi")
+    await eventually(lambda: bool(errors) and errors[-1] is None and not session.dirty)
+    storage.broken = True
+    session.update_state({"key": 1})
+    await eventually(lambda: errors[-1] is not None)
+    session.dispose()
+    storage.broken = False  # the disposed session retries by itself
+    await eventually(lambda: errors[-1] is None and not session.dirty)
+    watching.cancel()
+
+
+async def test_giving_up_on_a_failed_save_is_announced() -> None:
+    storage = FailingStorage()
+    storage.broken = True
+    client = KoelClient(ScriptedAgent(say("Hello")), storage=storage)
+    session = client.new_session("t")
+    session.update_state({"key": 1})
+    await session.dispose()
+    saves = client.saves()
+    client.forget("t")
+    await asyncio.wait_for(anext(saves), 5)
+    assert not client.unsaved

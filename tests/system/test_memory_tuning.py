@@ -85,7 +85,7 @@ async def test_the_window_tidies_when_no_answer_is_written() -> None:
         await window.reads("Two")
         knot = old_knot()
         small_looks(12)
-        window.app._poll()
+        window.app._check()
         assert knot() is not None
         turn.finish()
         await window.until(lambda: "saved" in window.status)

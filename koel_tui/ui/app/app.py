@@ -29,10 +29,11 @@ from koel_tui.ui.conversation.conversation_pane import ConversationPane
 from koel_tui.ui.conversation.copying import Copier
 from koel_tui.ui.conversation.link_panels import LinkOpener
 from koel_tui.ui.keys.hints import key_of
-from koel_tui.ui.keys.key_table import Owner, bindings, display_names
+from koel_tui.ui.keys.key_table import KEYS, Owner, bindings, display_names
 from koel_tui.ui.keys.keymap import KeyMap
 from koel_tui.ui.models.model_download import ModelDownload
 from koel_tui.ui.models.model_switcher import ModelSwitcher
+from koel_tui.ui.transcript.notice_rows import NoticeRows
 from koel_tui.workspace.recovery import RestoredWork, place_drafts, remove_files, restore
 from koel_tui.workspace.runtime import Runtime
 from koel_tui.workspace.saved_threads import conflict_messages
@@ -51,7 +52,9 @@ _PACKAGES = (
 _QUIT_TIMEOUT = 2.0
 LOW_BANDWIDTH_INTERVAL = 0.2
 """Minimum seconds between two repaints in low-bandwidth mode."""
-_POLL_INTERVAL = 1.0
+_CHECK_INTERVAL = 1.0
+_TABS_SAVING = "tabs saving"
+"""The group of the worker that saves the tabs."""
 
 
 class KoelApp(internals.AppBase):
@@ -100,7 +103,6 @@ class KoelApp(internals.AppBase):
         self._requested_theme = theme
         self._user_themes = UserThemes(themes, partial(self.notify, severity="warning"))
         self._flags = flags or {}
-        self._conflicts_reported = 0
         self._quit_pressed_at = float("-inf")
         self._is_shutting_down = False
         self._unclosed: Backend | None = None
@@ -164,7 +166,11 @@ class KoelApp(internals.AppBase):
         if self._requested_thread is not None and not self._workspace.is_full:
             self._workspace.new()  # placeholder tab for the requested thread
         await self._main.show_active()
-        self.set_interval(_POLL_INTERVAL, self._poll)
+        self.set_interval(_CHECK_INTERVAL, self._check)
+        self.run_worker(
+            self._window_state.save_changes(self._main.open_tabs, self._request_repaint),
+            group=_TABS_SAVING,
+        )
         self.call_after_refresh(self.run_worker, self._start)
         self._is_shown = True
 
@@ -243,23 +249,22 @@ class KoelApp(internals.AppBase):
 
     # Implementation
 
-    def _poll(self) -> None:
-        """Poll for changes without an event: save state, conflicts, drafts, terminal loss."""
+    def _check(self) -> None:
+        """Check what has no event: a lost terminal, the bytes of a download, unused memory."""
         if internals.is_terminal_gone(self):
             self._shut_down(SIGNAL_EXIT + signal.SIGHUP)
-        self._request_repaint()
-        if len(self.screen_stack) > 1:
-            self.screen.refresh()  # the screen below the panel may have changed
-        self._report_conflicts()
-        if not self._is_shutting_down:
-            self._window_state.save_soon(self._main.open_tabs())
+        if self._download.progress.status_text:
+            self._request_repaint()
         if not any(conversation.is_busy for conversation in self._workspace.tabs):
             self._gc_control.collect()
 
-    def _report_conflicts(self) -> None:
-        if self._runtime.backend is not None:
-            for line in conflict_messages(self._runtime.backend.storage, self._conflicts_reported):
-                self._conflicts_reported += 1
+    async def _watch_saves(self, backend: "Backend") -> None:
+        """Show the state after each save, and report conflicts with other programs."""
+        reported = 0
+        async for _ in backend.client.saves():
+            self._request_repaint()
+            for line in conflict_messages(backend.storage, reported):
+                reported += 1
                 self.notify(line, severity="warning")
 
     async def _start(self) -> None:
@@ -274,6 +279,7 @@ class KoelApp(internals.AppBase):
             restored = await restore(backend)
             if self._is_shutting_down:
                 return  # the recovery file is kept, so the next start restores the work
+            self.run_worker(self._watch_saves(backend))
             self._workspace.connect(backend)
             await self._restore_work(restored)
             await self._main.show_active()  # its thread is available now
@@ -310,6 +316,14 @@ class KoelApp(internals.AppBase):
     def on_resize(self, event: events.Resize) -> None:
         """Keep messages and prompt visible in a low terminal, also below a panel."""
         self._main.limit_rows(event.size.height)
+
+    async def on_notice_rows_selected(self, event: NoticeRows.Selected) -> None:
+        """Run the action of a clicked notice."""
+        if event.notice.template:
+            await self._pane.retry_with_template(event.notice.template)
+            return
+        key = next(key for key in KEYS if key.id == event.notice.action)
+        await self.run_action(key.action, self._action_nodes[key.owner])
 
     def on_app_blur(self, event: events.AppBlur) -> None:
         """Prevent Textual from restyling every widget when the terminal loses the focus."""
@@ -350,6 +364,7 @@ class KoelApp(internals.AppBase):
         self.exit(code, code, Text(safe_text(left)) if left else None)
 
     async def _close(self, *, signalled: bool = False) -> str:
+        self.workers.cancel_group(self, _TABS_SAVING)  # `close_within_deadline` saves the tabs
         await self._editor.end()
         await self._background_jobs.close()
         await self._download.close()

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding
 from textual.screen import Screen
-from textual.widgets import Footer
+from textual.widgets import Footer, TextArea
 
 from koel_tui.conversation.background_jobs import BackgroundJobs
 from koel_tui.conversation.conversation import Conversation
@@ -142,6 +142,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.notify(f"NOT SAVED: {conversation.title}: {why}", severity="error")
 
     # User actions
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        """Let the draft in the prompt be saved."""
+        self._services.window_state.mark_changed()
 
     def on_tab_bar_selected(self, event: TabBar.Selected) -> None:
         """Activate the tab that the user clicked."""
@@ -361,6 +365,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     async def _paint(self) -> None:
         tabs, services = self.workspace.tabs, self._services
+        services.window_state.mark_changed()
+        if self.app.screen is not self:
+            self.app.screen.refresh()  # a panel is translucent: it also shows this screen
         labels = self._labels()
         await self._tab_bar.show_labels(labels, tabs.active.key)
         names = {label.id: f"{label.title} {label.mark}" for label in labels}

@@ -7,7 +7,6 @@ from weakref import WeakKeyDictionary
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.dom import DOMNode
 from textual.widgets import Markdown
 
 from koel_tui.conversation.branches import BranchPoint
@@ -20,8 +19,7 @@ from koel_tui.ui.conversation.links import original_url
 from koel_tui.ui.conversation.message_editing import MessageEditor
 from koel_tui.ui.conversation.transcript_column import Positions, TranscriptColumn
 from koel_tui.ui.keys.hints import format_hints, key_of
-from koel_tui.ui.keys.key_table import KEYS, Owner, bindings
-from koel_tui.ui.transcript.notice_rows import NoticeRows
+from koel_tui.ui.keys.key_table import bindings
 from koel_tui.ui.transcript.scroll_position import ScrollTarget
 from koel_tui.ui.transcript.transcript import FLUSH_INTERVAL, Transcript
 from koel_tui.ui.widgets.choice import SimpleChoice
@@ -298,15 +296,6 @@ class ConversationPane(NoRestyle, Vertical):
 
     # Textual event handlers
 
-    async def on_notice_rows_selected(self, event: NoticeRows.Selected) -> None:
-        """Run the action of a clicked notice."""
-        if event.notice.template:
-            await self._retry_with_template(event.notice.template)
-            return
-        nodes: dict[Owner, DOMNode] = {"app": self.app, "screen": self.screen, "pane": self}
-        key = next(key for key in KEYS if key.id == event.notice.action)
-        await self.app.run_action(key.action, nodes[key.owner])
-
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
         """Ask whether to open a link; a link from a model is never opened without asking."""
         self._link_opener.confirm(original_url(event.markdown.source, event.href))
@@ -328,6 +317,14 @@ class ConversationPane(NoRestyle, Vertical):
             self._transcript.go_to(entry_id)
         else:
             self._positions[conversation] = ScrollTarget(entry_id)
+
+    async def retry_with_template(self, name: str) -> None:
+        """Retry the failed turn with another chat template, which is saved in the thread."""
+        from koel_tui.ui.settings.thread_settings_panel import set_template
+
+        if self._conversation is not None:
+            await set_template(self._conversation, name)
+            self._conversation.retry()
 
     def _branch_point(self, conversation: Conversation) -> BranchPoint | None:
         """Return the last branch point in view or above; None if there is none."""
@@ -355,10 +352,3 @@ class ConversationPane(NoRestyle, Vertical):
             return None
         return self._conversation
 
-    async def _retry_with_template(self, name: str) -> None:
-        """Retry the failed turn with another chat template, which is saved in the thread."""
-        from koel_tui.ui.settings.thread_settings_panel import set_template
-
-        if self._conversation is not None:
-            await set_template(self._conversation, name)
-            self._conversation.retry()
