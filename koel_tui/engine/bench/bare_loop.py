@@ -14,6 +14,7 @@ from typing import Any
 import llama_cpp
 
 from koel_tui.engine.cpu_count import usable_cores
+from koel_tui.engine.native.weights import default_load_params
 
 _BATCH = 512
 PositionedToken = tuple[int, int, int]
@@ -24,9 +25,7 @@ class BareLoop:
     """A model and a context with `sequences` streams and the settings of the engine."""
 
     def __init__(self, path: str, context_tokens: int, sequences: int) -> None:
-        model = llama_cpp.llama_model_load_from_file(
-            path.encode(), llama_cpp.llama_model_default_params()
-        )
+        model = llama_cpp.llama_model_load_from_file(path.encode(), default_load_params())
         if not model:
             sys.exit(f"cannot load {path}")
         self.vocab = llama_cpp.llama_model_get_vocab(model)

@@ -11,6 +11,7 @@ import llama_cpp
 from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.types import ModelSpec
+from koel_tui.llama_log_parsing import parse_used_features
 
 _CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
 
@@ -28,6 +29,19 @@ class SpecialToken:
     strips_right: bool
 
 
+def default_load_params() -> Any:
+    """Return llama.cpp's parameters for loading weights, without its kernels for AMX.
+
+    These kernels set up the matrix registers with code that GCC removes (seen with GCC 12, see
+    ggml-org/llama.cpp#26954), so the first product of matrices ends the process by SIGILL. They run
+    only on weights in the extra buffer types. Without those, prompts are read more slowly.
+    """
+    params = llama_cpp.llama_model_default_params()
+    info = llama_cpp.llama_print_system_info().decode("utf-8", "replace")
+    params.use_extra_bufts = "AMX_INT8" not in parse_used_features(info)
+    return params
+
+
 class Model:
     """One set of weights in memory. Use it from the owner thread only."""
 
@@ -41,7 +55,7 @@ class Model:
         if not spec.path.is_file():
             raise ModelLoadError(f"Cannot load {spec.path}: no such file. Check the path.")
         begin = time.perf_counter()
-        params = llama_cpp.llama_model_default_params()
+        params = default_load_params()
         params.n_gpu_layers = spec.gpu_layers
         params.load_mode = (
             llama_cpp.LLAMA_LOAD_MODE_MMAP if spec.mmap else llama_cpp.LLAMA_LOAD_MODE_NONE
