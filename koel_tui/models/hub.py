@@ -25,6 +25,7 @@ _INVALID_RESPONSE = (
 )  # fmt: skip
 """Errors that an invalid response of the server causes, in huggingface_hub or in this module."""
 _RETRY_STATUSES = (408, 425, 429, 500, 502, 503, 504)
+"""The HTTP statuses after which a retry may help."""
 
 
 class DownloadError(Exception):
@@ -163,7 +164,7 @@ def _files(repo: str, info: "ModelInfo", requested: str | None) -> tuple[HubFile
             )
         size = int(lfs.size)
         if size < 0:
-            raise ValueError("a negative file size")
+            raise ValueError("a negative file size")  # the caller reports an invalid response
         files.append(HubFile(repo, str(info.sha), name, size, lfs.sha256))
     return tuple(files)
 
