@@ -63,7 +63,7 @@ class OpenTabsFile:
         return (self.directory / f"tabs-{number}.json" for number in count(1))
 
     def _lock_abandoned(self) -> list[Path]:
-        """Lock all free files with tabs; return those locked by this app."""
+        """Lock all free files with tabs; return those locked by this app, its own first."""
         paths = sorted(self.directory.glob("tabs-*.json"))
         ours = [path for path in paths if path in self._locks or self._lock(path)]
         return sorted(ours, key=lambda path: path != self._path)
@@ -76,8 +76,7 @@ class OpenTabsFile:
             path.rename(backup)
             self.problems.append(
                 f"The list of open tabs is damaged ({_format_reason(error)}); it is kept as "
-                f"{backup}. "
-                "No thread is lost: all are in the list of saved threads."
+                f"{backup}. No thread is lost: all are in the list of saved threads."
             )
             return OpenTabs()
 

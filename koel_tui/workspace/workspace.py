@@ -135,7 +135,7 @@ class Workspace:
 
     def close_if_empty(self, conversation: Conversation) -> None:
         """Close a tab if it is empty."""
-        if _is_empty(conversation) and conversation in list(self.tabs):
+        if _is_empty(conversation) and conversation in self.tabs:
             self.close(conversation)
 
     def new(self) -> None:
