@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from itertools import chain, tee
 from time import monotonic
 from typing import ClassVar
 
@@ -201,8 +201,11 @@ def _local_models() -> Iterator[ModelChoice]:
     first = next(models, None)  # the starter model, if it is installed
     if first is None or first.source is not Source.STARTER:
         yield NO_STARTER
-    for model in chain([first] if first else [], models):
-        yield local_row(model, verified.find(model_files(model.path)) is not None)
+    listed, looked_up = tee(chain([first] if first else [], models))
+    # One call for all models, because each call reads the cache of verified models.
+    results = verified.find_each(model_files(model.path) for model in looked_up)
+    for model, properties in zip(listed, results, strict=True):
+        yield local_row(model, works=properties is not None)
 
 
 def _next_batch(models: Iterator[ModelChoice]) -> list[ModelChoice]:
