@@ -234,7 +234,8 @@ async def _print_answer(session: "ChatSession", answer: Answer, *, quiet: bool) 
     """Print the answer while it is generated; sanitize it only for a terminal."""
     from ag_ui.core import TextMessageContentEvent
 
-    sanitize, is_written = safe_text if sys.stdout.isatty() else repair, False
+    sanitize = safe_text if sys.stdout.isatty() else repair
+    is_written = False
     async for event in session.events():
         answer.on_event(event)
         if isinstance(event, TextMessageContentEvent) and not quiet:

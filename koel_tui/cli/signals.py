@@ -10,7 +10,9 @@ async def run_until_signal(work: Coroutine[Any, Any, int]) -> int:
     from koel_tui.system.forced_exit import ForcedExit
     from koel_tui.system.signals import Signals
 
-    task, code, forced_exit = asyncio.ensure_future(work), 0, ForcedExit()
+    task = asyncio.ensure_future(work)
+    code = 0
+    forced_exit = ForcedExit()
 
     def on_signal(signal_code: int) -> None:
         nonlocal code

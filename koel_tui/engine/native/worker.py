@@ -128,9 +128,9 @@ class Worker:
                 case StopTurn(turn=turn) if turn in self._running:
                     session = self._running[turn].parameters.session
                     self._abandon(turn, session, failure, drop_context=True)
-                case StopTurn(turn=call) | OpenSession(call=call) | SaveKv(call=call):
+                case StopTurn(turn=call) | OpenSession(call=call):
                     self._emit(Failed.from_error(call, failure))
-                case CountTokens(call=call):
+                case SaveKv(call=call) | CountTokens(call=call):
                     self._emit(Failed.from_error(call, failure))
 
     def _dispatch(self, command: Command | Failed) -> None:
@@ -378,7 +378,7 @@ class Worker:
             if drop_context and self._model is not None:
                 self._model.cache.release(session)
         except Exception as error:
-            to_engine_error(error, "the end of a turn")
+            to_engine_error(error, "the end of a turn")  # logs an unexpected one
         self._emit(Failed.from_error(turn, failure))
 
     def _remove(self, generation: Generation) -> None:

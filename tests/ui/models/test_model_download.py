@@ -170,7 +170,7 @@ def test_the_speed_is_that_of_the_last_seconds() -> None:
     assert rate.per_s(30) == 0
 
 
-def test_the_news_fit_their_width() -> None:
+def test_the_progress_fits_its_width() -> None:
     downloading = DownloadProgress("downloading", "n" * 60, 42, 100, 3_000_000)
     for width in (56, 76):
         lines = format_progress(downloading, width).plain.split("\n")
