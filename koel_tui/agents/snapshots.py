@@ -35,11 +35,11 @@ class Snapshots:
 
     def size(self) -> int:
         """Return the total size of all snapshots in bytes."""
-        sizes = 0
+        total = 0
         for path in self._directory.glob("*.kv"):
             with suppress(OSError):  # the file may be removed at any time
-                sizes += path.stat().st_size
-        return sizes
+                total += path.stat().st_size
+        return total
 
     async def save_and_close(self, thread_id: str, session: EngineSession) -> None:
         """Close a session immediately and save its context if it is long enough.
