@@ -19,7 +19,7 @@ async def run_until_signal(work: Coroutine[Any, Any, int]) -> int:
         if not code:  # a second signal must not interrupt saving
             code = signal_code
             forced_exit.schedule(code)
-            forced_exit.set_exit_code(code)
+            forced_exit.set_exit_code(code)  # `Signals` may have scheduled it with another code
             task.cancel()
 
     signals = Signals(on_signal, forced_exit)

@@ -47,9 +47,9 @@ def parse_draft_lenient(value: Any) -> Draft:
     if not isinstance(text, str) or not isinstance(pasted, dict):
         raise ValueError("no draft")
     usable = {
-        token: content
-        for token, content in pasted.items()
-        if _PLACEHOLDER.fullmatch(token) and isinstance(content, str)
+        placeholder: content
+        for placeholder, content in pasted.items()
+        if _PLACEHOLDER.fullmatch(placeholder) and isinstance(content, str)
     }
     return Draft(text, usable)
 
@@ -67,7 +67,9 @@ class PastePlaceholders:
 
     def __init__(self) -> None:
         self._contents: dict[str, str] = {}
+        """The contents by placeholder."""
         self._placeholders: dict[str, str] = {}
+        """The placeholders by content."""
         self._last_number = 0
 
     def shorten(self, content: str) -> str:
@@ -91,7 +93,7 @@ class PastePlaceholders:
 
         An edited placeholder stays unchanged.
         """
-        return self._pattern_for(text).sub(lambda token: self._contents[token[0]], text)
+        return self._pattern_for(text).sub(lambda match: self._contents[match[0]], text)
 
     def collapse(self, text: str) -> str:
         """Return `text` with every unchanged paste replaced by its placeholder."""
@@ -101,41 +103,43 @@ class PastePlaceholders:
 
     def draft(self, text: str) -> Draft:
         """Return a prompt's text as a draft, with the content of its placeholders."""
-        tokens = self._pattern_for(text).findall(text)
-        return Draft(text, {token: self._contents[token] for token in tokens})
+        placeholders = self._pattern_for(text).findall(text)
+        return Draft(text, {each: self._contents[each] for each in placeholders})
 
     def import_draft(self, draft: Draft) -> str:
         """Register the placeholders of a restored draft; return its text, conflicts renumbered."""
         renamed = {
-            token: self._import_placeholder(token, content)
-            for token, content in draft.pasted.items()
+            placeholder: self._import_placeholder(placeholder, content)
+            for placeholder, content in draft.pasted.items()
         }
-        return _pattern_of_any(renamed).sub(lambda token: renamed[token[0]], draft.text)
+        return _pattern_of_any(renamed).sub(lambda match: renamed[match[0]], draft.text)
 
     def placeholder_at(self, line: str, column: int, *, before: bool) -> tuple[int, int] | None:
         """Return the span of the placeholder that ends (`before`) or begins at `column`."""
-        for token in self._pattern_for(line).finditer(line):
-            if column == token.end(0) if before else column == token.start(0):
-                return token.span()
+        for match in self._pattern_for(line).finditer(line):
+            if column == (match.end() if before else match.start()):
+                return match.span()
         return None
 
-    def _import_placeholder(self, token: str, content: str) -> str:
+    def _import_placeholder(self, placeholder: str, content: str) -> str:
+        """Register a restored placeholder; return it, with a new number if it is in use."""
         if content not in self._placeholders:
-            taken = token in self._contents
-            self._register(
-                f"{token[: token.rindex('#')]}#{self._last_number + 1}]" if taken else token,
-                content,
-            )
+            if placeholder in self._contents:
+                label = placeholder[: placeholder.rindex("#")]
+                placeholder = f"{label}#{self._last_number + 1}]"
+            self._register(placeholder, content)
         return self._placeholders[content]
 
-    def _register(self, token: str, content: str) -> None:
-        self._contents[token], self._placeholders[content] = content, token
-        self._last_number = max(self._last_number, int(token[token.rindex("#") + 1 : -1]))
+    def _register(self, placeholder: str, content: str) -> None:
+        self._contents[placeholder], self._placeholders[content] = content, placeholder
+        number = int(placeholder[placeholder.rindex("#") + 1 : -1])
+        self._last_number = max(self._last_number, number)
 
     def _pattern_for(self, text: str) -> re.Pattern[str]:
-        return _pattern_of_any(token for token in self._contents if token in text)
+        """Return a pattern for the registered placeholders that `text` contains."""
+        return _pattern_of_any(each for each in self._contents if each in text)
 
 
-def _pattern_of_any(tokens: Iterable[str]) -> re.Pattern[str]:
-    # Without tokens, the pattern matches nothing.
-    return re.compile("|".join(re.escape(token) for token in tokens) or r"(?!)")
+def _pattern_of_any(texts: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern for any of these texts; without texts, it matches nothing."""
+    return re.compile("|".join(map(re.escape, texts)) or r"(?!)")

@@ -30,7 +30,7 @@ class Signals:
     ) -> None:
         self._quit = quit_app
         self._forced_exit = forced_exit
-        self._ignored_signal = 0  # a signal meant for another program
+        self._ignored_signal = 0  # the number of a signal meant for another program
         self._previous_handlers: dict[int, Any] = {}
 
     def install(self) -> None:
@@ -72,6 +72,6 @@ class Signals:
             self._quit(SIGNAL_EXIT + number)
 
     def _schedule_exit(self, number: int, _: object) -> None:
-        # SIGINT does not arm it, because it may only stop the answer.
+        # Not for SIGINT, which may only stop the answer.
         if self._forced_exit is not None and number != signal.SIGINT:
             self._forced_exit.schedule(EXIT_SAVE_FAILED)

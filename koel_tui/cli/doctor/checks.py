@@ -59,7 +59,7 @@ def _models(chosen: "Settings | None", on_progress: OnProgress) -> Iterable[Sect
         found = (warning("model", "not checked: the configuration cannot be used"),)
         return (Section("Models", found), Section("Engine", (_instructions(),)))
     on_progress("looking for models")
-    inspected: list[models.Models] = []
+    inspected: list[models.Models] = []  # stays empty if the check fails
 
     def inspect() -> Iterable[Finding]:
         inspected.append(models.inspect(chosen))
