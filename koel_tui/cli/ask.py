@@ -19,9 +19,9 @@ from koel_tui.cli.options import (
     sampling_options,
     template_option,
 )
-from koel_tui.cli.signals import run_until_signal
 from koel_tui.cli.thread_completion import complete_thread
 from koel_tui.conversation.incomplete_answers import fills_context, incomplete_reason
+from koel_tui.system.signals import run_until_signal
 from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
