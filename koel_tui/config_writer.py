@@ -1,4 +1,4 @@
-"""Editing of one setting in config.toml; the rest of the file is preserved byte for byte."""
+"""Changes one setting in config.toml; the rest of the file is preserved byte for byte."""
 
 import json
 import re
