@@ -10,7 +10,8 @@ import pytest
 from rich.cells import cell_len
 from textual import events
 
-from koel_tui.conversation.drafts import PastePlaceholders, parse_draft
+from koel_tui.conversation.drafts import parse_draft
+from koel_tui.conversation.placeholders import PastePlaceholders
 from koel_tui.ui.composer import file_prompt
 from koel_tui.ui.composer.attachments import (
     MAX_BYTES,
