@@ -13,7 +13,7 @@ from koel_tui.conversation.notices import (
     notices_for,
     template_for,
 )
-from koel_tui.plain.speech_lines import SpeechLines
+from koel_tui.plain.sentence_splitter import SentenceSplitter
 from koel_tui.text import safe_line, safe_text
 
 LABELS = {"user": "You", "assistant": "Model", "tool": "Tool", "call": "Tool"}
@@ -37,7 +37,7 @@ class Announcer:
         self._announced_lengths: dict[str, int] = {}
         self._first_index = 0
         self._current_id = ""
-        self._lines = SpeechLines()
+        self._splitter = SentenceSplitter()
         self._announced: set[str] = set()
         self._end_lines: list[str] = []
 
@@ -46,7 +46,7 @@ class Announcer:
         entries = self._conversation.entries()
         self._announced_lengths.update((entry.id, len(entry.text)) for entry in entries)
         self._first_index = max(0, len(entries) - 1)
-        self._current_id, self._lines = "", SpeechLines()
+        self._current_id, self._splitter = "", SentenceSplitter()
 
     def skip_user_message(self) -> None:
         """Mark the user's message as announced, and allow state lines to be repeated."""
@@ -70,13 +70,13 @@ class Announcer:
         text = entry.note if entry.role == "call" and not entry.is_writing else entry.text
         if len(text) > announced:
             self._announced_lengths[entry.id] = len(text)
-            for line in self._lines.add(text[announced:]):
+            for line in self._splitter.add(text[announced:]):
                 yield from self._format_line(entry, line)
         if not entry.is_writing:
-            for line in self._lines.finish():
+            for line in self._splitter.finish():
                 yield from self._format_line(entry, line)
             if self._current_id == entry.id:
-                self._current_id, self._lines = "", SpeechLines()
+                self._current_id, self._splitter = "", SentenceSplitter()
 
     def _format_line(self, entry: Entry, line: str) -> Iterator[str]:
         if self._current_id == entry.id:
