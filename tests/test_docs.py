@@ -18,9 +18,9 @@ from platformdirs.unix import Unix
 from koel_tui import paths
 from koel_tui.chat_templates import CHAT_TEMPLATES
 from koel_tui.cli.ask_answer import Answer
-from koel_tui.cli.early_settings import MIN_COLUMNS, MIN_ROWS
 from koel_tui.cli.exit_codes import Exit
 from koel_tui.cli.help_epilog import epilog
+from koel_tui.cli.window_requirements import MIN_COLUMNS, MIN_ROWS
 from koel_tui.conversation.incomplete_answers import STOPPED, THOUGHT_ONLY
 from koel_tui.conversation.thread_settings_form import FIELDS, TITLE
 from koel_tui.engine.types import FinishReason
