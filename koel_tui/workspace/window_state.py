@@ -44,7 +44,7 @@ class WindowState:
             private_directory(directory)
             return tabs_file.open()
 
-        self._worker = ThreadPoolExecutor(1, "memory")
+        self._worker = ThreadPoolExecutor(1, "window state")
         tabs = await self._run(read)
         if tabs is None:
             self.problem = f"{directory} cannot be used."

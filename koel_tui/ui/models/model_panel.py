@@ -160,12 +160,12 @@ class ModelPanel(Picker[ModelChoice]):
 
 def format_progress(progress: DownloadProgress, width: int) -> Content:
     """Return the progress message of a download, formatted for this width."""
-    name, figures = safe_line(progress.name, 60), progress.size_and_speed
+    name, amounts = safe_line(progress.name, 60), progress.size_and_speed
     match progress.phase:
         case "resolving":
             return Content(f"Asking Hugging Face for {name}… · {_STOPS}")
         case "downloading":
-            line = f"{formatting.progress_bar(progress.fraction, _BAR)} {figures} · {_STOPS}"
+            line = f"{formatting.progress_bar(progress.fraction, _BAR)} {amounts} · {_STOPS}"
             return Content(f"{formatting.truncate(f'Downloading {name}', width)}\n{line}")
         case "stopping":
             return Content("Stopping… The partial download is kept.")
