@@ -335,8 +335,8 @@ def test_files_that_are_named_exist(name: str) -> None:
     named = re.findall(
         r"(?<![\w/~.-])((?:tests|koel_tui|[.]ci|screenshots|docs|engine|ui)/[\w/.-]+\w)", text
     )
-    houses = (ROOT, ROOT / "koel_tui")
-    assert [each for each in named if not any((house / each).exists() for house in houses)] == []
+    folders = (ROOT, ROOT / "koel_tui")
+    assert [each for each in named if not any((folder / each).exists() for folder in folders)] == []
 
 
 def test_the_sources_of_a_release_have_the_docs() -> None:

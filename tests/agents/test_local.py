@@ -274,9 +274,9 @@ async def test_concurrent_loads_share_one_and_all_hear_of_it(
     agent: LocalAgent, loader: Loader
 ) -> None:
     loader.ready.clear()
-    heard: list[float] = []
-    loads = [asyncio.create_task(agent.load(heard.append)) for _ in range(3)]
-    await until(lambda: heard)
+    received: list[float] = []
+    loads = [asyncio.create_task(agent.load(received.append)) for _ in range(3)]
+    await until(lambda: received)
     loads[0].cancel()
     loader.ready.set()
     results = await asyncio.gather(*loads, return_exceptions=True)

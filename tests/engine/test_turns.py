@@ -172,16 +172,16 @@ async def test_b15_a_message_added_during_a_turn_follows_its_answer(ends: str) -
     question, next_question = ChatMessage("user", "France?"), ChatMessage("user", "Italy?")
     session.add(question)
     stream = session.stream()
-    heard: list[object] = []
+    received: list[object] = []
 
     async def read() -> None:
         async for delta in stream:
-            heard.append(delta)
+            received.append(delta)
 
     reading = asyncio.create_task(read())
     await until(lambda: link.started)
     link.say(session.number, "Paris")
-    await until(lambda: heard)
+    await until(lambda: received)
     session.add(next_question)
     assert list(session.history) == [question]
     if ends == "ended":

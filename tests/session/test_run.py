@@ -18,12 +18,12 @@ class Log:
 
     def run(self) -> Run:
         return Run(
-            on_event=self._hear,
+            on_event=self._on_event,
             on_failure=self.failures.append,
             on_end=self._end,
         )
 
-    def _hear(self, event: Event) -> bool:
+    def _on_event(self, event: Event) -> bool:
         self.events.append(event)
         return False
 

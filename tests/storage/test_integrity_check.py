@@ -36,14 +36,14 @@ async def test_threads_are_read_to_their_last_message(store: JsonFileStorage, fo
         path = folder / file_name(name)
         path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     (folder / file_name("torn")).write_text("{")
-    before, told = names(folder), list[tuple[int, int]]()
+    before, reported = names(folder), list[tuple[int, int]]()
     found = scan_threads(
-        folder, UnencryptedCodec(folder), lambda done, all_: told.append((done, all_))
+        folder, UnencryptedCodec(folder), lambda done, all_: reported.append((done, all_))
     )
     assert {name: each.texts for name, each in found.intact.items()} == {file_name("whole"): 3}
     assert found.newer == (file_name("newer"),)
     assert set(found.damaged) == {file_name("odd"), file_name("torn")}
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert reported == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert names(folder) == before
 
 

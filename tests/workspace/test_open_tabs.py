@@ -134,8 +134,8 @@ class TestTabsFile:
             assert tabs_file.open() == OpenTabs()
             (problem,) = tabs_file.problems
             assert "damaged" in problem
-            aside = path.with_name(f"tabs-1.json.damaged{f'.{number}' if number > 1 else ''}")
-            assert str(aside) in problem and aside.read_bytes() == damage
+            backup = path.with_name(f"tabs-1.json.damaged{f'.{number}' if number > 1 else ''}")
+            assert str(backup) in problem and backup.read_bytes() == damage
             tabs_file.write(of("new"))
             tabs_file.close()
             assert decode(path.read_bytes()) == of("new")

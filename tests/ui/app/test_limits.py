@@ -129,8 +129,8 @@ def test_a_list_of_tabs_that_is_too_long_is_put_aside(tmp_path: Path) -> None:
     file = OpenTabsFile(tmp_path)
     assert file.open() == OpenTabs()
     assert "1001 tabs, and 1000 is the most" in file.problems[0] and "kept as" in file.problems[0]
-    (aside,) = tmp_path.glob("*.damaged")
-    assert b"draft 1000" in aside.read_bytes()
+    (damaged_file,) = tmp_path.glob("*.damaged")
+    assert b"draft 1000" in damaged_file.read_bytes()
     file.close()
     assert len(decode(OpenTabs(tabs[:-1]).encode()).tabs) == MAX_SAVED_TABS
 

@@ -159,11 +159,11 @@ async def test_leaving_during_the_start_closes_what_comes_of_it() -> None:
 async def test_leaving_while_something_comes_back_is_no_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    agent, storage, reached, may_go_on = ScriptedAgent(), MemoryStorage(), Event(), Event()
+    agent, storage, reached, may_continue = ScriptedAgent(), MemoryStorage(), Event(), Event()
 
     async def slow(backend: Backend) -> RestoredWork:
         reached.set()
-        await may_go_on.wait()
+        await may_continue.wait()
         return await restore(backend)
 
     monkeypatch.setattr("koel_tui.ui.app.app.restore", slow)
@@ -172,7 +172,7 @@ async def test_leaving_while_something_comes_back_is_no_error(
         await reached.wait()
         app._is_shutting_down = True
         await app._close()
-        may_go_on.set()
+        may_continue.set()
         await app.workers.wait_for_complete()
         await pilot.press("ctrl+q")
     assert app.crash is None and app.return_code == 0

@@ -285,8 +285,8 @@ async def test_a_thread_changed_elsewhere_is_told_with_the_place_of_what_is_writ
         await window.sees("was changed by another program")
     saved = await JsonFileStorage(tmp_path).load("t")
     assert saved is not None and len(saved.messages) == 4
-    (aside,) = tmp_path.glob("*conflict*")
-    assert "Mine" in aside.read_text()
+    (conflict_file,) = tmp_path.glob("*conflict*")
+    assert "Mine" in conflict_file.read_text()
 
 
 async def test_text_typed_right_after_a_key_goes_where_the_key_led() -> None:

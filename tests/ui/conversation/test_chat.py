@@ -294,7 +294,7 @@ async def test_a_stopped_answer_goes_on_in_its_own_message() -> None:
         await window.until(lambda: len(window.agent.turns) == 2)
         second = window.agent.turns[1]
         assert second.prompt == "Once upon"
-        second.go_on()
+        second.continue_answer()
         second.write(" a time.")
         second.finish()
         await window.sees("Once upon a time.")
