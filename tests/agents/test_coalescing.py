@@ -110,7 +110,7 @@ async def test_without_a_gap_all_is_as_it_came() -> None:
     ]
 
 
-async def test_what_came_before_an_error_is_told_first() -> None:
+async def test_what_came_before_an_error_is_reported_first() -> None:
     coming = Coming([(0.0, TextDelta("a")), (0.01, TextDelta("b"))], EngineCrashedError("gone"))
     seen = []
     with pytest.raises(EngineCrashedError):

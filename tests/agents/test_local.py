@@ -155,7 +155,9 @@ async def test_an_empty_answer_opens_no_message(agent: LocalAgent, loader: Loade
     assert types[-1] == EventType.RUN_FINISHED
 
 
-async def test_the_second_of_two_threads_hears_its_place(agent: LocalAgent, loader: Loader) -> None:
+async def test_the_second_of_two_threads_gets_its_position(
+    agent: LocalAgent, loader: Loader
+) -> None:
     await agent.load()
     first = collect(agent, run_input("a"))
     await until(lambda: loader.link.started)

@@ -159,7 +159,7 @@ async def test_nothing_is_loaded_after_the_end() -> None:
     assert models.made == [None]
 
 
-async def test_what_the_own_model_can_tell_is_told() -> None:
+async def test_what_the_default_model_can_report_is_reported() -> None:
     models = ScriptedModels()
     assert await memory_of(models.router) is None
     assert await tokens_in(models.router, "x") is None
@@ -248,7 +248,7 @@ async def test_an_ephemeral_agent_runs_so_with_its_model_and_adapter() -> None:
     assert models.agents["a"].runs == [(None, "/a.gguf", True), (None, "/a.gguf", False)]
 
 
-async def test_an_agent_with_a_model_of_its_own_is_told_from_one_with_a_choice() -> None:
+async def test_an_agent_with_one_model_is_distinguished_from_one_with_a_choice() -> None:
     models = ScriptedModels()
     assert await use_model(models.router, "a") == ModelInfo("a", 8192)
     assert await use_model(Named("b"), "a") is None

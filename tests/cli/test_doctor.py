@@ -204,7 +204,7 @@ def test_doctor_models_are_looked_into(
     assert "not tested" in models.evaluate(models.inspect(load_settings()))[1].found
 
 
-async def test_doctor_an_engine_that_does_not_start_is_told(tmp_path: Path) -> None:
+async def test_doctor_an_engine_that_does_not_start_is_reported(tmp_path: Path) -> None:
     good = write_sliding_model(tmp_path / "good.gguf")
     bad = tmp_path / "bad.gguf"
     shutil.copy(good, bad)

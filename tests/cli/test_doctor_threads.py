@@ -160,7 +160,7 @@ def test_doctor_without_a_terminal_no_passphrase_is_asked_for(
     assert found["quarantine"].found == "0"
 
 
-def test_doctor_a_wrong_key_and_a_damaged_one_are_told_apart(
+def test_doctor_a_wrong_key_and_a_damaged_one_are_distinguished(
     private_home: Path, encrypted_storage: FileStorage, secret: Path
 ) -> None:
     secret.write_text(CANARY)

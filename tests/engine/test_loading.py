@@ -165,7 +165,7 @@ async def test_engine_case_13_an_engine_nobody_takes_is_closed(
     assert world.links[0].closed == 1
 
 
-async def test_engine_case_13_progress_is_told_to_every_caller(
+async def test_engine_case_13_progress_is_reported_to_every_caller(
     kind: type[Engine], world: World
 ) -> None:
     world.hold = True

@@ -146,7 +146,7 @@ async def test_b8_a_progress_callback_that_raises_stops_no_load(tiny_path: Path)
         await engine.close()
 
 
-async def test_b8_a_receiver_that_raises_hears_of_every_event_and_of_the_end(
+async def test_b8_a_receiver_that_raises_gets_every_event_and_the_end(
     tmp_path: Path,
 ) -> None:
     events: list[Event] = []

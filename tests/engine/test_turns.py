@@ -88,7 +88,7 @@ async def test_engine_says_how_many_turns_were_left_out() -> None:
     assert await answer == [Finished("end", trimmed_turns=2)]
 
 
-async def test_engine_thinking_is_told_and_not_recorded() -> None:
+async def test_engine_thinking_is_reported_and_not_recorded() -> None:
     engine, link = await scripted_engine()
     session = await engine.open_session(thinking=True)
     answer = ask(session)

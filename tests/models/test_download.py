@@ -114,7 +114,7 @@ def test_a_server_that_cannot_go_on_begins_anew(download: Download, server: HubS
     assert download.pull(REPO).read_bytes() == BIG
 
 
-def test_a_server_in_trouble_is_asked_again(download: Download, server: HubServer) -> None:
+def test_a_failing_server_is_asked_again(download: Download, server: HubServer) -> None:
     server.statuses = [503, 429]
     assert download.pull(REPO).read_bytes() == BIG
     server.statuses = [418]

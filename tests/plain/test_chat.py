@@ -165,7 +165,7 @@ async def test_b20_the_built_in_template_that_fits_the_model_is_named() -> None:
         )
 
 
-async def test_what_failed_is_tried_again_and_each_end_is_told() -> None:
+async def test_what_failed_is_tried_again_and_each_end_is_reported() -> None:
     async with plain() as chat:
         (await chat.ask("one")).fail("The engine died.")
         await chat.prints("Error: The engine died.")

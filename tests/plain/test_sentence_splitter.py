@@ -16,7 +16,7 @@ def split(*pieces: str) -> list[str]:
     return [line for piece in pieces for line in splitter.add(piece)] + list(splitter.finish())
 
 
-def test_sentences_and_lines_are_told_as_soon_as_they_are_finished() -> None:
+def test_sentences_and_lines_are_reported_as_soon_as_they_are_finished() -> None:
     splitter = SentenceSplitter()
     first = "The sea is salty because rivers carry salt into it."
     assert list(splitter.add(first)) == []
@@ -25,7 +25,7 @@ def test_sentences_and_lines_are_told_as_soon_as_they_are_finished() -> None:
     assert list(splitter.finish()) == ["1. One"]
 
 
-def test_code_is_told_line_by_line() -> None:
+def test_code_is_reported_line_by_line() -> None:
     code = "```python\nprint('Hello there, everybody who listens. And more. And more.')\n```"
     assert split(code) == code.split("\n")
     after = f"{code}\nThis sentence is longer than the shortest one. This one, too."

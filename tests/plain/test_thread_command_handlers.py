@@ -102,7 +102,7 @@ async def test_a_new_thread_goes_on_from_here() -> None:
         turn.finish()
 
 
-async def test_a_saved_setting_that_cannot_be_used_is_told() -> None:
+async def test_a_saved_setting_that_cannot_be_used_is_reported() -> None:
     storage = MemoryStorage()
     await storage.save("t", messages(2))
     await storage.update_meta("t", sampling={"temperature": "hot", "\x1b[2J": 1})

@@ -77,7 +77,7 @@ async def test_what_lies_beside_threads_is_counted(store: JsonFileStorage, folde
     assert count_other_files(folder, ".json").held_locks == 0
 
 
-async def test_a_glance_sees_what_can_be_read_newest_first(
+async def test_a_read_only_listing_has_what_can_be_read_newest_first(
     store: JsonFileStorage, folder: Path
 ) -> None:
     for name in ("old", "new", "torn", "gone"):

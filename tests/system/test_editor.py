@@ -124,14 +124,14 @@ async def test_an_editor_that_fails_leaves_the_prompt_as_it_was(
         await reports(window, "ended with 1")
 
 
-async def test_no_editor_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_editor_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, "")
     monkeypatch.delenv("EDITOR")
     async with opened() as window:
         await reports(window, "No editor is set")
 
 
-async def test_where_there_is_no_terminal_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_there_is_no_terminal_it_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDITOR", "true")
     async with opened() as window:
         await reports(window, "suspend")

@@ -125,7 +125,7 @@ class TestTabsFile:
         third.close()
         assert OpenTabsFile(tmp_path).open() == of("b")
 
-    def test_a_damaged_list_is_put_aside_and_told(self, tmp_path: Path) -> None:
+    def test_a_damaged_list_is_kept_and_reported(self, tmp_path: Path) -> None:
         path = tmp_path / "tabs-1.json"
         damages = (b"", b"\0" * 100, b'{"format": "koel-chat/tabs"', b"[" * 200_000)
         for number, damage in enumerate(damages, 1):

@@ -172,7 +172,7 @@ async def test_up_brings_what_another_run_sent(tmp_path: Path) -> None:
         await window.prompts("a")
 
 
-async def test_a_history_that_cannot_be_written_is_told_and_does_not_stop_the_user(
+async def test_a_history_that_cannot_be_written_is_reported_and_does_not_stop_the_user(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "history.jsonl").mkdir()

@@ -137,7 +137,7 @@ def test_a_seal_holds_for_one_thread_and_one_key() -> None:
         FileEncryptor(b"l" * 32, "key").decode(one, ciphertext)
 
 
-async def test_the_passphrase_is_asked_for_once_and_new_ones_are_told(folder: Path) -> None:
+async def test_the_passphrase_is_asked_for_once_and_new_ones_are_reported(folder: Path) -> None:
     asked: list[bool] = []
 
     def ask(new: bool) -> str:

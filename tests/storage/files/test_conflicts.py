@@ -46,7 +46,7 @@ async def test_a_thread_that_was_never_loaded_is_not_overwritten(
     assert conflict_suffixes(folder) == ["conflict-1"]
 
 
-async def test_later_saves_replace_what_was_written_aside(
+async def test_later_saves_replace_the_conflict_file(
     pair: tuple[FileStorage, FileStorage], folder: Path
 ) -> None:
     one, other = pair
@@ -59,7 +59,7 @@ async def test_later_saves_replace_what_was_written_aside(
     assert len(one.conflicts) == 1
 
 
-async def test_nothing_written_aside_is_replaced_by_others(
+async def test_a_conflict_file_is_not_replaced_by_others(
     pair: tuple[FileStorage, FileStorage], folder: Path
 ) -> None:
     one, other = pair

@@ -34,7 +34,7 @@ async def test_jobs_of_other_keys_do_not_wait() -> None:
     assert await waiting
 
 
-async def test_a_failing_job_does_not_stop_its_lane() -> None:
+async def test_a_failing_job_does_not_stop_its_key() -> None:
     executor = KeyedExecutor()
     failing = asyncio.create_task(executor.run("k", lambda: 1 // 0))
     after = asyncio.create_task(executor.run("k", lambda: 2))

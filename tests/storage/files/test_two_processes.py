@@ -103,7 +103,7 @@ async def test_a_thread_open_in_another_process_is_read_only_and_names_the_proce
     tally("two processes", tried=4)
 
 
-async def test_threads_open_elsewhere_can_be_told_without_opening_them(folder: Path) -> None:
+async def test_threads_open_elsewhere_are_known_without_opening_them(folder: Path) -> None:
     store = JsonFileStorage(folder)
     await store.save("t", saying("hi"))
     await store.save("closed", saying("hi"))

@@ -147,7 +147,7 @@ async def test_what_changes_is_read_again_and_nothing_else(
     assert len(await again.search("three")) == 1
 
 
-async def test_progress_is_told_and_a_cancelled_refresh_goes_on_later(
+async def test_progress_is_reported_and_a_cancelled_refresh_goes_on_later(
     store: JsonFileStorage, index: ThreadIndex
 ) -> None:
     for number in range(80):

@@ -114,7 +114,7 @@ class TestFraming:
             again = PastePlaceholders()
             assert again.expand(again.import_draft(draft)) == f"see {attached.prompt_text}"
 
-    def test_files_of_one_name_are_told_apart(self) -> None:
+    def test_files_of_one_name_are_distinguished(self) -> None:
         pastes = PastePlaceholders()
         first, second = (Attachment("a", text, 3, counted=True) for text in ("x", "y"))
         tokens = [pastes.attach(each.label, each.prompt_text) for each in (first, second, first)]

@@ -98,7 +98,7 @@ async def test_the_model_chosen_answers_at_once_and_at_the_next_start(
     assert first_run.first.closed and first_run.chosen[0].closed
 
 
-async def test_a_model_that_does_not_load_is_told_and_the_one_before_stays(
+async def test_a_model_that_does_not_load_is_reported_and_the_one_before_stays(
     first_run: FirstRun, private_home: Path
 ) -> None:
     write_gguf(private_home / "models" / "broken.gguf")
@@ -191,7 +191,9 @@ def test_the_starter_is_kept_by_naming_none(starter_path: Path) -> None:
     assert save_model_choice(starter_path) == "" and file.read_text() == "seed = 3\n"
 
 
-def test_what_cannot_be_kept_is_told_and_the_file_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_kept_is_reported_and_the_file_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     file = paths.config_file()
     file.parent.mkdir(parents=True)
     for text, mode, why in (

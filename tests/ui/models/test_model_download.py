@@ -91,7 +91,7 @@ async def test_a_download_is_stopped_kept_and_gone_on_with(
     assert server.begins[1] > 0
 
 
-async def test_what_cannot_be_downloaded_is_told_with_what_to_do(
+async def test_what_cannot_be_downloaded_is_reported_with_what_to_do(
     first_run: FirstRun, server: HubServer
 ) -> None:
     async with first_run.without_model() as window:
