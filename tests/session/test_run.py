@@ -68,7 +68,7 @@ async def test_an_abandoned_run_reports_nothing_more_and_closes_its_agent() -> N
     assert other_tasks() == set()
 
 
-async def test_a_run_begins_after_the_earlier_ones_have_let_go() -> None:
+async def test_a_run_begins_after_the_earlier_ones_have_released_the_agent() -> None:
     earlier: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     log = Log()
     task = log.run().start(lambda: _raw(1), [earlier])

@@ -17,7 +17,7 @@ from koel_tui.storage import MemoryStorage
 from koel_tui.text import safe_line
 from koel_tui.ui.app.status_line import Status, StatusLine
 from koel_tui.ui.app.tab_bar import Label, TabBar
-from koel_tui.ui.transcript.folded_view import FoldView
+from koel_tui.ui.transcript.folded_view import FoldedView
 from koel_tui.ui.transcript.notice_rows import NoticeRows
 from koel_tui.ui.widgets import picker
 from koel_tui.workspace.saved_threads import SavedThread
@@ -71,7 +71,7 @@ class Lines(App[None]):
         self.bar = TabBar(Label("tab", "title"))
         self.status = StatusLine(Status())
         self.notices = NoticeRows("below")
-        self.fold = FoldView(Entry("f", "call", "", note="note"))
+        self.fold = FoldedView(Entry("f", "call", "", note="note"))
         self.options = OptionList()
 
     def compose(self) -> ComposeResult:

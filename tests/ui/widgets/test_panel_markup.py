@@ -32,7 +32,7 @@ from koel_tui.ui.models.model_panel import format_progress
 from koel_tui.ui.models.model_rows import ModelChoice
 from koel_tui.ui.settings.setting import Setting
 from koel_tui.ui.settings.thread_settings_panel import prompt_choice
-from koel_tui.ui.transcript.folded_view import FoldView
+from koel_tui.ui.transcript.folded_view import FoldedView
 from koel_tui.ui.transcript.notice_rows import NoticeRows
 from koel_tui.ui.widgets import picker
 from koel_tui.ui.widgets.choice import SimpleChoice
@@ -121,7 +121,10 @@ class Panels(App[None]):
     def __init__(self) -> None:
         super().__init__()
         self.files, self.notices, self.options = FileList(), NoticeRows("below"), OptionList()
-        self.fold, self.bar = FoldView(Entry("f", "call", "", note="note")), TabBar(Label("t", "t"))
+        self.fold, self.bar = (
+            FoldedView(Entry("f", "call", "", note="note")),
+            TabBar(Label("t", "t")),
+        )
 
     def compose(self) -> ComposeResult:
         yield from (self.bar, self.files, self.notices, self.fold, self.options)
