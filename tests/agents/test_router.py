@@ -171,7 +171,7 @@ async def test_what_the_default_model_can_report_is_reported() -> None:
         return len(text)
 
     own = models.agents[None]
-    own.memory, own.count_tokens = memory, count_tokens  # type: ignore[attr-defined]  # abilities
+    own.memory, own.count_tokens = memory, count_tokens  # type: ignore[attr-defined]  # capabilities
     assert await memory_of(models.router) == MemoryUse(weights_bytes=5)
     assert await tokens_in(models.router, "three") == 5
 

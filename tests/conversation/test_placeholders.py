@@ -60,7 +60,7 @@ class TestPastes:
         assert pastes.expand(pastes.collapse(pastes.expand(shown))) == pastes.expand(shown)
 
     @given(st.lists(large, max_size=3), st.lists(large, max_size=3))
-    def test_a_draft_of_another_window_keeps_its_pastes_beside_those_there_are(
+    def test_a_draft_of_another_window_keeps_its_pastes_next_to_those_there_are(
         self, theirs: list[str], ours: list[str]
     ) -> None:
         earlier, now = PastePlaceholders(), PastePlaceholders()

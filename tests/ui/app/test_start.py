@@ -91,7 +91,7 @@ async def test_a_load_that_fails_is_reported_and_threads_stay_readable() -> None
         await window.sees("✗ The file model.gguf is not a model. Choose another with --model.")
         await window.sees("kept 1")
         assert window.app.fatal_error is error
-        # It can be tried again by asking; an answer takes the alarm back.
+        # A question tries it again; an answer removes the alert.
         turn = await window.ask("Again")
         turn.write("Here.")
         turn.measure(model="Found-1B", context_tokens=4096)

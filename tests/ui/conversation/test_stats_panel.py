@@ -1,4 +1,4 @@
-"""The info panel: figures in words and pictures, by key, in a small window, without a model."""
+"""The statistics panel: numbers and bars, by key, in a small window, without a model."""
 
 import asyncio
 
