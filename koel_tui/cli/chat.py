@@ -10,15 +10,11 @@ import click
 
 from koel_tui import paths
 from koel_tui.cli import debugging
-from koel_tui.cli.early_settings import (
-    StartSettings,
-    is_encrypted,
-    load_start_settings,
-    why_window_impossible,
-)
+from koel_tui.cli.early_settings import StartSettings, is_encrypted, load_start_settings
 from koel_tui.cli.exit_codes import Exit, UsageProblem
 from koel_tui.cli.options import global_options
 from koel_tui.cli.thread_completion import complete_thread
+from koel_tui.cli.window_requirements import why_window_impossible
 from koel_tui.logs import LogFile
 
 if TYPE_CHECKING:

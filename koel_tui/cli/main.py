@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui import __version__
-from koel_tui.cli.answer import print_failure
+from koel_tui.cli.ask_answer import print_failure
 from koel_tui.cli.debugging import Debugging, debug_option, show_traceback
 from koel_tui.cli.encoding import require_utf8
 from koel_tui.cli.exit_codes import Exit, error_message, exit_code

@@ -13,7 +13,7 @@ from koel_tui.conversation.notices import (
     notices_for,
     template_for,
 )
-from koel_tui.plain.speech_lines import SpeechLines
+from koel_tui.plain.sentence_splitter import SentenceSplitter
 from koel_tui.text import safe_line, safe_text
 
 LABELS = {"user": "You", "assistant": "Model", "tool": "Tool", "call": "Tool"}
@@ -40,7 +40,7 @@ class Announcer:
         """The index of the first entry that may still grow."""
         self._labelled_id = ""
         """The id of the entry whose first line, the one with the label, has been announced."""
-        self._splitter = SpeechLines()
+        self._splitter = SentenceSplitter()
         self._announced_states: set[str] = set()
         self._end_lines: list[str] = []
         """The state lines after the last run."""
@@ -68,7 +68,7 @@ class Announcer:
         yield from self._unrepeated(self._state_lines())
 
     def _expect_new_message(self) -> None:
-        self._labelled_id, self._splitter = "", SpeechLines()
+        self._labelled_id, self._splitter = "", SentenceSplitter()
 
     def _entry_lines(self, entry: Entry) -> Iterator[str]:
         if entry.role == "thinking":

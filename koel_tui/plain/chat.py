@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from koel_tui.conversation.background_jobs import BackgroundJobs
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.conversation.drafts import PastePlaceholders, join_texts
+from koel_tui.conversation.drafts import join_texts
+from koel_tui.conversation.placeholders import PastePlaceholders
 from koel_tui.conversation.titles_and_summaries import title_job
 from koel_tui.plain.announcer import Announcer, describe
 from koel_tui.plain.command_handlers import CommandHandlers

@@ -51,7 +51,7 @@ from koel_tui.text import repair
 class ChatSession:
     """One thread and its active run; created by `KoelClient.new_session`.
 
-    Use it only from its event loop. After `dispose`, everything except `dispose`, `give_up`,
+    Use it only from its event loop. After `dispose`, everything except `dispose`, `abandon_saves`,
     `state`, `thread_id`, `save_error` and `dirty` raises `SessionDisposedError`.
     """
 
@@ -281,7 +281,7 @@ class ChatSession:
         await self.dispose()
         await self._autosave.wait_saved()
 
-    def give_up(self) -> None:
+    def abandon_saves(self) -> None:
         """Drop the unsaved changes of a disposed session."""
         self._autosave.stop_saving()
 

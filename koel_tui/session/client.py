@@ -164,7 +164,7 @@ class KoelClient:
         """Drop the unsaved state of a deleted thread, so that the thread is not saved again."""
         for session in self._sessions:
             if session.disposed and session.thread_id == thread_id:
-                session.give_up()
+                session.abandon_saves()
 
     def dispose(self) -> asyncio.Future[None]:
         """End every session at once; the result completes when their last saves are done.

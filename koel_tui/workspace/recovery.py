@@ -15,7 +15,7 @@ from koel_tui.workspace.unsaved import explain_error, thread_title
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
     from koel_tui.conversation.conversation import Conversation
-    from koel_tui.conversation.drafts import PastePlaceholders
+    from koel_tui.conversation.placeholders import PastePlaceholders
     from koel_tui.session import ChatSession
     from koel_tui.storage.interchange import Thread
     from koel_tui.storage.recovery_files import UnsavedWork
@@ -158,7 +158,7 @@ def parse_tabs(unsaved: "UnsavedWork") -> OpenTabs:
 
 def drafts_as_threads(unsaved: "UnsavedWork") -> "list[Thread]":
     """Return the drafts as threads, for use without a prompt. Raises `ValueError` if invalid."""
-    from koel_tui.conversation.drafts import PastePlaceholders
+    from koel_tui.conversation.placeholders import PastePlaceholders
     from koel_tui.protocol import ChatState, Message
     from koel_tui.storage.interchange import Thread
 

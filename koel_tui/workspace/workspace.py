@@ -6,8 +6,9 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.conversation.drafts import PastePlaceholders, join_texts
+from koel_tui.conversation.drafts import join_texts
 from koel_tui.conversation.observer import ConversationObserver
+from koel_tui.conversation.placeholders import PastePlaceholders
 from koel_tui.conversation.thread_meta import ThreadMeta
 from koel_tui.limits import MAX_TABS
 from koel_tui.workspace.open_tabs import OpenTab, OpenTabs

@@ -60,12 +60,12 @@ class Files(JsonFileStorage):
             raise StorageError("The disk did not answer.")
 
 
-def last_words(state: ChatState) -> str:
+def last_text(state: ChatState) -> str:
     return next((each.content for each in reversed(state.messages) if each.role == "user"), "")
 
 
 def raising_reducer(state: ChatState, event: Event) -> ChatState:
-    if last_words(state) == "boom reducer":
+    if last_text(state) == "boom reducer":
         raise RuntimeError("a reducer raised")
     return keep_usage(state, event)
 
@@ -84,5 +84,5 @@ class RaisingObserver:
         raise ValueError("an observer raised")
 
     def on_state(self, thread_id: str, state: ChatState) -> None:
-        if last_words(state) == "boom observer":
+        if last_text(state) == "boom observer":
             raise ValueError("an observer raised")

@@ -320,7 +320,7 @@ async def test_b21_a_state_that_is_no_json_is_refused_before_it_is_stored(value:
     await client.dispose()
 
 
-async def test_a_send_settles_although_even_its_failure_cannot_be_told() -> None:
+async def test_a_send_settles_although_even_its_failure_cannot_be_reported() -> None:
     times = [datetime(2026, 1, 1, tzinfo=UTC)]  # for the question, and no more
     client = KoelClient(ScriptedAgent(say("ok")), MemoryStorage(), clock=times.pop)
     session = client.new_session("t")

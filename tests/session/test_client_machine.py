@@ -34,7 +34,7 @@ from tests.session.faulty_parts import (
     Files,
     Native,
     RaisingObserver,
-    last_words,
+    last_text,
     raising_interceptor,
     raising_reducer,
 )
@@ -64,7 +64,7 @@ class ClientMachine(RuleBasedStateMachine):
         self.acknowledged: dict[str, list[ChatState]] = {}
 
     def _check(self) -> None:
-        if self.files.broken == "sealed":
+        if self.files.broken == "encrypted":
             raise StorageError("The threads are encrypted.")
         self.check_directory()
 
@@ -89,9 +89,9 @@ class ClientMachine(RuleBasedStateMachine):
         for thread in ("a", "b", "c"):
             self.open(thread, fresh=False)
 
-    def do(self, deed: Coroutine[Any, Any, T]) -> T:
+    def do(self, action: Coroutine[Any, Any, T]) -> T:
         """Do something, within the deadline that every call has."""
-        return self.loop.run_until_complete(asyncio.wait_for(deed, DEADLINE))
+        return self.loop.run_until_complete(asyncio.wait_for(action, DEADLINE))
 
     def pause(self) -> None:
         """Let the started calls continue for some turns of the loop."""
@@ -139,7 +139,7 @@ class ClientMachine(RuleBasedStateMachine):
     def answer_again(self, thread: str, again: bool) -> None:
         session = self._idle(thread)
         if session is not None:
-            self._forgive(thread, last_words(session.state))
+            self._forgive(thread, last_text(session.state))
 
             async def answering() -> None:
                 last = session.state.messages[-1:]
@@ -154,8 +154,8 @@ class ClientMachine(RuleBasedStateMachine):
         session = self.live.get(thread)
         return None if session is None or session.state.phase.is_running else session
 
-    def _begin(self, deed: Coroutine[Any, Any, None]) -> None:
-        self.sends.append(self.loop.create_task(deed))
+    def _begin(self, action: Coroutine[Any, Any, None]) -> None:
+        self.sends.append(self.loop.create_task(action))
         self.pause()
 
     def _forgive(self, thread: str, words: str) -> None:
@@ -199,9 +199,9 @@ class ClientMachine(RuleBasedStateMachine):
             self.may_fail.add(thread)
             self._now(self.live[thread].cancel)
 
-    def _now(self, deed: Callable[[], object]) -> None:
+    def _now(self, action: Callable[[], object]) -> None:
         async def done() -> None:
-            deed()
+            action()
 
         self.do(done())
 
@@ -252,7 +252,7 @@ class ClientMachine(RuleBasedStateMachine):
             with suppress(StorageError):
                 self.do(session.describe(sampling={"temperature": temperature}))
 
-    @rule(broken=st.sampled_from(["", "before", "after", "sealed"]), slow=st.booleans())
+    @rule(broken=st.sampled_from(["", "before", "after", "encrypted"]), slow=st.booleans())
     def change_weather(self, broken: str, slow: bool) -> None:
         """Let saves fail or work again, and snapshots take long or no time."""
         self.files.broken = broken

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from koel_tui.settings import Settings
 
 
-def run_checks(access: threads.Access, on_progress: OnProgress) -> Report:
+def run_checks(access: threads.ThreadAccess, on_progress: OnProgress) -> Report:
     """Run all checks; `on_progress` is called with the progress."""
     configuration = settings.inspect()
     return Report(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from koel_tui.cli.doctor.findings import Finding, warning
-from koel_tui.cli.early_settings import MIN_COLUMNS, MIN_ROWS, why_window_impossible
+from koel_tui.cli.window_requirements import MIN_COLUMNS, MIN_ROWS, why_window_impossible
 
 _COLOURS = {"truecolor": "16 million", "256": "256", "standard": "16"}
 """The number of colours, by Rich's name of the colour system."""

@@ -10,13 +10,13 @@ from typing import Any
 import llama_cpp
 
 from koel_tui.chat_templates import OWN_TEMPLATE, RAW_COMPLETION, find_template
-from koel_tui.engine.errors import EngineError, ModelLoadError
+from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.adapters import Adapters
 from koel_tui.engine.native.answer.answer_parser import AnswerParser
 from koel_tui.engine.native.answer.answer_text import Answer
 from koel_tui.engine.native.answer.thinking_tags import Tags, ThinkingTags
 from koel_tui.engine.native.context.context_trimming import TrimmedConversation, trim_to_fit
-from koel_tui.engine.native.context.free_memory import free_memory
+from koel_tui.engine.native.context.free_memory import check_memory, free_memory
 from koel_tui.engine.native.context.kv_cache import KvCache
 from koel_tui.engine.native.context.kv_snapshot import Fingerprint, file_id
 from koel_tui.engine.native.context.llama_context import KV_TYPES, Context
@@ -34,8 +34,6 @@ from koel_tui.engine.types import (
 from koel_tui.engine.wire_messages import Load
 from koel_tui.protocol.turn_settings import TurnSettings
 
-_COMPUTE_BYTES = 128 * 1024 * 1024
-"""Approximate size of a context without its KV cache: the buffers of one batch."""
 _TAIL_TOKENS = 64
 """Tokens at the end of a prompt to search for a tag: enough even if each byte is a token."""
 
@@ -303,17 +301,3 @@ def forbids_thinking(settings: TurnSettings) -> bool:
 def offered_tools(settings: TurnSettings) -> tuple[Mapping[str, Any], ...]:
     """Return the tools that a turn offers to the model."""
     return () if settings.tool_choice == "none" else settings.tools or ()
-
-
-def check_memory(slots: int, context_tokens: int, token_bytes: int, free: int) -> None:
-    """Reject a context that does not fit the free memory, because llama.cpp may abort on it.
-
-    Raises `ModelLoadError` with both numbers.
-    """
-    needed = slots * context_tokens * token_bytes + _COMPUTE_BYTES
-    if needed > free * 0.9:
-        raise ModelLoadError(
-            f"A context of {slots} x {context_tokens} tokens needs {needed / 1e6:,.0f} MB and "
-            f"{free / 1e6:,.0f} MB are free. Use a smaller context (--context-tokens) or fewer "
-            "contexts (--max-sessions)."
-        )

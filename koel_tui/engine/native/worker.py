@@ -35,7 +35,7 @@ from koel_tui.engine.wire_messages import (
     LoadProgress,
     MemoryChanged,
     OpenSession,
-    Reading,
+    PrefillProgress,
     SaveKv,
     Shutdown,
     StartTurn,
@@ -246,7 +246,7 @@ class Worker:
         self._running[start.turn] = Generation(
             parameters, slot, prompt, sampler, answer, started_at
         )
-        self._emit(Reading(start.turn, len(slot.tokens), len(prompt)))
+        self._emit(PrefillProgress(start.turn, len(slot.tokens), len(prompt)))
 
     def _step(self) -> None:
         """Decode one batch of the turns that share an adapter; the others follow in later steps."""
@@ -296,7 +296,7 @@ class Worker:
         generation.slot.tokens.extend(chunk.tokens)
         if generation.is_prefilling:
             decoded = len(generation.slot.tokens)
-            self._emit(Reading(generation.turn, decoded, generation.prompt_tokens))
+            self._emit(PrefillProgress(generation.turn, decoded, generation.prompt_tokens))
         if row < 0:
             return
         loaded = self._require_model()

@@ -1,4 +1,4 @@
-"""Changing one setting in config.toml without changing the rest of the file."""
+"""Changes one setting in config.toml; the rest of the file is preserved byte for byte."""
 
 import json
 import re
