@@ -111,14 +111,14 @@ class ThreadDirectory:
         text = encode_chat_state(thread_id, state, encoder.encode)
         with self.hold_for_write(thread_id) as path:
             data = _read_content(path)
-            may_replace = data is None or self._is_known(path, data)
+            foreign = None if data is None or self._is_known(path, data) else data
             header = self._known_header(thread_id, path)  # after `_is_known`, which may change it
-            if may_replace:
+            if foreign is None:
                 self._back_up(path, header, data)
                 self._write(path, header.for_save(self._clock()), text, as_known=True)
                 self.conflicts.resolve(path)
             else:
-                self._save_to_conflict_file(path, header, text, data)
+                self._save_to_conflict_file(path, header, text, foreign)
 
     def save_conflict(self, thread_id: str, state: ChatState) -> None:
         """Write `state` to a new conflict file of the thread. Raises `StorageError`."""
