@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ag_ui.core import RunAgentInput, RunErrorEvent, Tool
+from ag_ui.core import RunErrorEvent
 
 from koel_tui.agents import Agent
 from koel_tui.protocol import (
@@ -17,14 +17,12 @@ from koel_tui.protocol import (
     RunPhase,
     TurnSettings,
     calls_to_answer,
-    echo_shown,
     end_run,
     error_event,
     fold,
     fork_off,
     settle,
     switch,
-    to_ag_ui,
     truncate,
 )
 from koel_tui.session.autosave import Autosave
@@ -81,12 +79,11 @@ class ChatSession:
         self._dependencies = dependencies
         self._states: Broadcast[ChatState] = Broadcast(size=1)
         self._events: Broadcast[Event] = Broadcast()
-        storage, interval = dependencies.storage, dependencies.save_interval
         self._autosave = Autosave(
             thread_id,
-            storage,
+            dependencies.storage,
             lambda: self._state,
-            interval=interval,
+            interval=dependencies.save_interval,
             after=after,
             on_change=lambda: dependencies.saves.publish(None),
         )
@@ -298,7 +295,7 @@ class ChatSession:
             self._agents.append(self.agent)
         tool_loop = ToolLoop(
             lambda run, extend: ask(run, settings, extend),
-            lambda: self._input(offered),
+            lambda: run_input(self._thread_id, self._state, offered),
             lambda: self._state,
             handlers,
         )
@@ -364,14 +361,6 @@ class ChatSession:
             await self._autosave.release()
             for agent in self._agents:
                 await self._dependencies.release(agent, self._thread_id)
-
-    def _input(self, tools: list[Tool]) -> RunAgentInput:
-        return run_input(
-            self._thread_id,
-            to_ag_ui(self._state.messages, echo_shown(self._state)),
-            state=self._state.state,
-            tools=tools,
-        )
 
     def _set(self, state: ChatState) -> None:
         if state is not self._state:

@@ -4,8 +4,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ag_ui.core import Message, RunAgentInput, Tool
+from ag_ui.core import RunAgentInput, Tool
 
+from koel_tui.protocol import ChatState, echo_shown, to_ag_ui
 from koel_tui.protocol.codec.json_values import plain
 from koel_tui.session.errors import InvalidStateError
 
@@ -24,19 +25,13 @@ def state_values(thread_id: str, patch: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def run_input(
-    thread_id: str,
-    messages: Sequence[Message],
-    *,
-    state: Mapping[str, Any],
-    tools: Sequence[Tool] = (),
-) -> RunAgentInput:
-    """Return the input of a new run; its `forwardedProps` are empty."""
+def run_input(thread_id: str, state: ChatState, tools: Sequence[Tool] = ()) -> RunAgentInput:
+    """Return the input of a new run on a thread; its `forwardedProps` are empty."""
     return RunAgentInput(
         thread_id=thread_id,
         run_id=new_id(),
-        messages=list(messages),
-        state=dict(state),
+        messages=to_ag_ui(state.messages, echo_shown(state)),
+        state=dict(state.state),
         tools=list(tools),
         context=[],
         forwarded_props={},
