@@ -1,10 +1,12 @@
 """An exception anywhere in the worker fails the request it belongs to, and nothing else."""
 
 import asyncio
+import errno
 import importlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import llama_cpp
 import pytest
@@ -20,6 +22,8 @@ from koel_tui.engine import (
     Sampling,
     TextDelta,
 )
+from koel_tui.engine.native import failures
+from koel_tui.engine.native.context.kv_cache import KvCache
 from koel_tui.engine.native.context.llama_context import Context
 from tests.engine.scripted import QUESTION, collect, scripted_engine, until
 
@@ -208,6 +212,37 @@ async def test_b4_the_message_says_what_happened_and_the_log_has_the_traceback(
     (record,) = [each for each in caplog.records if each.exc_info]
     assert "faulty" in caplog.text and record.levelname == "ERROR"
     assert await said(session)
+
+
+@pytest.mark.parametrize("free", [OSError(errno.EMFILE, "Too many open files"), MemoryError()])
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(KvCache, "prepare"), (llama_cpp, "llama_decode")],  # before and in a step
+)
+async def test_b4_too_little_memory_fails_its_turn_alone_even_if_the_free_memory_is_unknown(
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    owner: Any,
+    name: str,
+    free: Exception,
+) -> None:
+    session, other = await opened(engine), await opened(engine)
+    whole = await said(other)
+    link: Any = engine._worker._transport
+    thread = link._thread
+    with monkeypatch.context() as once:
+        once.setattr(owner, name, Mock(side_effect=MemoryError))
+        once.setattr(failures, "free_memory", Mock(side_effect=free))
+        with pytest.raises(
+            EngineError, match=r"too little memory for this\. Close a thread"
+        ) as told:
+            await said(session)
+    assert not isinstance(told.value, EngineCrashedError)
+    logged = [each.exc_info[0] for each in caplog.records if each.exc_info]
+    assert logged == [MemoryError, type(free)]
+    assert await said(other) == await said(session) == whole
+    assert link._thread is thread and thread.is_alive()
 
 
 async def test_b4_one_of_two_turns_in_a_batch_fails_alone(
