@@ -33,7 +33,7 @@ TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 NATIVE = [
     "llama_adapter_lora_init", "llama_decode", "llama_get_logits_ith", "llama_memory_seq_pos_min",
-    "llama_memory_seq_rm", "llama_model_size", "llama_sampler_accept", "llama_sampler_chain_add",
+    "llama_memory_seq_rm", "llama_sampler_accept", "llama_sampler_chain_add",
     "llama_sampler_chain_default_params", "llama_sampler_chain_init", "llama_sampler_free",
     "llama_sampler_init_dist", "llama_sampler_init_greedy", "llama_sampler_init_min_p",
     "llama_sampler_init_temp_ext", "llama_sampler_init_top_k", "llama_sampler_init_top_p",

@@ -35,7 +35,7 @@ NATIVE = [
     "llama_sampler_chain_init", "llama_sampler_chain_add", "llama_sampler_chain_default_params",
     "llama_sampler_init_greedy", "llama_sampler_init_penalties", "llama_sampler_accept",
     "llama_sampler_sample", "llama_sampler_free", "llama_set_abort_callback", "llama_tokenize",
-    "llama_token_to_piece", "llama_vocab_is_eog", "llama_vocab_n_tokens", "llama_model_size",
+    "llama_token_to_piece", "llama_vocab_is_eog", "llama_vocab_n_tokens",
 ]  # fmt: skip
 OWN = [
     "worker:Worker._emit_pieces",
