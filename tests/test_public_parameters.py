@@ -11,13 +11,15 @@ import ast
 import inspect
 import textwrap
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Unpack, get_args, get_origin, get_type_hints
 
 import pytest
+
+from koel_tui.engine import Engine, EngineHost
 
 TESTS = Path(__file__).parent
 PACKAGES = ("engine", "session", "agents", "storage")
@@ -121,20 +123,35 @@ def public_options(package: str) -> Iterator[Option]:
     """Yield the options of everything a package offers."""
     module = import_module(f"koel_tui.{package}")
     public = [each for each in vars(module).values() if inspect.isclass(each)]
+    offered = [each for each in public if each.__name__ in module.__all__]
     for name in module.__all__:
         value = getattr(module, name)
         if inspect.isfunction(value):
             yield from options_of(name, name, value, bound=False)
         if not inspect.isclass(value):
             continue
-        if "__init__" in vars(value):  # an inherited one is that of another class
+        members = members_of(value, [each for each in offered if each is not value])
+        if "__init__" in members:
             yield from options_of(name, name, value, bound=False)
-        for method, member in vars(value).items():
+        for method, member in members.items():
             function = getattr(member, "__func__", member)
             if not method.startswith("_") and inspect.isfunction(function):
                 bound = not isinstance(member, staticmethod)
                 heirs = frozenset(each.__name__ for each in public if value in each.__mro__)
                 yield from options_of(f"{name}.{method}", method, function, bound, heirs)
+
+
+def members_of(value: type, others: Sequence[type]) -> dict[str, Any]:
+    """Return the members of a class without those that it inherits from one of `others`.
+
+    No other documentation names those of the bases that are not public, so they count as its own.
+    """
+    found: dict[str, Any] = {}
+    listed = {base for each in others if each in value.__mro__ for base in each.__mro__}
+    for each in value.__mro__:
+        if each not in listed and each.__module__.partition(".")[0] == "koel_tui":
+            found = {**vars(each), **found}
+    return found
 
 
 def calls(root: Path) -> dict[str, list[Use]]:
@@ -257,6 +274,19 @@ def test_what_has_no_other_value_is_an_option() -> None:
     labels = {option.label for package in PACKAGES for option in public_options(package)}
     assert set(NO_OTHER_VALUE) <= labels
     assert len(labels) > 100
+
+
+def test_options_inherited_from_a_class_that_is_not_public_are_listed() -> None:
+    labels = [option.label for option in public_options("storage")]
+    for store in ("JsonFileStorage", "EncryptedFileStorage"):
+        assert {f"{store}.summaries(limit)", f"{store}.empty_trash(older_than)"} <= {*labels}
+    assert len(labels) == len({*labels})
+
+
+def test_members_inherited_from_a_public_class_are_those_of_that_class() -> None:
+    assert "open_session" in members_of(EngineHost, []) and "_create_transport" in vars(EngineHost)
+    assert "open_session" not in (members := members_of(EngineHost, [Engine]))
+    assert "_create_transport" in members
 
 
 WORD = False

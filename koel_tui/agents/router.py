@@ -153,8 +153,9 @@ class ModelRouter:
         if not name or self._closed:
             return self._default  # its agent reports that it is closed
         file = await asyncio.to_thread(self._file, name)
-        if self._default.file is None:
-            self._default.file = await asyncio.to_thread(self._file, None)
+        default = self._default  # `use` may change it during the search
+        if default.file is None:
+            default.file = await asyncio.to_thread(self._file, None)
         if self._closed or (file is not None and file == self._default.file):
             return self._default
         for pool in (self._extra, self._retired):

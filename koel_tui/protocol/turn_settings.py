@@ -174,6 +174,7 @@ def _check_bias(bias: object) -> dict[int, float]:
     for token, value in bias.items():
         TOKEN_IDS.check("a token id of logit_bias", token)
         BIASES.check(f"logit_bias of token {token}", value)
+    # Not a MappingProxyType: the codec of the runner, `pickle`, `deepcopy` and `asdict` refuse it.
     return dict(bias)
 
 

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -318,6 +319,28 @@ async def test_b10_a_thread_that_wants_a_model_while_it_becomes_the_own_one_wait
     models.may_load.set()
     await using
     assert models.made == [None, "b"] and files.alive == ["b"]
+
+
+async def test_b10_a_model_that_becomes_the_own_one_during_a_search_keeps_its_file(
+    files: Files,
+) -> None:
+    searching, may_end = threading.Event(), threading.Event()
+
+    def find(name: str | None) -> Path | None:
+        if name is None and not searching.is_set():
+            searching.set()
+            may_end.wait(5)
+        return files.find(name)
+
+    house = House(find)
+    answering = asyncio.create_task(house.answers(model="c"))
+    await asyncio.to_thread(searching.wait, 5)
+    assert (await house.router.use("b")).name == "b"
+    may_end.set()
+    assert await answering == "c"
+    assert await house.answers() == await house.answers(model="b") == "b"
+    assert await house.answers(model="a") == "a"  # the file of the default before is not that of b
+    assert house.made == [None, "b", "c", "a"]
 
 
 async def test_b10_extra_models_are_closed_when_their_runs_have_ended_and_not_before(

@@ -33,16 +33,26 @@ TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 NATIVE = [
     "llama_adapter_lora_init", "llama_decode", "llama_get_logits_ith", "llama_memory_seq_pos_min",
-    "llama_memory_seq_rm", "llama_model_size", "llama_sampler_accept", "llama_sampler_chain_add",
-    "llama_sampler_chain_default_params", "llama_sampler_chain_init", "llama_sampler_free",
-    "llama_sampler_init_dist", "llama_sampler_init_greedy", "llama_sampler_init_min_p",
-    "llama_sampler_init_temp_ext", "llama_sampler_init_top_k", "llama_sampler_init_top_p",
-    "llama_sampler_init_typical", "llama_sampler_init_penalties", "llama_sampler_sample",
+    "llama_memory_seq_rm", "llama_model_get_vocab", "llama_sampler_accept",
+    "llama_sampler_chain_add", "llama_sampler_chain_default_params", "llama_sampler_chain_init",
+    "llama_sampler_free", "llama_sampler_init_dist", "llama_sampler_init_dry",
+    "llama_sampler_init_grammar", "llama_sampler_init_greedy", "llama_sampler_init_logit_bias",
+    "llama_sampler_init_min_p", "llama_sampler_init_mirostat", "llama_sampler_init_mirostat_v2",
+    "llama_sampler_init_penalties", "llama_sampler_init_temp", "llama_sampler_init_temp_ext",
+    "llama_sampler_init_top_k", "llama_sampler_init_top_n_sigma", "llama_sampler_init_top_p",
+    "llama_sampler_init_typical", "llama_sampler_init_xtc", "llama_sampler_sample",
     "llama_set_abort_callback", "llama_set_adapters_lora", "llama_state_seq_get_data",
     "llama_state_seq_get_size", "llama_state_seq_set_data", "llama_token_to_piece",
-    "llama_tokenize", "llama_vocab_is_eog", "llama_vocab_n_tokens",
+    "llama_tokenize", "llama_vocab_bos", "llama_vocab_eos", "llama_vocab_get_add_bos",
+    "llama_vocab_get_add_eos", "llama_vocab_is_eog", "llama_vocab_n_tokens",
 ]  # fmt: skip
 """The native calls of opening, a turn, parking, saving, restoring and closing."""
+EVERY_TURN = [
+    *(TurnSettings(sampling=each, max_output_tokens=4) for each in SAMPLINGS),
+    TurnSettings(sampling=SAMPLINGS[0], max_output_tokens=4, schema=SCHEMA),
+    TurnSettings(sampling=SAMPLINGS[0], max_output_tokens=4, chat_template=RAW_COMPLETION),
+]
+"""Settings of turns that together make every native call of a turn."""
 
 
 class CallerError(Exception):

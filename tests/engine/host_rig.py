@@ -50,7 +50,7 @@ class Rig:
         self.unhandled: list[dict[str, Any]] = []
         self.failures: list[Exception] = []
         self._answers: dict[str, str] = {}
-        self._model = write_sliding_model(folder / "tiny.gguf")
+        self._model = write_sliding_model(folder / "tiny.gguf", edges=True)
         self.start()
 
     def new_adapter(self, name: str, strength: float = 0.3) -> Path:

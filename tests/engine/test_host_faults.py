@@ -16,7 +16,7 @@ from koel_tui.engine import (
     TurnSettings,
 )
 from tests.engine.faults import NOTHING
-from tests.engine.host_parts import NATIVE
+from tests.engine.host_parts import EVERY_TURN, NATIVE
 from tests.engine.host_rig import GREEDY, SHORT, Rig, rig_in, said
 
 LONG = (ChatMessage("user", "a long text, " * 20), ChatMessage("assistant", "yes"), *SHORT)
@@ -67,9 +67,14 @@ class Life:
             self.open.append(session)
         return session
 
-    async def asked(self, session: EngineSession | None, messages: tuple[ChatMessage, ...]) -> None:
+    async def asked(
+        self,
+        session: EngineSession | None,
+        messages: tuple[ChatMessage, ...],
+        settings: TurnSettings = COUNTING,
+    ) -> None:
         if session is not None:
-            await self.attempt("turn", session, said(session, messages, COUNTING))
+            await self.attempt("turn", session, said(session, messages, settings))
 
     async def run(self) -> None:
         """Open, ask, save, have the session parked, restore, stop and close."""
@@ -83,6 +88,9 @@ class Life:
         await self.saved(first)
         again = await self.opened(lora=self.adapters[0], kv=self.snapshot)
         await self.asked(again, SHORT)
+        for session in (first, again):
+            for settings in EVERY_TURN:
+                await self.asked(session, SHORT, settings)
         if again is not None:
             await self.attempt("turn", again, self.stopped(again))
             await self.attempt("turn", again, self.closed(again))

@@ -1,10 +1,13 @@
 """An exception anywhere in the worker fails the request it belongs to, and nothing else."""
 
 import asyncio
+import errno
 import importlib
-from collections.abc import AsyncIterator, Iterator
+import itertools
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import llama_cpp
 import pytest
@@ -20,19 +23,23 @@ from koel_tui.engine import (
     Sampling,
     TextDelta,
 )
+from koel_tui.engine.native import failures
+from koel_tui.engine.native.context.kv_cache import KvCache
 from koel_tui.engine.native.context.llama_context import Context
+from tests.engine import host_parts
 from tests.engine.scripted import QUESTION, collect, scripted_engine, until
+from tests.engine.tiny_models import write_sliding_model
 
 SHORT = (ChatMessage("user", "abc"),)
 LONG = (ChatMessage("user", "a long text, " * 10), ChatMessage("assistant", "yes"), *SHORT)
-NATIVE = [
-    "llama_decode", "llama_get_logits_ith", "llama_memory_seq_rm", "llama_memory_seq_pos_min",
-    "llama_state_seq_get_size", "llama_state_seq_get_data", "llama_state_seq_set_data",
-    "llama_sampler_chain_init", "llama_sampler_chain_add", "llama_sampler_chain_default_params",
-    "llama_sampler_init_greedy", "llama_sampler_init_penalties", "llama_sampler_accept",
-    "llama_sampler_sample", "llama_sampler_free", "llama_set_abort_callback", "llama_tokenize",
-    "llama_token_to_piece", "llama_vocab_is_eog", "llama_vocab_n_tokens", "llama_model_size",
-]  # fmt: skip
+NATIVE = [name for name in host_parts.NATIVE if "adapter" not in name]
+ONCE = {
+    "llama_sampler_init_dry", "llama_sampler_init_grammar", "llama_sampler_init_logit_bias",
+    "llama_sampler_init_mirostat", "llama_sampler_init_mirostat_v2",
+    "llama_sampler_init_top_n_sigma", "llama_sampler_init_xtc", "llama_vocab_bos",
+    "llama_vocab_eos", "llama_vocab_get_add_bos", "llama_vocab_get_add_eos",
+}  # fmt: skip
+"""The native calls that one `work` makes once."""
 OWN = [
     "worker:Worker._emit_pieces",
     "worker:Worker._emit_memory",
@@ -49,7 +56,6 @@ OWN = [
     "generation:Generation.next_chunk",
     "adapters:Adapters.apply",
     "context.kv_cache:KvCache.prepare",
-    "context.kv_cache:KvCache.restore",
     "context.kv_cache:KvCache.copy",
     "context.kv_cache:KvCache.add_parked",
     "context.kv_cache:KvCache.memory",
@@ -63,25 +69,32 @@ OWN = [
 ]
 
 
+@pytest.fixture(scope="module")
+def edges_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Path of a tiny model whose vocabulary puts tokens around a text."""
+    return write_sliding_model(tmp_path_factory.mktemp("edges") / "tiny.gguf", edges=True)
+
+
 @pytest_asyncio.fixture
-async def engine(tiny_path: Path) -> AsyncIterator[Engine]:
-    spec = ModelSpec(tiny_path, context_tokens=512, slots=2, threads=1)
+async def engine(edges_path: Path) -> AsyncIterator[Engine]:
+    spec = ModelSpec(edges_path, context_tokens=512, slots=2, threads=1)
     made = await Engine.load(spec, max_sessions=None, parallel=2)
     yield made
     await made.close()
 
 
-def broken(patch: pytest.MonkeyPatch, owner: Any, name: str, at: int) -> Iterator[int]:
-    """Have a call of a function raise; return a counter of its calls."""
-    real, calls = getattr(owner, name), iter(range(10**9))
+def broken(patch: pytest.MonkeyPatch, owner: Any, name: str, at: int) -> list[str]:
+    """Have a call of a function raise; return a list that names the function when it has raised."""
+    real, calls, raised = getattr(owner, name), itertools.count(), list[str]()
 
     def faulty(*arguments: Any, **keywords: Any) -> Any:
         if next(calls) == at:
+            raised.append(name)
             raise RuntimeError(f"{name} is broken")
         return real(*arguments, **keywords)
 
     patch.setattr(owner, name, faulty)
-    return calls
+    return raised
 
 
 async def opened(engine: Engine, **more: Any) -> EngineSession:
@@ -125,16 +138,28 @@ async def work(engine: Engine, folder: Path) -> list[Any]:
         await session.close()
         return []
 
+    async def with_every_setting() -> list[str]:
+        session = await opened(engine)
+        try:
+            for settings in host_parts.EVERY_TURN:
+                await collect(session.stream(SHORT, settings))
+            return []
+        finally:
+            await session.close()
+
     async with asyncio.timeout(30):
         return [
             *await asyncio.gather(one(SHORT), one(LONG), return_exceptions=True),
             *await asyncio.gather(resumed(), return_exceptions=True),
             *await asyncio.gather(stopped(), one(LONG), return_exceptions=True),
+            *await asyncio.gather(with_every_setting(), return_exceptions=True),
             *await asyncio.gather(engine.count_tokens("abc"), return_exceptions=True),
         ]
 
 
-async def check(engine: Engine, patch: pytest.MonkeyPatch, broken_name: Any, folder: Path) -> None:
+async def check(
+    engine: Engine, patch: pytest.MonkeyPatch, owner: Any, name: str, at: int, folder: Path
+) -> None:
     """Do everything with one function broken; then everything must be as without."""
     link: Any = engine._worker._transport
     thread, bystander = link._thread, await opened(engine)
@@ -158,13 +183,14 @@ async def check(engine: Engine, patch: pytest.MonkeyPatch, broken_name: Any, fol
         counted.setattr(llama_cpp, "llama_sampler_chain_init", make)
         counted.setattr(llama_cpp, "llama_sampler_free", free)
         with patch.context() as once:
-            broken_name(once)
+            raised = broken(once, owner, name, at)
             for result, expected in zip(await work(engine, folder), whole, strict=True):
                 if isinstance(result, Exception):
                     assert isinstance(result, EngineError)
                     assert not isinstance(result, EngineCrashedError), result
                 else:
                     assert result == expected
+        assert raised or at, "it was not called"
         assert await work(engine, folder) == whole
         assert await said(bystander, LONG) == kept
     await bystander.close()
@@ -173,15 +199,18 @@ async def check(engine: Engine, patch: pytest.MonkeyPatch, broken_name: Any, fol
     assert engine._mutex.held == engine._mutex.waiting == 0
     assert engine._known_sessions == set() == set(link._worker._running)
     await until(lambda: engine.memory.sessions == ())
-    assert samplers in (0, 1), "a sampler was made and never freed"
+    can_leak = bool(raised) and name in ("llama_sampler_free", "close")
+    assert 0 <= samplers <= can_leak, "a sampler was made and never freed"
 
 
-@pytest.mark.parametrize("at", [0, 2, 7])
-@pytest.mark.parametrize("name", NATIVE)
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [(name, at) for name in NATIVE for at in (0, 2, 7) if at == 0 or name not in ONCE],
+)
 async def test_b4_a_native_call_that_raises_fails_its_request_alone(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, name: str, at: int, tmp_path: Path
 ) -> None:
-    await check(engine, monkeypatch, lambda patch: broken(patch, llama_cpp, name, at), tmp_path)
+    await check(engine, monkeypatch, llama_cpp, name, at, tmp_path)
 
 
 @pytest.mark.parametrize("at", [0, 3])
@@ -194,7 +223,7 @@ async def test_b4_an_exception_in_the_worker_fails_its_request_alone(
     *classes, attribute = path.split(".")
     for each in classes:
         owner = getattr(owner, each)
-    await check(engine, monkeypatch, lambda patch: broken(patch, owner, attribute, at), tmp_path)
+    await check(engine, monkeypatch, owner, attribute, at, tmp_path)
 
 
 async def test_b4_the_message_says_what_happened_and_the_log_has_the_traceback(
@@ -208,6 +237,50 @@ async def test_b4_the_message_says_what_happened_and_the_log_has_the_traceback(
     (record,) = [each for each in caplog.records if each.exc_info]
     assert "faulty" in caplog.text and record.levelname == "ERROR"
     assert await said(session)
+
+
+@pytest.mark.parametrize("free", [OSError(errno.EMFILE, "Too many open files"), MemoryError()])
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(KvCache, "prepare"), (llama_cpp, "llama_decode")],  # before and in a step
+)
+async def test_b4_too_little_memory_fails_its_turn_alone_even_if_the_free_memory_is_unknown(
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    owner: Any,
+    name: str,
+    free: Exception,
+) -> None:
+    session, other = await opened(engine), await opened(engine)
+    whole = await said(other)
+    link: Any = engine._worker._transport
+    thread = link._thread
+    with monkeypatch.context() as once:
+        once.setattr(owner, name, Mock(side_effect=MemoryError))
+        once.setattr(failures, "free_memory", Mock(side_effect=free))
+        with pytest.raises(
+            EngineError, match=r"too little memory for this\. Close a thread"
+        ) as told:
+            await said(session)
+    assert not isinstance(told.value, EngineCrashedError)
+    logged = [each.exc_info[0] for each in caplog.records if each.exc_info]
+    assert logged == [MemoryError, type(free)]
+    assert await said(other) == await said(session) == whole
+    assert link._thread is thread and thread.is_alive()
+
+
+async def test_b4_a_slot_that_cannot_be_restored_after_a_failed_batch_is_read_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = await opened(engine)
+    with monkeypatch.context() as once:
+        once.setattr(llama_cpp, "llama_decode", Mock(return_value=1))
+        once.setattr(Context, "truncate", Mock(side_effect=RuntimeError))
+        with pytest.raises(EngineError, match="no room for the batch"):
+            await said(session)
+        assert "An error in dropping the tail of a sequence" in caplog.text
+    assert await said(session) == await said(await opened(engine))
 
 
 async def test_b4_one_of_two_turns_in_a_batch_fails_alone(

@@ -73,20 +73,21 @@ class LoadedModel:
             )
             on_failure.callback(self._templates.close)
             self.context = Context(self.model, spec, log, slots, context_tokens)
+            on_failure.callback(self.context.close)
+            self.adapters = Adapters(self.model, self.context, log)
+            self.cache = KvCache(self.context, slots, token_bytes, parked_limit_bytes=free // 4)
+            self._context_bytes = slots * self.context.context_tokens * token_bytes
+            self._kv_type = spec.kv_type
+            self.card = ModelCard(
+                name=self.model.name,
+                context_tokens=self.context.context_tokens,
+                slots=slots,
+                load_s=self.model.load_s,
+                trained_tokens=self.model.trained_tokens,
+                has_template=bool(self.model.chat_template),
+                fitting_template=fitting,
+            )
             on_failure.pop_all()  # nothing has failed
-        self.adapters = Adapters(self.model, self.context, log)
-        self.cache = KvCache(self.context, slots, token_bytes, parked_limit_bytes=free // 4)
-        self._context_bytes = slots * self.context.context_tokens * token_bytes
-        self._kv_type = spec.kv_type
-        self.card = ModelCard(
-            name=self.model.name,
-            context_tokens=self.context.context_tokens,
-            slots=slots,
-            load_s=self.model.load_s,
-            trained_tokens=self.model.trained_tokens,
-            has_template=bool(self.model.chat_template),
-            fitting_template=fitting,
-        )
 
     def template(self, settings: TurnSettings) -> ChatTemplate:
         """Return the chat template of a turn. Raises `ChatTemplateError`."""

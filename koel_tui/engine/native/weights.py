@@ -72,14 +72,12 @@ class Model:
                 f"Cannot load {spec.path}: {reason}. Choose another GGUF file or download it again."
             )
         self.load_s = time.perf_counter() - begin
-        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self.name = spec.path.stem  # the name users know; names in files are often internal
-        # llama.cpp returns a negative number if the value in the file overflows its integer.
-        self.trained_tokens = max(0, int(llama_cpp.llama_model_n_ctx_train(self._model)))
-        self.sliding_window = int(llama_cpp.llama_model_n_swa(self._model))
-        self.chat_template = self.metadata("tokenizer.chat_template")
-        self.bos = self._text(llama_cpp.llama_vocab_bos(self._vocab))
-        self.eos = self._text(llama_cpp.llama_vocab_eos(self._vocab))
+        try:
+            self._read_properties()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def handle(self) -> Any:
@@ -105,11 +103,6 @@ class Model:
     def vocabulary_size(self) -> int:
         """The number of tokens in the vocabulary."""
         return int(llama_cpp.llama_vocab_n_tokens(self._vocab))
-
-    @property
-    def weights_bytes(self) -> int:
-        """The size of the weights in bytes."""
-        return int(llama_cpp.llama_model_size(self._model))
 
     def metadata(self, key: str) -> str:
         """Return a metadata value of the file as text, '' if it is missing."""
@@ -182,6 +175,16 @@ class Model:
         if self._model:
             llama_cpp.llama_model_free(self._model)
             self._model = None
+
+    def _read_properties(self) -> None:
+        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
+        self.weights_bytes = int(llama_cpp.llama_model_size(self._model))
+        # llama.cpp returns a negative number if the value in the file overflows its integer.
+        self.trained_tokens = max(0, int(llama_cpp.llama_model_n_ctx_train(self._model)))
+        self.sliding_window = int(llama_cpp.llama_model_n_swa(self._model))
+        self.chat_template = self.metadata("tokenizer.chat_template")
+        self.bos = self._text(llama_cpp.llama_vocab_bos(self._vocab))
+        self.eos = self._text(llama_cpp.llama_vocab_eos(self._vocab))
 
     def _text(self, token: int) -> str:
         if token < 0:  # the vocabulary has no such token

@@ -77,10 +77,15 @@ class Context:
                 "Use a smaller context (--context-tokens) or fewer contexts."
             )
         self._model = model
-        self._memory = llama_cpp.llama_get_memory(self._context)
-        self.context_tokens = int(llama_cpp.llama_n_ctx_seq(self._context))
-        self.batch_tokens = min(self.batch_tokens, llama_cpp.llama_n_batch(self._context))
-        self._batch = llama_cpp.llama_batch_init(self.batch_tokens, 0, 1)
+        self._batch: Any = None
+        try:
+            self._memory = llama_cpp.llama_get_memory(self._context)
+            self.context_tokens = int(llama_cpp.llama_n_ctx_seq(self._context))
+            self.batch_tokens = min(self.batch_tokens, llama_cpp.llama_n_batch(self._context))
+            self._batch = llama_cpp.llama_batch_init(self.batch_tokens, 0, 1)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def handle(self) -> Any:
@@ -184,6 +189,7 @@ class Context:
     def close(self) -> None:
         """Free the context; close it before its model."""
         if self._context:
-            llama_cpp.llama_batch_free(self._batch)
+            if self._batch is not None:
+                llama_cpp.llama_batch_free(self._batch)
             llama_cpp.llama_free(self._context)
             self._context = None
