@@ -9,6 +9,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from koel_tui.ui.internals import at_position_of
 from koel_tui.ui.keys.key_table import ALL_KEYS, TAB_COUNT, close_binding, display_names
 from koel_tui.ui.widgets.panel import Panel
 
@@ -22,7 +23,7 @@ class HelpPanel(Panel[None]):
     """Shows every key, grouped; `active_keys` maps binding ids to keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,enter", "dismiss", "Close"),
+        Binding(f"escape,{at_position_of('q')},enter", "dismiss", "Close"),
         close_binding("help"),
     ]
 

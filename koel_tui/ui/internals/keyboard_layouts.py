@@ -74,6 +74,11 @@ def latin_key(character: str, position: str = "", last_script: str = "") -> str:
     return _PUNCTUATION.get(last_script, {}).get(character, character)
 
 
+def at_position_of(key: str) -> str:
+    """Return the keys for a binding of one letter: its position on every layout."""
+    return ",".join((key, *characters_at(key)))
+
+
 def characters_at(key: str) -> str:
     """Return the characters that other layouts have at the position of a Latin key."""
     return "".join(character for character, position in _STANDARD.items() if position == key)
