@@ -332,15 +332,15 @@ async def test_b10_a_model_that_becomes_the_own_one_during_a_search_keeps_its_fi
             may_end.wait(5)
         return files.find(name)
 
-    house = House(find)
-    answering = asyncio.create_task(house.answers(model="c"))
+    models = ScriptedModels(find)
+    answering = asyncio.create_task(models.answers(model="c"))
     await asyncio.to_thread(searching.wait, 5)
-    assert (await house.router.use("b")).name == "b"
+    assert (await models.router.use("b")).name == "b"
     may_end.set()
     assert await answering == "c"
-    assert await house.answers() == await house.answers(model="b") == "b"
-    assert await house.answers(model="a") == "a"  # the file of the default before is not that of b
-    assert house.made == [None, "b", "c", "a"]
+    assert await models.answers() == await models.answers(model="b") == "b"
+    assert await models.answers(model="a") == "a"  # the file of the default before is not that of b
+    assert models.made == [None, "b", "c", "a"]
 
 
 async def test_b10_extra_models_are_closed_when_their_runs_have_ended_and_not_before(

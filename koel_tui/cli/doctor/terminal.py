@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from koel_tui.cli.doctor.findings import Finding, warning
 from koel_tui.cli.window_requirements import MIN_COLUMNS, MIN_ROWS, why_window_impossible
+from koel_tui.system.option_key import option_key_advice
 
 _COLOURS = {"truecolor": "16 million", "256": "256", "standard": "16"}
 """The number of colours, by Rich's name of the colour system."""
@@ -38,6 +39,7 @@ class Terminal:
     """The desktop's clipboard program; '' if there is none."""
     tmux_focus: str
     """The value of tmux's option focus-events; '' outside tmux or if unknown."""
+    platform: str = sys.platform
 
 
 def inspect() -> Terminal:
@@ -87,6 +89,7 @@ def evaluate(terminal: Terminal) -> tuple[Finding, ...]:
         _focus(terminal),
         _clipboard(terminal),
         Finding("between", _layers(terminal)),
+        *_option_key(terminal),
     )
 
 
@@ -167,6 +170,12 @@ def _clipboard(terminal: Terminal) -> Finding:
 
 def _is_remote(terminal: Terminal) -> bool:
     return "SSH_CONNECTION" in terminal.environ or "SSH_TTY" in terminal.environ
+
+
+def _option_key(terminal: Terminal) -> tuple[Finding, ...]:
+    advice = option_key_advice(terminal.environ, terminal.platform)
+    found = "the terminal decides whether Option is alt"  # it cannot be asked
+    return (Finding("alt keys", found, advice=advice),) if advice else ()
 
 
 def _layers(terminal: Terminal) -> str:

@@ -1,5 +1,7 @@
 """The panel with all key bindings."""
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -9,6 +11,8 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from koel_tui.system.option_key import option_key_advice
+from koel_tui.ui.internals import at_position_of
 from koel_tui.ui.keys.key_table import ALL_KEYS, TAB_COUNT, close_binding, display_names
 from koel_tui.ui.widgets.panel import Panel
 
@@ -22,7 +26,7 @@ class HelpPanel(Panel[None]):
     """Shows every key, grouped; `active_keys` maps binding ids to keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,enter", "dismiss", "Close"),
+        Binding(f"escape,{at_position_of('q')},enter", "dismiss", "Close"),
         close_binding("help"),
     ]
 
@@ -33,6 +37,8 @@ class HelpPanel(Panel[None]):
     def compose(self) -> ComposeResult:
         """Yield the scrollable list."""
         with VerticalScroll(id="panel"):
+            if advice := option_key_advice(os.environ, sys.platform):
+                yield Static(Content(f"{advice} ctrl+p lists all commands.\n"))
             yield Static(key_list(self._active_keys))
 
     def on_mount(self) -> None:

@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from koel_tui.system.browser import NoBrowserError, open_in_browser
 from koel_tui.ui.conversation.links import Link, UnsafeLinkError, find_links, validate_url
+from koel_tui.ui.internals import at_position_of
 from koel_tui.ui.widgets.choice import SimpleChoice
 from koel_tui.ui.widgets.panel import Panel
 
@@ -23,7 +24,7 @@ class LinkDialog(Panel[Decision]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "decide('open')", "Open"),
-        Binding("c", "decide('copy')", "Copy"),
+        Binding(at_position_of("c"), "decide('copy')", "Copy"),
         Binding("escape", "dismiss", "Close"),
     ]
 

@@ -11,6 +11,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from koel_tui.ui.conversation.stats import ThreadStats, format_stats
+from koel_tui.ui.internals import at_position_of
 from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.widgets.panel import Panel
 
@@ -27,7 +28,7 @@ class StatsPanel(Panel[None]):
     """Shows the metrics of a thread's answers and the memory use of its model; refreshes itself."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,enter", "dismiss", "Close"),
+        Binding(f"escape,{at_position_of('q')},enter", "dismiss", "Close"),
         close_binding("figures"),
     ]
 

@@ -10,6 +10,7 @@ from koel_tui.ui.internals.key_sequences import (
     rebind,
     register_alt_sequences,
 )
+from koel_tui.ui.internals.keyboard_layouts import at_position_of, latin_key
 from koel_tui.ui.internals.layout import (
     SingleLayout,
     follows_end,
@@ -36,6 +37,7 @@ __all__ = [
     "LineDiff",
     "SingleLayout",
     "active_keys",
+    "at_position_of",
     "bindings_for",
     "character_of",
     "drop_dead_references",
@@ -45,6 +47,7 @@ __all__ = [
     "is_sequence_prefix",
     "is_terminal_gone",
     "key_of_character",
+    "latin_key",
     "layout_now",
     "rebind",
     "redraw_tables",

@@ -31,6 +31,7 @@ from koel_tui.ui.internals.terminal_driver import (
     TerminalDriver,
     survive_terminal_loss,
     tolerate_invalid_utf8,
+    use_input_parser,
 )
 
 _log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class AppBase(App[int]):
         super().__init__()
         survive_terminal_loss()
         tolerate_invalid_utf8()
+        use_input_parser()
         install_output_sanitizer()
         # Textual would animate the underline of the tabs for 0.3 s at every label change.
         self.animation_level = "none"

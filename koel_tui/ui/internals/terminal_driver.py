@@ -1,14 +1,22 @@
 """Terminal access: input decoding, output, suspend and resume, and hangup."""
 
+import os
 import termios
 from codecs import IncrementalDecoder, getincrementaldecoder
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
 from textual.app import App
 from textual.drivers import linux_driver
 from textual.drivers._writer_thread import WriterThread
+
+from koel_tui.ui.internals.input_parser import InputParser
+
+_TEXTUAL_REQUEST = "\x1b[>25u"
+"""Textual's request for key reports of the kitty keyboard protocol."""
+_REQUEST = "\x1b[>29u"
+"""Our request. It adds alternate keys (4) to disambiguation (1), all keys (8) and text (16)."""
 
 
 def set_internal_clipboard(app: App[int], text: str) -> None:
@@ -70,12 +78,37 @@ def tolerate_invalid_utf8() -> None:
     linux_driver.getincrementaldecoder = _lenient_decoder  # type: ignore[assignment, attr-defined]
 
 
+def use_input_parser() -> None:
+    """Parse terminal input with `InputParser`."""
+    # Textual looks up this name in its driver module.
+    linux_driver.XTermParser = InputParser  # type: ignore[attr-defined]  # see above
+
+
+def keyboard_request(environ: Mapping[str, str]) -> str:
+    """Return the request for key reports; empty for iTerm2.
+
+    With key reports iTerm2 does not send the text of input methods, for example Chinese.
+    """
+    # ssh passes LC_TERMINAL on and TERM_PROGRAM not. Other terminals inherit LC_TERMINAL if they
+    # were started in iTerm2, and kitty also TERM_PROGRAM.
+    program = environ.get("TERM_PROGRAM") or environ.get("LC_TERMINAL")
+    is_iterm = program in ("iTerm.app", "iTerm2") and "KITTY_WINDOW_ID" not in environ
+    return "" if is_iterm else _REQUEST
+
+
 def _lenient_decoder(encoding: str) -> "partial[IncrementalDecoder]":
     return partial(getincrementaldecoder(encoding), "replace")
 
 
 class TerminalDriver(linux_driver.LinuxDriver):
-    """Textual's driver, fixed to resume correctly after SIGTSTP and after SIGSTOP."""
+    """Textual's driver, fixed to resume correctly after SIGTSTP and after SIGSTOP.
+
+    It also requests the key reports that `keyboard_request` names.
+    """
+
+    def write(self, data: str) -> None:
+        """Write to the terminal."""
+        super().write(keyboard_request(os.environ) if data == _TEXTUAL_REQUEST else data)
 
     # Runs on the event loop: the code that a signal interrupts may hold the writer queue's lock.
 

@@ -100,8 +100,9 @@ def parse_keymap(remapped: Mapping[str, str]) -> KeyMap:
 def key_name(text: str) -> str:
     """Return Textual's name of a key. Raises `ValueError` if the key is unusable.
 
-    Modifiers may have any order, and display names from the list of keys are accepted. The message
-    of the error is a reason without its subject: "types a character".
+    Modifiers may have any order, and display names from the list of keys are accepted. A letter of
+    another layout is the Latin letter at its position. The message of the error is a reason without
+    its subject: "types a character".
     """
     written = text.strip().lower()
     if written == "+" or written.endswith("++"):  # the last + is the key, not a separator
@@ -109,7 +110,7 @@ def key_name(text: str) -> str:
     *modifiers, name = written.split("+")
     name = _LONG_NAMES.get(name, name)
     if len(name) == 1 and written not in _TEXTUAL_KEYS:  # ctrl+@ is a name of Textual
-        name = internals.key_of_character(name)
+        name = internals.key_of_character(internals.latin_key(name) if modifiers else name)
     if not _MODIFIERS.issuperset(modifiers) or not _is_known(name):
         raise ValueError(
             "is not a key that terminals send. Write it like ctrl+y, alt+shift+k or f7"

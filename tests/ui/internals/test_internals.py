@@ -18,6 +18,7 @@ import pytest
 from rich.style import Style
 from textual import keys
 from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.command import CommandPalette
 from textual.css.stylesheet import Stylesheet
@@ -62,6 +63,12 @@ CALLED: Mapping[type | ModuleType, Mapping[str, str]] = {
     Tabs: {"_highlight_active": "self, animate=True"},
     Widget: {"_size_updated": "self, size, virtual_size, container_size, layout=True"},
     WriterThread: {"run": "self"},
+    XTermParser: {
+        "_parse_extended_key": "self, sequence",
+        "feed": "self, data",
+        "parse": "self, token_callback",
+        "parse_mouse_code": "self, code",
+    },
     keys: {"_character_to_key": "character"},
 }
 """The methods that are called or replaced, with their parameters."""
@@ -252,8 +259,8 @@ def test_objects_have_what_they_had(owner: type) -> None:
     assert HELD[owner] - names_of(owner) == set()
 
 
-def test_the_driver_takes_its_writer_and_decoder_from_where_they_are_changed() -> None:
-    assert {"WriterThread", "getincrementaldecoder"} <= names_used(LinuxDriver)
+def test_the_driver_takes_its_parts_from_where_they_are_changed() -> None:
+    assert {"WriterThread", "XTermParser", "getincrementaldecoder"} <= names_used(LinuxDriver)
 
 
 def names_used(owner: type) -> set[str]:

@@ -1,0 +1,44 @@
+"""Advice about the Option key of a Mac, which types characters in most terminals."""
+
+from collections.abc import Mapping
+
+_SETTINGS = {
+    "Apple_Terminal": "Settings > Profiles > Keyboard: Use Option as Meta key",
+    "iTerm.app": "Settings > Profiles > Keys: Left Option key: Esc+",
+    "iTerm2": "Settings > Profiles > Keys: Left Option key: Esc+",
+    "ghostty": "macos-option-as-alt = true",
+    "kitty": "macos_option_as_alt yes",
+    "alacritty": '[window] option_as_alt = "Both"',
+    "rio": '[keyboard] option-as-alt = "both"',
+    "WezTerm": "the left Option key is alt; send_composed_key_when_right_alt_is_pressed = false "
+    "makes the right one alt too",
+    "vscode": '"terminal.integrated.macOptionIsMeta": true',
+    "WarpTerminal": "Settings > Features: Left Option key is Meta",
+    "Hyper": "modifierKeys: {altIsMeta: true}",
+}
+"""The setting of each terminal, by its value of TERM_PROGRAM or LC_TERMINAL."""
+_ONLY_MAC = frozenset({"Apple_Terminal", "iTerm.app", "iTerm2"})
+"""Terminals that run on a Mac, also if the program runs on another computer."""
+
+
+def option_key_advice(environ: Mapping[str, str], platform: str) -> str:
+    """Return how to make Option an alt key; empty if the terminal does not run on a Mac.
+
+    `platform` is the value of `sys.platform`.
+    """
+    terminal = _terminal(environ)
+    if platform != "darwin" and terminal not in _ONLY_MAC:
+        return ""
+    setting = _SETTINGS.get(terminal)
+    where = f"In this terminal: {setting}" if setting else "See the settings of the terminal"
+    return f"alt is the Option key, if the terminal sends it as Meta. {where}."
+
+
+def _terminal(environ: Mapping[str, str]) -> str:
+    """Return the name of the terminal; it may be one that is not in the table."""
+    # kitty and Alacritty set no TERM_PROGRAM but may inherit one.
+    if "KITTY_WINDOW_ID" in environ:
+        return "kitty"
+    if "ALACRITTY_WINDOW_ID" in environ:
+        return "alacritty"
+    return environ.get("TERM_PROGRAM") or environ.get("LC_TERMINAL", "")

@@ -1,0 +1,125 @@
+"""The parser of terminal input, which no sequence can end."""
+
+import logging
+from collections.abc import Generator, Iterable
+
+from textual import events
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+from textual._parser import Peek1, Read1, TokenCallback
+from textual._xterm_parser import BRACKETED_PASTE_END, BRACKETED_PASTE_START, XTermParser
+from textual.geometry import Size
+from textual.keys import Keys
+from textual.message import Message
+
+from koel_tui.logs import error_name
+from koel_tui.ui.internals.key_reports import JOINERS, last_script, parse_key_report
+
+_log = logging.getLogger(__name__)
+
+_MAX_SIZE = Size(2000, 1000)
+"""The largest terminal in columns and rows that a report of its size can name."""
+_MAX_POSITION = 100_000.0
+"""The largest coordinate of the mouse, also in pixels."""
+
+
+class InputParser(XTermParser):
+    """Textual's parser, with its own reading of key reports.
+
+    Textual ends the app at numbers that it does not expect, for instance alternate keys. It also
+    does not know layouts without Latin letters.
+    """
+
+    def __init__(self, debug: bool = False) -> None:
+        self._last_script = ""
+        self._pastes = PasteFilter()
+        super().__init__(debug)
+
+    def feed(self, data: str) -> Iterable[Message]:
+        """Parse `data`; empty data means the end."""
+        filtered = self._pastes.filter(data)
+        return super().feed(filtered) if filtered or not data else ()
+
+    def parse(self, token_callback: TokenCallback[Message]) -> Generator[Read1 | Peek1, str, None]:
+        """Parse characters that are sent to this generator. An error drops one sequence."""
+
+        def deliver(message: Message) -> None:
+            if isinstance(message, events.Resize) and not self._accept_size(message):
+                return
+            if isinstance(message, events.Key) and message.character in JOINERS:
+                message = events.Paste(message.character)  # fields would not insert the key
+            token_callback(message)
+
+        while not self.is_eof:
+            try:
+                yield from super().parse(deliver)
+            except Exception as error:
+                _log.warning("Dropped terminal input: %s", error_name(error))
+
+    def _accept_size(self, resize: events.Resize) -> bool:
+        """Return whether a reported size is usable. Drop it for the mouse if it is not."""
+        cells, pixels = resize.size, resize.pixel_size
+        usable = 0 < cells.width <= _MAX_SIZE.width and 0 < cells.height <= _MAX_SIZE.height
+        if not usable or not pixels:  # Textual divides by both
+            self.terminal_size = None
+        return usable
+
+    def parse_mouse_code(self, code: str) -> Message | None:
+        """Return the event of the mouse, None if its position cannot be on a screen."""
+        x, y = self.last_x, self.last_y
+        event = super().parse_mouse_code(code)
+        if isinstance(event, events.MouseEvent) and max(event.x, event.y) > _MAX_POSITION:
+            self.last_x, self.last_y = x, y
+            return None
+        return event
+
+    def _parse_extended_key(  # type: ignore[override]  # Textual caches it, with a wrapper
+        self, sequence: str
+    ) -> list[events.Key] | None:
+        report = parse_key_report(sequence)
+        if report is None:
+            return None
+        self._last_script = last_script(report, self._last_script)
+        keys = report.keys(self._last_script)
+        if keys:
+            return keys
+        # Without any key, Textual would take the sequence for an incomplete one.
+        known = sequence in ANSI_SEQUENCES_KEYS and not report.released
+        return None if known else [events.Key(Keys.Ignore, sequence)]
+
+
+class PasteFilter:
+    """Replaces escape characters in pastes. Textual would execute what follows as keys."""
+
+    def __init__(self) -> None:
+        self._in_paste = False
+        self._tail = ""
+
+    def filter(self, data: str) -> str:
+        """Return `data` with a visible mark for each escape character in a paste."""
+        parts = []
+        while data:
+            part, data = self._paste(data) if self._in_paste else self._keys(data)
+            parts.append(part)
+        return "".join(parts)
+
+    def _keys(self, data: str) -> tuple[str, str]:
+        """Return the data up to the start of a paste, and the rest."""
+        seen = len(self._tail)
+        start = (self._tail + data).find(BRACKETED_PASTE_START)
+        if start < 0:
+            self._tail = (self._tail + data)[1 - len(BRACKETED_PASTE_START) :]
+            return data, ""
+        self._in_paste, self._tail = True, ""
+        end = start + len(BRACKETED_PASTE_START) - seen
+        return data[:end], data[end:]
+
+    def _paste(self, data: str) -> tuple[str, str]:
+        """Return the pasted text including its end, and the rest. An incomplete end is kept."""
+        data, self._tail = self._tail + data, ""
+        text, end, rest = data.partition(BRACKETED_PASTE_END)
+        if end:
+            self._in_paste = False
+        else:
+            size = next((n for n in range(5, 0, -1) if text.endswith(BRACKETED_PASTE_END[:n])), 0)
+            text, self._tail = text[: len(text) - size], text[len(text) - size :]
+        return text.replace("\x1b", "␛") + end, rest

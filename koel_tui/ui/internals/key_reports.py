@@ -1,0 +1,126 @@
+"""Key reports: the sequences of the kitty keyboard protocol and of xterm's modifyOtherKeys."""
+
+import re
+from dataclasses import dataclass
+
+from textual._keyboard_protocol import FUNCTIONAL_KEYS, MODIFIER_FUNCTIONAL_KEYS
+from textual.events import Key
+
+from koel_tui.ui.internals.key_sequences import key_of_character
+from koel_tui.ui.internals.keyboard_layouts import latin_key, script_of
+
+JOINERS = frozenset("\u200c\u200d")
+"""Characters without a width that words and emoji need. Textual takes them for control keys."""
+
+_REPORT = re.compile(r"\x1b\[([0-9:]*)(?:;([0-9:]*))?(?:;([0-9:]*))?;?([u~A-FHPQRS])")
+_MODIFY_OTHER_KEYS = 27
+"""The first number of a report of modifyOtherKeys: 27, modifiers, character."""
+_SHIFT, _ALT, _CTRL = 1, 2, 4
+_MODIFIERS = {"shift": 1, "alt": 2, "ctrl": 4, "super": 8, "hyper": 16, "meta": 32}
+_ALL_MODIFIERS = 63
+"""The bits of all modifiers, without caps lock and num lock."""
+_RELEASED = 3
+_CHARACTERS = {"backspace": "\x7f", "enter": "\r", "tab": "\t"}
+"""Keys with a character that is not in the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReport:
+    """One report. `code` is the key's code point or number; its last character is `end`.
+
+    `shifted` is the character of the key with shift, `position` the one on the standard layout.
+    `modifiers` are bits. `text` has only printable characters.
+    """
+
+    code: int
+    shifted: str
+    position: str
+    modifiers: int
+    released: bool
+    text: str
+    end: str
+
+    @property
+    def functional_name(self) -> str:
+        """Textual's name of a key without a character, like "up"; empty for other keys."""
+        return FUNCTIONAL_KEYS.get(f"{self.code}{self.end}", "")
+
+    @property
+    def letter(self) -> str:
+        """The character of the key on the present layout; empty if it has none."""
+        return _character(self.code) if self.end == "u" and not self.functional_name else ""
+
+    def keys(self, last_script: str = "") -> list[Key]:
+        """Return the keys that it means; none for a released or unknown key."""
+        if self.released:
+            return []
+        shortcut = self.modifiers & _CTRL and not self.modifiers & _ALT
+        text = "" if shortcut else self.text or self._typed()
+        keys = (self._key(character, last_script) for character in text or [""])
+        return [key for key in keys if key is not None]
+
+    def _typed(self) -> str:
+        """Return the text of a key for a terminal that does not send it."""
+        if self.modifiers & ~_SHIFT:
+            return ""
+        if not self.modifiers or self.letter == " ":
+            return self.letter
+        return self.shifted or (self.letter.upper() if self.letter.isalpha() else "")
+
+    def _key(self, text: str, last_script: str) -> Key | None:
+        modifiers = self.modifiers
+        name = self.functional_name
+        if text:  # alt and AltGr (ctrl and alt) wrote it
+            modifiers &= ~(_ALT | _CTRL) & (~0 if text.isspace() else ~_SHIFT)
+        if not name:
+            letter = text or self.letter
+            if not text and modifiers & ~_SHIFT:
+                if letter.lower() != letter and len(letter.lower()) == 1:
+                    letter, modifiers = letter.lower(), modifiers | _SHIFT
+                letter = letter and latin_key(letter, self.position, last_script)
+            if not letter:
+                return None
+            name = key_of_character(letter)
+        names = [] if name in MODIFIER_FUNCTIONAL_KEYS else _names(modifiers)
+        character = text or (None if self.modifiers else _CHARACTERS.get(name))
+        return Key("+".join([*names, name]), character)
+
+
+def parse_key_report(sequence: str) -> KeyReport | None:
+    """Return the report in an escape sequence; None if it is not a complete one."""
+    match = _REPORT.fullmatch(sequence)
+    if match is None:
+        return None
+    codes, modifiers, text, end = match.groups(default="")
+    code, shifted, position, *_ = *_numbers(codes), 0, 0, 0
+    bits, event, *_ = *_numbers(modifiers), 0, 0
+    if (code, end) == (_MODIFY_OTHER_KEYS, "~"):
+        code, text, end = _numbers(text)[0], "", "u"
+    return KeyReport(
+        code=code if codes else 1,  # "ESC [ A" is short for "ESC [ 1 A"
+        shifted=_character(shifted),
+        position=_character(position),
+        modifiers=max(bits - 1, 0) & _ALL_MODIFIERS,
+        released=event == _RELEASED,
+        text="".join(map(_character, _numbers(text))),
+        end=end,
+    )
+
+
+def last_script(report: KeyReport, before: str) -> str:
+    """Return the script of the last letter, which was `before` until this report."""
+    return script_of(report.letter) or before if report.letter else before
+
+
+def _numbers(field: str) -> list[int]:
+    return [int(part or 0) for part in field.split(":")]
+
+
+def _character(code: int) -> str:
+    """Return the printable character of a code point; empty if there is none."""
+    character = chr(code) if 0 < code <= 0x10FFFF else ""
+    return character if character.isprintable() or character in JOINERS else ""
+
+
+def _names(modifiers: int) -> list[str]:
+    return sorted(name for name, bit in _MODIFIERS.items() if modifiers & bit)

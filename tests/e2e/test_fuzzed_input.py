@@ -1,0 +1,50 @@
+"""Random terminal input through the real driver in a pseudo-terminal."""
+
+import contextlib
+from random import Random
+
+import pytest
+
+from koel_tui import paths
+from tests.e2e.terminal import Terminal
+from tests.fuzzed_input import sequence
+
+_WITHOUT_KEY = (
+    "copy_or_quit", "model", "palette", "prompt.editor", "prompt.send", "quit",
+    "run.regenerate", "settings", "tab.open", "thread.settings",
+)  # fmt: skip
+"""Keys that quit, start a program or change settings: without them only a fault can end it."""
+_AT_ONCE = 100
+
+
+def _wait_for_keys(terminal: Terminal) -> None:
+    """Empty the prompt and see that f1 works. Panels may open late and take some of the keys."""
+    for shown in (True, False):
+        for _ in range(30):
+            terminal.type("\x1b[I" + "\x1b[27u" * 3 + "\x1b[18~\x1b[3~" + "\x1bOP" * shown)
+            with contextlib.suppress(AssertionError):
+                terminal.until(lambda screen, shown=shown: ("─ Keys ─" in screen) == shown, 2)  # type: ignore[misc]
+                break
+        else:
+            raise AssertionError("no key works")
+
+
+@pytest.mark.parametrize(
+    "count", [100, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+)
+def test_report_34_no_terminal_input_ends_the_program(count: int) -> None:
+    config = paths.config_file()
+    config.parent.mkdir(parents=True, exist_ok=True)
+    without = "".join(f'"{name}" = "none"\n' for name in _WITHOUT_KEY)
+    config.write_text(f"[keys]\n{without}")
+    random = Random(count)
+    with Terminal() as terminal:
+        terminal.until(lambda screen: "Ask" in screen)
+        for _ in range(0, count, _AT_ONCE):
+            terminal.type("".join(sequence(random) for _ in range(_AT_ONCE)))
+            terminal.type("\x1b\\\x1b[201~")  # the end of any sequence or paste
+            _wait_for_keys(terminal)
+        terminal.child.kill(15)
+        assert terminal.wait() == 128 + 15
+        assert terminal.restored()
+        assert "internal error" not in terminal.text

@@ -1,0 +1,118 @@
+"""The parser of terminal input: key reports, and input that no terminal should send."""
+
+import logging
+from random import Random
+
+import pytest
+from textual import events
+from textual.message import Message
+
+from koel_tui.ui.internals.input_parser import InputParser
+from tests.fuzzed_input import sequence
+
+
+def parse(*data: str) -> list[Message]:
+    parser = InputParser()
+    return [event for part in data for event in parser.feed(part)]
+
+
+def keys(*data: str) -> list[tuple[str, str | None]]:
+    """Return the names and characters of the keys; other events fail."""
+    found = []
+    for event in parse(*data):
+        assert isinstance(event, events.Key)
+        found.append((event.key, event.character))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("data", "key"),
+    [
+        ("\x1b[1089::99;5u", [("ctrl+c", None)]),
+        ("\x1b[97:65;2:1u", [("A", "A")]),
+        ("\x1b[97;2u", [("A", "A")]),
+        ("\x1b[49:33;2u", [("exclamation_mark", "!")]),
+        ("\x1b[60u", [("less_than_sign", "<")]),
+        ("\x1b[32;2u", [("shift+space", " ")]),
+        ("\x1b[13;2u", [("shift+enter", None)]),
+        ("\x1b[97:65;2;65u", [("A", "A")]),
+        ("\x1b[97;1:1u", [("a", "a")]),
+        ("\x1b[97;1:2u", [("a", "a")]),
+        ("\x1b[97;1:3u", []),
+        ("\x1b[97;5:u", [("ctrl+a", None)]),
+        ("\x1b[1;1:3A", []),
+        ("\x1b[1;5:1A", [("ctrl+up", None)]),
+        ("\x1b[3;5:1~", [("ctrl+delete", None)]),
+        ("\x1b[1114112;5u", []),
+        ("\x1b[97;;1114112u", [("a", "a")]),
+        ("\x1b[55296;;55296u", []),
+        ("\x1b[97;;27:98u", [("b", "b")]),
+        ("\x1b[999~", []),
+        ("\x1b[;u", []),
+        ("\x1b[25~", [("f13", None)]),
+        ("\x1b[27;3;99~", [("alt+c", None)]),
+    ],
+)
+def test_report_34_key_reports_with_sub_fields(
+    data: str, key: list[tuple[str, str | None]]
+) -> None:
+    assert keys(f"{data}x") == [*key, ("x", "x")]
+
+
+@pytest.mark.parametrize(
+    "count", [3_000, pytest.param(1_000_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+)
+def test_report_34_no_sequence_ends_the_parser(
+    count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No sequence makes the parser fail, and the next key still arrives."""
+    random = Random(count)
+    parser = InputParser()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(count):
+            data = sequence(random)
+            cut = random.randrange(1, len(data) + 1)
+            found = [*parser.feed(data[:cut]), *parser.feed(f"{data[cut:]}\x1b[201~")]
+            (last,) = parser.feed("x")
+            assert isinstance(last, events.Key) and last.key == "x", repr(data)
+            assert caplog.records == [], repr(data)
+            for event in found:
+                if isinstance(event, events.Key):
+                    f"{event.key}{event.character}".encode()  # no lone surrogate
+                if isinstance(event, events.Resize):
+                    assert 0 < event.size.area <= 2_000_000, repr(data)
+
+
+def test_report_34_an_error_drops_one_sequence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(InputParser, "parse_mouse_code", fail)
+    assert keys("a\x1b[<0;1;1Mbc") == [("a", "a"), ("b", "b"), ("c", "c")]
+    assert "ZeroDivisionError" in caplog.text and "secret" not in caplog.text
+
+
+def test_report_34_a_size_that_no_terminal_has_is_ignored() -> None:
+    events_ = parse("\x1b[48;24;80;0;0t\x1b[48;99999;80;0;0t\x1b[48;0;0;0;0t\x1b[<0;3;4M")
+    assert [type(event) for event in events_] == [events.Resize, events.MouseDown]
+    assert isinstance(events_[1], events.MouseDown) and events_[1].x == 2
+
+
+def test_report_34_a_mouse_position_beyond_any_screen_is_ignored() -> None:
+    found = parse("\x1b[<0;99999999999999;3M\x1b[<0;3;4M")
+    assert [event.x for event in found if isinstance(event, events.MouseDown)] == [2]
+
+
+@pytest.mark.parametrize("cut", range(24))
+def test_report_34_an_escape_character_in_a_paste_executes_no_keys(cut: int) -> None:
+    data = "k\x1b[200~a\x1b\r\x11\x1b[20\x1b[201~z"
+    pasted = [("k", "k"), "a␛\r\x11␛[20", ("z", "z")]
+    parser = InputParser()
+    found = [*parser.feed(data[:cut]), *parser.feed(data[cut:])] if cut else parse(*data)
+    assert [
+        event.text if isinstance(event, events.Paste) else (event.key, event.character)
+        for event in found
+        if isinstance(event, events.Paste | events.Key)
+    ] == pasted

@@ -1,0 +1,72 @@
+"""The Option key of a Mac: the advice, and the way without it."""
+
+import sys
+
+import pytest
+
+from koel_tui.cli.doctor import terminal
+from koel_tui.system.option_key import option_key_advice
+from koel_tui.ui.app.help_panel import HelpPanel
+from koel_tui.ui.keys.key_table import ALL_KEYS, KEYS
+from tests.docs_pages import PAGES
+from tests.ui.window import opened
+
+ELSEWHERE = {
+    **{f"tab.{number}": "tab.find" for number in range(1, 10)},
+    "copy_or_quit": "quit",  # and the text is selected with the mouse
+}
+"""Keys without a command, and the command with the same action."""
+MACS = [
+    ({"TERM_PROGRAM": "Apple_Terminal"}, "linux", "Use Option as Meta key"),
+    ({"LC_TERMINAL": "iTerm2", "SSH_TTY": "/dev/pts/0"}, "linux", "Esc+"),
+    ({"TERM_PROGRAM": "ghostty"}, "darwin", "macos-option-as-alt = true"),
+    ({"TERM_PROGRAM": "Apple_Terminal", "KITTY_WINDOW_ID": "1"}, "darwin", "option_as_alt yes"),
+    ({"ALACRITTY_WINDOW_ID": "1"}, "darwin", "option_as_alt"),
+    ({"TERM_PROGRAM": "vscode"}, "darwin", "terminal.integrated.macOptionIsMeta"),
+    ({"TERM_PROGRAM": "new [red]\x1b[31m"}, "darwin", "the settings of the terminal"),
+    ({}, "darwin", "the settings of the terminal"),
+]
+
+
+@pytest.mark.parametrize(("environ", "platform", "words"), MACS)
+def test_report_26_the_setting_of_a_terminal_on_a_mac(
+    environ: dict[str, str], platform: str, words: str
+) -> None:
+    advice = option_key_advice(environ, platform)
+    assert words in advice and advice.isprintable() and "[red]" not in advice
+    found = terminal.Terminal(True, environ, 80, 24, "truecolor", "UTF-8", "x", "", platform)
+    (finding,) = (each for each in terminal.evaluate(found) if each.name == "alt keys")
+    assert finding.advice == advice
+    assert words in PAGES["keys"] or words == "the settings of the terminal"
+
+
+@pytest.mark.parametrize("environ", [{}, {"TERM_PROGRAM": "ghostty"}, {"KITTY_WINDOW_ID": "1"}])
+def test_report_26_no_advice_on_another_computer(environ: dict[str, str]) -> None:
+    assert option_key_advice(environ, "linux") == ""
+
+
+@pytest.mark.parametrize("platform", ["darwin", "linux"])
+async def test_report_26_the_list_of_keys_has_the_advice(
+    platform: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(size=(80, 24)) as window:
+        monkeypatch.setenv("TERM_PROGRAM", "ghostty")
+        monkeypatch.setattr(sys, "platform", platform)
+        await window.press("f1")
+        await window.until(lambda: isinstance(window.app.screen, HelpPanel))
+        await window.sees("new line")
+        assert ("macos-option-as-alt" in window.screen) == (platform == "darwin")
+
+
+async def test_report_26_every_action_is_in_the_palette() -> None:
+    async with opened() as window:
+        titles = [each.title for each in window.app.get_system_commands(window.app.screen)]
+    known = {key.id: key for key in KEYS}
+    for key in KEYS:
+        if key.id == "palette":
+            continue  # it is open
+        other = known[ELSEWHERE.get(key.id, key.id)]
+        assert other.command and titles.count(other.command) == 1, key.id
+    for key in ALL_KEYS:
+        only_alt = all(name.startswith("alt+") for name in key.names)
+        assert not only_alt or key in KEYS, key.id
