@@ -20,7 +20,7 @@ from koel_tui.engine.native.context.free_memory import check_memory, free_memory
 from koel_tui.engine.native.context.kv_cache import KvCache
 from koel_tui.engine.native.context.kv_snapshot import Fingerprint, file_id
 from koel_tui.engine.native.context.llama_context import KV_TYPES, Context
-from koel_tui.engine.native.context.slots import slot_count
+from koel_tui.engine.native.context.slots import common_prefix, slot_count
 from koel_tui.engine.native.control_tokens import PromptTokenizer, RenderedPrompt
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate, ChatTemplates
@@ -34,6 +34,8 @@ from koel_tui.engine.types import (
 from koel_tui.engine.wire_messages import Load
 from koel_tui.protocol.turn_settings import TurnSettings
 
+_FOLLOW_UP = "."
+"""Text of an answer and a question that are not known yet."""
 _TAIL_TOKENS = 64
 """Tokens at the end of a prompt to search for a tag: enough even if each byte is a token."""
 
@@ -116,6 +118,24 @@ class LoadedModel:
             if open_tags is not None:
                 tokens += self.closing_tokens(open_tags)
         return tokens
+
+    def checkpoint_tokens(
+        self, messages: tuple[ChatMessage, ...], settings: TurnSettings, prompt: list[int]
+    ) -> int:
+        """Return how many tokens of a prompt the next question will reuse, 0 if all are kept.
+
+        A recurrent model can return to these only with a checkpoint. The next prompt has the answer
+        without its thinking, so it may differ before the end of this prompt.
+        """
+        if not self.context.is_recurrent:
+            return 0
+        answer = () if find_partial_answer(messages) else (ChatMessage("assistant", _FOLLOW_UP),)
+        follow_up = (*messages, *answer, ChatMessage("user", _FOLLOW_UP))
+        try:
+            shared = common_prefix(self.prompt(follow_up, settings), prompt)
+        except EngineError:  # the template rejects it, so nothing is known about the next prompt
+            shared = len(prompt)
+        return min(shared, len(prompt) - 1)
 
     def trim_conversation(
         self, messages: tuple[ChatMessage, ...], settings: TurnSettings

@@ -107,6 +107,14 @@ class Model:
         return int(llama_cpp.llama_vocab_n_tokens(self._vocab))
 
     @property
+    def is_recurrent(self) -> bool:
+        """True if the model's memory, or a part of it, is a state that cannot be truncated."""
+        return bool(
+            llama_cpp.llama_model_is_recurrent(self._model)
+            or llama_cpp.llama_model_is_hybrid(self._model)
+        )
+
+    @property
     def weights_bytes(self) -> int:
         """The size of the weights in bytes."""
         return int(llama_cpp.llama_model_size(self._model))
