@@ -14,7 +14,14 @@ from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.adapters import Adapters
 from koel_tui.engine.native.answer.answer_parser import AnswerParser
 from koel_tui.engine.native.answer.answer_text import Answer
-from koel_tui.engine.native.answer.thinking_tags import Tags, ThinkingTags
+from koel_tui.engine.native.answer.harmony_parser import HarmonyParser
+from koel_tui.engine.native.answer.thinking_tags import (
+    HARMONY,
+    HARMONY_TEXT,
+    HARMONY_TURN,
+    Tags,
+    ThinkingTags,
+)
 from koel_tui.engine.native.context.context_trimming import TrimmedConversation, trim_to_fit
 from koel_tui.engine.native.context.free_memory import check_memory, free_memory
 from koel_tui.engine.native.context.kv_cache import KvCache
@@ -172,15 +179,14 @@ class LoadedModel:
             template = self.template(settings)
             thinking_tags, markers = template.thinking_tags, template.markers
             partial_answer = find_partial_answer(messages)
-        has_text = partial_answer is not None and bool(partial_answer.content.strip())
         closed_tags = None
         if forbids_thinking(settings):
             closed_tags = self._find_closed_tags(prompt, thinking_tags)
         open_tags = self._find_open_tags(prompt, thinking_tags) or closed_tags
-        parser = AnswerParser(
+        parser = new_parser(
             thinking_tags,
             open_tags=open_tags,
-            has_text=has_text and open_tags is None,
+            partial_answer=partial_answer,
             tools=[tool_name(tool) for tool in offered_tools(settings)],
             call_prefix=f"{session_name}:{len(messages)}",
         )
@@ -249,6 +255,35 @@ class LoadedModel:
         self.model.close()
 
 
+def new_parser(
+    thinking_tags: ThinkingTags,
+    *,
+    open_tags: Tags | None,
+    partial_answer: ChatMessage | None,
+    tools: Collection[str],
+    call_prefix: str,
+) -> AnswerParser | HarmonyParser:
+    """Return the parser of an answer in the format with these thinking tags.
+
+    `open_tags` is the thinking that the prompt leaves open, `partial_answer` the part of the answer
+    that is in the prompt.
+    """
+    begun = partial_answer if partial_answer is not None and open_tags is None else None
+    has_text = begun is not None and bool(begun.content.strip())
+    is_harmony = thinking_tags.declared and HARMONY in thinking_tags.thinking
+    parser = AnswerParser(
+        ThinkingTags((), declared=False) if is_harmony else thinking_tags,
+        open_tags=None if is_harmony else open_tags,
+        has_text=has_text,
+        tools=tools,
+        call_prefix=call_prefix,
+    )
+    if not is_harmony:
+        return parser
+    has_text = has_text or (begun is not None and bool(begun.thinking.strip()))
+    return HarmonyParser(parser, open_tags=open_tags, has_text=has_text)
+
+
 def with_partial_answer(
     prompt: RenderedPrompt, partial_answer: ChatMessage, thinking_tags: ThinkingTags
 ) -> RenderedPrompt:
@@ -267,6 +302,8 @@ def with_partial_answer(
         prompt = prompt.with_data(thinking).with_template_text(tags.line_break)
     if tags is not None and (thinking or partial_answer.content):
         prompt = prompt.with_template_text(tags.closing)
+    elif prompt.text.endswith(HARMONY_TURN) and HARMONY in thinking_tags.thinking:
+        prompt = prompt.with_template_text(HARMONY_TEXT if partial_answer.content else "")
     return prompt.with_data(partial_answer.content)
 
 

@@ -13,6 +13,8 @@ from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.types import ModelSpec
 from koel_tui.llama_log_parsing import parse_used_features
 
+_RETYPED = frozenset({"<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|end|>"})
+"""The control tokens of gpt-oss that llama.cpp loads as user-defined, so that they have text."""
 _CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
 
 
@@ -151,11 +153,13 @@ class Model:
         special: dict[str, SpecialToken] = {}
         for token in range(self.vocabulary_size):
             kind = llama_cpp.llama_vocab_get_attr(self._vocab, token)
-            text = llama_cpp.llama_vocab_get_text(self._vocab, token) if kind & _CONTROL else b""
-            if text:
-                special[text.decode("utf-8", "replace")] = SpecialToken(
+            if not kind & (_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED):
+                continue
+            text = self._text(token)
+            if text and (kind & _CONTROL or text in _RETYPED):
+                special[text] = SpecialToken(
                     token,
-                    bool(kind & llama_cpp.LLAMA_TOKEN_ATTR_CONTROL),
+                    not kind & llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN,
                     bool(kind & llama_cpp.LLAMA_TOKEN_ATTR_RSTRIP),
                 )
         return special

@@ -3,7 +3,7 @@
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.answer.answer_parser import Piece

@@ -189,6 +189,23 @@ def test_output_calls_never_leak_into_the_text(answer: str, expected: list[Plain
 
 
 @pytest.mark.parametrize(
+    ("written", "arguments"),
+    [
+        ("", {}),
+        ('zone:<|"|>UTC<|"|>', {"zone": "UTC"}),
+        ('a:1,b:true,c:[<|"|>x, y:z<|"|>,2]', {"a": 1, "b": True, "c": ["x, y:z", 2]}),
+        ('a:{<|"|>b<|"|>:<|"|>{"c}<|"|>}', {"a": {"b": '{"c}'}}),
+    ],
+)
+def test_report_1_calls_of_gemma_4(written: str, arguments: object) -> None:
+    answer = f"<|channel>thought\nHm.<channel|><|tool_call>call:now{{{written}}}<tool_call|>"
+    expected = [("thinking", "Hm."), ("call", f"now{json.dumps(arguments)}")]
+    assert split(answer) == expected
+    assert split(*answer) == expected
+    assert '<|"|>' in AnswerParser(ALL, tools=TOOLS).tags
+
+
+@pytest.mark.parametrize(
     "answer",
     [
         "<tool_call>not json</tool_call> and on",

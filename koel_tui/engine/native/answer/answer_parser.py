@@ -13,6 +13,7 @@ from koel_tui.engine.native.answer.tool_call_parser import (
     EndFinder,
     NoCallError,
     parse_calls,
+    to_call,
 )
 from koel_tui.engine.types import TextDelta, ThinkingDelta, ToolCallDelta
 
@@ -60,7 +61,8 @@ class AnswerParser:
             self._opening[tags.start] = tags
             if tags.is_channel:
                 self._anywhere[tags.start] = tags
-        self.tags = _all_tags((*thinking_tags.thinking, *forms))
+        quotes = tuple(each.quote for each in forms if each.quote)
+        self.tags = _all_tags((*thinking_tags.thinking, *forms)) + quotes
         """The tags to find. In many vocabularies some are control tokens, usually without text."""
         self._anywhere_pattern = _pattern(self._anywhere)
         self._opening_pattern = _pattern(self._opening)
@@ -73,6 +75,9 @@ class AnswerParser:
         self._control_positions: set[int] = set()
         """The positions in the answer at which control tokens begin, in characters."""
         self._calls = 0
+
+    is_ended = False
+    """Always False: in these formats, only a token or a marker ends the answer."""
 
     @property
     def calls(self) -> int:
@@ -96,6 +101,17 @@ class AnswerParser:
         pieces: list[Piece] = []
         while self._step(pieces):
             pass
+        return pieces
+
+    def add_call(self, name: str, arguments: str) -> list[Piece]:
+        """Return a call that the caller has found; its arguments as text if it is not valid."""
+        pieces: list[Piece] = []
+        try:
+            call = to_call({"name": name, "arguments": arguments.strip() or {}})
+        except NoCallError:
+            self._add_text(pieces, arguments)
+        else:
+            pieces.extend(self._with_ids([call]))
         return pieces
 
     def finish(self) -> list[Piece]:

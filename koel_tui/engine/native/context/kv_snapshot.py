@@ -1,8 +1,8 @@
 """KV snapshots on disk: a cache that saves the prefill of a conversation, never its only copy.
 
-A file is a line of JSON (fingerprint, tokens, checksum), followed by llama.cpp's bytes: the context,
-then the newest checkpoint of a recurrent model. If anything in it is wrong, the conversation is
-prefilled again.
+A file is a line of JSON (fingerprint, tokens, checksums), then llama.cpp's bytes: those of the
+context, then the newest checkpoint of a recurrent model. If anything in it is wrong, the
+conversation is prefilled again.
 """
 
 import contextlib
