@@ -118,6 +118,8 @@ class LoadedModel:
             # Without thinking, a template may write an empty block, before the thinking so far.
             thinking = thinking or bool(partial_answer.thinking)
             prompt = template.render(messages[:-1], tools=tools, thinking=thinking)
+            if forbids_thinking(settings):
+                partial_answer = replace(partial_answer, thinking_is_open=False)
             prompt = with_partial_answer(prompt, partial_answer, template.thinking_tags)
         tokens = self._tokenizer.tokens(prompt)
         if forbids_thinking(settings):
@@ -183,6 +185,8 @@ class LoadedModel:
         if forbids_thinking(settings):
             closed_tags = self._find_closed_tags(prompt, thinking_tags)
         open_tags = self._find_open_tags(prompt, thinking_tags) or closed_tags
+        if partial_answer is not None and open_tags is None:
+            open_tags = continued_tags(partial_answer, thinking_tags)
         parser = new_parser(
             thinking_tags,
             open_tags=open_tags,
@@ -270,10 +274,14 @@ def new_parser(
     """
     begun = partial_answer if partial_answer is not None and open_tags is None else None
     has_text = begun is not None and bool(begun.content.strip())
+    has_thinking = partial_answer is not None and bool(
+        partial_answer.thinking_is_open and partial_answer.thinking.strip()
+    )
     is_harmony = thinking_tags.declared and HARMONY in thinking_tags.thinking
     parser = AnswerParser(
         ThinkingTags((), declared=False) if is_harmony else thinking_tags,
         open_tags=None if is_harmony else open_tags,
+        has_thinking=has_thinking,
         has_text=has_text,
         tools=tools,
         call_prefix=call_prefix,
@@ -281,7 +289,15 @@ def new_parser(
     if not is_harmony:
         return parser
     has_text = has_text or (begun is not None and bool(begun.thinking.strip()))
-    return HarmonyParser(parser, open_tags=open_tags, has_text=has_text)
+    return HarmonyParser(parser, open_tags=open_tags, has_thinking=has_thinking, has_text=has_text)
+
+
+def continued_tags(partial_answer: ChatMessage, thinking_tags: ThinkingTags) -> Tags | None:
+    """Return the tags of the thinking that the model continues, None if there is none."""
+    is_open = partial_answer.thinking_is_open and not partial_answer.content
+    if not (is_open and partial_answer.thinking.strip() and thinking_tags.declared):
+        return None
+    return thinking_tags.thinking[0]
 
 
 def with_partial_answer(
@@ -289,9 +305,17 @@ def with_partial_answer(
 ) -> RenderedPrompt:
     """Return a prompt with the beginning of its answer: a closed block of thinking, then text.
 
-    The thinking is omitted if the template has no thinking tags.
+    The block stays open if the model is to continue it. The thinking is omitted if the template has
+    no thinking tags.
     """
     tags = thinking_tags.find_open_tags(prompt.text)
+    continued = continued_tags(partial_answer, thinking_tags)
+    if continued is not None:
+        if tags is None:
+            prompt = prompt.with_template_text(continued.start)
+        if not prompt.text.endswith("\n"):
+            prompt = prompt.with_template_text(continued.line_break)
+        return prompt.with_data(partial_answer.thinking.lstrip())
     thinking = partial_answer.thinking.strip() if thinking_tags.declared else ""
     if thinking:
         if tags is None:

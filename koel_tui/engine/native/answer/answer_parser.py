@@ -42,13 +42,15 @@ class AnswerParser:
         thinking_tags: ThinkingTags,
         *,
         open_tags: Tags | None = None,
+        has_thinking: bool = False,
         has_text: bool = False,
         tools: Collection[str] = (),
         call_prefix: str = "",
     ) -> None:
         """`open_tags` is the block that the prompt leaves open (see `ThinkingTags.find_open_tags`).
 
-        `has_text` is whether the prompt ends with text of the answer. Calls are parsed only when
+        `has_thinking` is whether that block has thinking, `has_text` whether the prompt ends with
+        text of the answer. Calls are parsed only when
         `tools`, the names of the offered tools, are given. `call_prefix` makes the ids of this
         answer's calls unique.
         """
@@ -67,7 +69,7 @@ class AnswerParser:
         self._anywhere_pattern = _pattern(self._anywhere)
         self._opening_pattern = _pattern(self._opening)
         self._buffer = ""
-        self._skipped = "" if open_tags is None else _SPACE
+        self._skipped = "" if open_tags is None or has_thinking else _SPACE
         self._mode: _Kind | None = open_tags
         self._finder: EndFinder | None = None
         self._has_text = has_text  # whether the answer has visible text so far

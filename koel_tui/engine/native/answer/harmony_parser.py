@@ -53,12 +53,17 @@ class HarmonyParser:
     """The tags to find: control tokens without text in many vocabularies."""
 
     def __init__(
-        self, text_parser: AnswerParser, *, open_tags: Tags | None, has_text: bool
+        self,
+        text_parser: AnswerParser,
+        *,
+        open_tags: Tags | None,
+        has_thinking: bool,
+        has_text: bool,
     ) -> None:
         """`text_parser` parses the content of messages that are text, and makes the calls.
 
-        `open_tags` is the thinking that the prompt leaves open; `has_text` is whether the prompt
-        ends within a message of the final channel.
+        `open_tags` is the thinking that the prompt leaves open; `has_thinking` is whether it has
+        some already. `has_text` is whether the prompt ends within a message of the final channel.
         """
         self._text_parser = text_parser
         self._buffer = ""
@@ -69,7 +74,7 @@ class HarmonyParser:
             self._content = _THINKING
         elif has_text:
             self._content = _FINAL
-        self._skips_space = open_tags is not None
+        self._skips_space = open_tags is not None and not has_thinking
         self._scanned = 0  # index in the buffer before which no tag begins
         self.is_ended = False
         """True if the answer has ended; further text is dropped."""
