@@ -98,7 +98,7 @@ def has_written(session: ChatSession, text: str) -> bool:
     return text in str(session.state.open_messages)
 
 
-async def test_report_18_an_answer_stopped_while_thinking_goes_on_thinking(
+async def test_report_18_an_answer_stopped_while_thinking_continues_the_thought(
     loader: Loader, agent: LocalAgent
 ) -> None:
     """Stopped twice, read back from the storage's form, and continued to its end."""

@@ -124,7 +124,7 @@ def test_report_1_thinking_about_tags_stays_thinking() -> None:
     assert joined(pieces + reading.finish()) == [("thinking", "The <|end|> tag\nhm")]
 
 
-def test_report_1_a_continued_answer_goes_on_in_its_text() -> None:
+def test_report_1_a_continued_answer_continues_in_its_text() -> None:
     assert parsed(" and on", begun="So") == [("text", " and on")]
 
 
@@ -149,7 +149,7 @@ def test_report_1_the_other_formats_have_the_other_parser() -> None:
 def test_report_1_a_model_with_channels(
     tmp_path: Path, begun: ChatMessage | None, added: str
 ) -> None:
-    """The prompt, and an answer in its tokens: what is begun goes on, what is new has channels."""
+    """The prompt, and an answer in its tokens: what is begun is continued, what is new has channels."""
     words = dict.fromkeys((*WORDS, "<|call|>", "<|return|>"), gguf.TokenType.CONTROL)
     path = write_sliding_model(tmp_path / "tiny.gguf", TEMPLATE, words)
     messages = (HELLO,) if begun is None else (HELLO, begun)

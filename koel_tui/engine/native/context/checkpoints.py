@@ -1,7 +1,7 @@
 """Checkpoints: saved states of a model's memory that cannot drop its last tokens.
 
 The memory of a recurrent model is one state, which has no earlier tokens to return to. A hybrid
-model has such a state besides its KV cache. A checkpoint is a copy of that state.
+model has such a state in addition to its KV cache. A checkpoint is a copy of that state.
 """
 
 from dataclasses import dataclass
