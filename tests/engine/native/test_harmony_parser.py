@@ -149,7 +149,7 @@ def test_report_1_the_other_formats_have_the_other_parser() -> None:
 def test_report_1_a_model_with_channels(
     tmp_path: Path, begun: ChatMessage | None, added: str
 ) -> None:
-    """The prompt, and an answer in its tokens: what is begun is continued, what is new has channels."""
+    """The prompt, and an answer in its tokens, new or continued."""
     words = dict.fromkeys((*WORDS, "<|call|>", "<|return|>"), gguf.TokenType.CONTROL)
     path = write_sliding_model(tmp_path / "tiny.gguf", TEMPLATE, words)
     messages = (HELLO,) if begun is None else (HELLO, begun)

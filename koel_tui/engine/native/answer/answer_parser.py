@@ -24,6 +24,9 @@ MAX_CALL_CHARACTERS = 65_536
 """The maximum length of a call in characters, tags included; a longer one is text."""
 
 _SPACE = " \t\r\n"
+_QUOTES = '`"'
+_LINE_LENGTH = 500
+"""Number of characters of a line in which an open quotation mark is found."""
 _AFTER_CALL = _SPACE + ";"  # Llama 3 puts semicolons between calls
 
 
@@ -31,7 +34,8 @@ class AnswerParser:
     """A streaming parser of one answer; the result does not depend on how the text is split.
 
     Thinking begins only at the start of the answer, so that a model can write about `<think>`. In
-    formats with channels it also begins where a control token opens a channel.
+    formats with channels it also begins where a control token opens a channel. A tag in quotation
+    marks or in a code span of its own, such as `</think>`, is text.
 
     Whitespace right after a tag belongs to the tag. The possible start of a tag is held back, and a
     call is held back until it is complete. If it is not a tag or a call, it is returned as text.
@@ -77,6 +81,7 @@ class AnswerParser:
         self._control_positions: set[int] = set()
         """The positions in the answer at which control tokens begin, in characters."""
         self._calls = 0
+        self._line = ""  # the last line of the pieces so far
 
     is_ended = False
     """Always False: in these formats, only a token or a marker ends the answer."""
@@ -123,8 +128,8 @@ class AnswerParser:
         match self._mode:
             case CallFormat() as call_format:
                 self._close_call(pieces, call_format, rest, ended=False)
-            case Tags():
-                self._add_thinking(pieces, rest)
+            case Tags() as tags:
+                self._add_thinking(pieces, rest.removesuffix(tags.end))
             case None:
                 self._add_text(pieces, rest)
         return pieces
@@ -166,10 +171,16 @@ class AnswerParser:
     def _is_valid_tag(self, match: re.Match[str]) -> bool:
         """Return whether a tag is valid at its position."""
         position = self._fed_length - len(self._buffer) + match.start()
-        return (
-            isinstance(self._anywhere[match.group()], CallFormat)
-            or position in self._control_positions
-        )
+        if position in self._control_positions:
+            return True
+        is_call = isinstance(self._anywhere[match.group()], CallFormat)
+        return is_call and self._quote_before(match.start()) != "`"
+
+    def _quote_before(self, index: int) -> str:
+        """Return the mark before a position in the buffer if it opens a quotation, else ''."""
+        line = (self._line + self._buffer[:index]).rpartition("\n")[2]
+        mark = line[-1:]
+        return mark if mark and mark in _QUOTES and line.count(mark) % 2 else ""
 
     def _open(self, pieces: list[Piece], match: re.Match[str], kinds: dict[str, _Kind]) -> bool:
         self._add_text(pieces, self._buffer[: match.start()])
@@ -184,11 +195,19 @@ class AnswerParser:
         return True
 
     def _read_thinking(self, pieces: list[Piece], tags: Tags) -> bool:
-        before, end, after = self._buffer.partition(tags.end)
-        if end:
-            self._add_thinking(pieces, before)
-            self._buffer, self._mode, self._skipped = after, None, _SPACE
-            return True
+        start = self._buffer.find(tags.end)
+        while start >= 0:
+            end = start + len(tags.end)
+            quote = self._quote_before(start)
+            if quote and end == len(self._buffer):  # the next character may be the same mark
+                self._add_thinking(pieces, self._buffer[:start])
+                self._buffer = self._buffer[start:]
+                return False
+            if not quote or self._buffer[end] != quote:
+                self._add_thinking(pieces, self._buffer[:start])
+                self._buffer, self._mode, self._skipped = self._buffer[end:], None, _SPACE
+                return True
+            start = self._buffer.find(tags.end, end)
         ready = len(self._buffer) - _partial_tag_length(self._buffer, (tags.end,))
         self._add_thinking(pieces, self._buffer[:ready])
         self._buffer = self._buffer[ready:]
@@ -239,11 +258,16 @@ class AnswerParser:
     def _add_text(self, pieces: list[Piece], text: str) -> None:
         if text:
             self._has_text = self._has_text or not text.isspace()
+            self._add_to_line(text)
             pieces.append(TextDelta(text))
 
     def _add_thinking(self, pieces: list[Piece], text: str) -> None:
         if text:
+            self._add_to_line(text)
             pieces.append(ThinkingDelta(text))
+
+    def _add_to_line(self, text: str) -> None:
+        self._line = (self._line + text).rpartition("\n")[2][-_LINE_LENGTH:]
 
 
 def _all_tags(kinds: Iterable[_Kind]) -> tuple[str, ...]:
