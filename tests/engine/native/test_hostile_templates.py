@@ -293,7 +293,7 @@ def test_report_30_the_template_process_starts_where_this_python_does(
         f'#!/bin/sh\n[ "${name}" = found ] || exit 127\nunset {name}\nexec {sys.executable} "$@"\n'
     )
     python.chmod(0o700)
-    monkeypatch.setattr(template_process.sys, "executable", str(python))
+    monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.setenv(name, "found")
     if not is_inherited:
         with pytest.raises(template_process.RenderError, match="ended with 127"):
