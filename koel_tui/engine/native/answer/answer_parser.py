@@ -35,7 +35,7 @@ class AnswerParser:
 
     Thinking begins only at the start of the answer, so that a model can write about `<think>`. In
     formats with channels it also begins where a control token opens a channel. A tag in quotation
-    marks or in a code span of its own, such as `</think>`, is text.
+    marks or in a separate code span, such as `</think>`, is text.
 
     Whitespace right after a tag belongs to the tag. The possible start of a tag is held back, and a
     call is held back until it is complete. If it is not a tag or a call, it is returned as text.
