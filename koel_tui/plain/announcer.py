@@ -48,7 +48,7 @@ class Announcer:
     def skip(self) -> None:
         """Mark all text so far as announced."""
         entries = self._conversation.entries()
-        self._announced_lengths.update((entry.id, len(entry.text)) for entry in entries)
+        self._announced_lengths.update((entry.id, len(_shown_text(entry))) for entry in entries)
         self._first_growing = max(0, len(entries) - 1)
         self._expect_new_message()
 
@@ -75,9 +75,7 @@ class Announcer:
             if entry.is_writing:
                 yield from self._unrepeated([_PHASE_LINES["thinking"]])
             return
-        text = entry.text
-        if entry.role == "call" and not entry.is_writing:
-            text = entry.note  # the call in one line, with its result
+        text = _shown_text(entry)
         announced = self._announced_lengths.get(entry.id, 0)
         if len(text) > announced:
             self._announced_lengths[entry.id] = len(text)
@@ -158,3 +156,8 @@ def describe(conversation: Conversation) -> str:
     if conversation.save_problem:
         parts.append("not saved")
     return ", ".join(parts)
+
+
+def _shown_text(entry: Entry) -> str:
+    """Return the text that is announced: for a finished call, one line with its result."""
+    return entry.note if entry.role == "call" and not entry.is_writing else entry.text

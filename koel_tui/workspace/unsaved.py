@@ -59,6 +59,8 @@ def current_problem(
     elif window_state.problem:
         cause = SaveErrorText(window_state.problem)
         summary = "NOT SAVED: drafts and open tabs"
+        if not window_state.is_open:
+            return SaveProblem(summary, cause.reason, "They are saved from the next start on.")
     else:
         return SaveProblem()
     again = "it is tried again every few seconds"

@@ -38,6 +38,11 @@ class WindowState:
         self.problem = ""
         """The reason why the tabs cannot be saved at present; empty if they can."""
 
+    @property
+    def is_open(self) -> bool:
+        """True from a successful `load_tabs` to `close`: only then are tabs saved."""
+        return self._tabs_file is not None
+
     async def load_tabs(self) -> OpenTabs:
         """Return the tabs to restore. Only after this call, tabs and prompts are saved."""
         directory = self._directory
@@ -82,7 +87,7 @@ class WindowState:
 
         `on_problem` is called when `problem` changes.
         """
-        while self._tabs_file is not None:
+        while self.is_open:
             await self._changed.wait()
             self._changed.clear()
             before = self.problem

@@ -79,6 +79,7 @@ def test_doctor_a_good_terminal_has_no_warning() -> None:
         ({"encoding": "ISO-8859-1"}, {}, "characters"),
         ({}, {"TERM": "linux"}, "focus"),
         ({"tmux_focus": "off"}, {"TMUX": "x"}, "focus"),
+        ({"tmux_focus": ""}, {"TMUX": "x"}, "focus"),
     ],
 )
 def test_doctor_each_lack_of_a_terminal_is_a_warning(
@@ -87,6 +88,12 @@ def test_doctor_each_lack_of_a_terminal_is_a_warning(
     found = replace(GOOD, **changed, environ={**GOOD.environ, **environ})
     assert name in marked(found)
     assert all(each.mark is not Mark.PROBLEM for each in terminal.evaluate(found))
+
+
+def test_doctor_says_that_the_focus_option_of_tmux_is_not_known() -> None:
+    environ = {**GOOD.environ, "TMUX": "x"}
+    assert "not known" in marked(replace(GOOD, tmux_focus="", environ=environ))["focus"]
+    assert "does not" in marked(replace(GOOD, tmux_focus="off", environ=environ))["focus"]
 
 
 def test_doctor_says_what_is_between_and_how_text_is_copied() -> None:

@@ -108,6 +108,14 @@ def test_doctor_counts_what_lies_beside_the_threads(private_home: Path) -> None:
     assert look_at_threads(private_home)["locks"].found.startswith("0 held now, ")
 
 
+def test_doctor_counts_the_files_in_every_recovery_directory(private_home: Path) -> None:
+    saved()
+    for directory in paths.recovery_dirs():
+        directory.mkdir(parents=True, mode=0o700)
+        (directory / "x.json").touch()
+    assert look_at_threads(private_home)["recovery"].found.startswith("3 files")
+
+
 def test_doctor_an_index_that_lies_is_a_problem_and_one_that_is_behind_is_not(
     private_home: Path,
 ) -> None:

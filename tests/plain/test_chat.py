@@ -10,6 +10,7 @@ import pytest
 
 from koel_tui.conversation.backend import Backend
 from koel_tui.engine import ModelLoadError
+from koel_tui.protocol import ChatState, Message, ToolCall
 from koel_tui.storage import MemoryStorage
 from tests.plain.console import Plain, plain
 from tests.ui.scripted import ScriptedAgent, Turn
@@ -269,3 +270,17 @@ async def test_tabs_drafts_and_history_come_back(tmp_path: Path) -> None:
         assert [message.role for message in chat.agent.turns[0].asked.messages] == [
             "user", "assistant", "user",
         ]  # fmt: skip
+
+
+async def test_a_saved_tool_call_is_not_announced_when_its_thread_is_opened() -> None:
+    call = ToolCall("c", "weather", '{"city": "Bonn"}')
+    storage = MemoryStorage()
+    await storage.save("t1", ChatState(messages=(
+        Message("u", "user", "What is it like?"),
+        Message("a", "assistant", "I look.", tool_calls=(call,)),
+        Message("r", "tool", "sunny", tool_call_id="c"),
+    )))  # fmt: skip
+    async with plain(storage=storage, thread="t1") as chat:
+        await chat.until(lambda: any("is ready" in line for line in chat.console.said))
+        await chat.until(lambda: chat.console.prompting)
+        assert not [line for line in chat.console.said if "weather" in line]

@@ -139,7 +139,8 @@ def _focus(terminal: Terminal) -> Finding:
         if terminal.tmux_focus == "on":
             return Finding("focus", "tmux passes it on if the terminal reports it")
         advice = "Without it, no bell rings when an answer ends: tmux set -g focus-events on"
-        return warning("focus", "tmux does not pass it on", advice)
+        found = "tmux does not pass it on" if terminal.tmux_focus else "not known: tmux did not say"
+        return warning("focus", found, advice)
     names = (environ.get("TERM", "").lower(), environ.get("TERM_PROGRAM", "").lower())
     if any(name.startswith(_FOCUS_PREFIXES) for name in names) or any(
         variable in environ for variable in _FOCUS_VARIABLES

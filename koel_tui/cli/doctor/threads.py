@@ -150,9 +150,9 @@ def _compare_index(threads: Threads, index: Path, scan: "ThreadScan") -> Threads
 
 
 def _count_recovery_files() -> int:
-    """Return the number of files in the recovery directories of data and state."""
-    folders = {each / "recovery" for each in (paths.data_dir(), paths.state_dir())}
-    return sum(len(list(folder.iterdir())) for folder in folders if folder.is_dir())
+    """Return the number of files in all recovery directories."""
+    folders = {each for each in paths.recovery_dirs() if each.is_dir()}
+    return sum(len(list(folder.iterdir())) for folder in folders)
 
 
 def evaluate(threads: Threads) -> tuple[Finding, ...]:
