@@ -43,6 +43,7 @@ from koel_tui.engine import (
 from koel_tui.engine.callbacks import call_isolated
 from koel_tui.engine.shared_task import SharedCall
 from koel_tui.protocol import FINISH_REASON
+from koel_tui.protocol.messages import OpenReasoning
 from koel_tui.protocol.turn_settings import TurnSettings
 from koel_tui.text import repair
 
@@ -251,7 +252,9 @@ class LocalAgent:
     ) -> AsyncIterator[BaseEvent]:
         run = request.run
         messages = engine_messages(run.messages)
-        answer = TurnEvents(_answer_id(run, messages))
+        last = run.messages[-1] if run.messages else None
+        open_thought = last.thought_id if isinstance(last, OpenReasoning) else ""
+        answer = TurnEvents(_answer_id(run, messages), open_thought=open_thought)
         writing = False
         prefill = request.settings.prefill or ""
         stream = session.stream(messages, request.settings, progress=True)

@@ -30,9 +30,13 @@ def new_id() -> str:
 class TurnEvents:
     """The events of one answer: its thinking, text and tool calls, under one message id."""
 
-    def __init__(self, message_id: str, make_id: Callable[[], str] = new_id) -> None:
+    def __init__(
+        self, message_id: str, make_id: Callable[[], str] = new_id, *, open_thought: str = ""
+    ) -> None:
+        """`open_thought` is the id of the thinking that the answer continues, '' if it is new."""
         self._message_id = message_id
         self._make_id = make_id
+        self._open_thought = open_thought
         self._thought = ""  # id of the open thinking, '' if there is none
         self._writing = False
 
@@ -43,11 +47,13 @@ class TurnEvents:
         match delta:
             case ThinkingDelta(text=text):
                 if not self._thought:
-                    self._thought = self._make_id()
+                    self._thought = self._open_thought or self._make_id()
+                    self._open_thought = ""
                     yield ReasoningStartEvent(message_id=self._thought)
                     yield ReasoningMessageStartEvent(message_id=self._thought, role="reasoning")
                 yield ReasoningMessageContentEvent(message_id=self._thought, delta=text)
             case TextDelta(text=text):
+                self._open_thought = ""
                 yield from self._end_thought()
                 if not self._writing:
                     self._writing = True

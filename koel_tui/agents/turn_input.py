@@ -5,13 +5,14 @@ from typing import Any
 from ag_ui.core import Tool
 
 from koel_tui.engine import ChatMessage, ToolCallDelta, UnsupportedError
+from koel_tui.protocol.messages import OpenReasoning
 from koel_tui.text import repair
 
 
 def engine_messages(messages: list[Any]) -> list[ChatMessage]:
     """Return AG-UI messages as engine messages, without activity.
 
-    Reasoning is omitted too, except at the end, where the model continues after it. Raises
+    Reasoning is omitted too, except at the end, where the model continues it or after it. Raises
     `UnsupportedError` for content that is not text.
     """
     converted = []
@@ -33,7 +34,9 @@ def engine_messages(messages: list[Any]) -> list[ChatMessage]:
         )
     last = messages[-1] if messages else None
     if last is not None and last.role == "reasoning" and last.content:
-        converted.append(ChatMessage("assistant", "", thinking=repair(last.content)))
+        is_open = isinstance(last, OpenReasoning)
+        thinking = repair(last.content)
+        converted.append(ChatMessage("assistant", "", thinking=thinking, thinking_is_open=is_open))
     return converted
 
 

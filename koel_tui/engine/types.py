@@ -78,8 +78,10 @@ class ChatMessage:
     `role` is system, user, assistant or tool, `content` the text, `name` the speaker. An answer may
     have `tool_calls`; a tool result, with the role tool, has the id of its call in `tool_call_id`.
     `thinking` is the thinking before an answer to be continued; the prompt contains it only in this
-    case, and only if the chat template has thinking tags. Raises `UnsupportedError` for a `content`
-    of parts, such as images, and TypeError for any other non-string `content` or `thinking`.
+    case, and only if the chat template has thinking tags. With `thinking_is_open`, the model
+    continues this thinking; otherwise it continues after it. Raises `UnsupportedError` for a
+    `content` of parts, such as images, and TypeError for any other non-string `content` or
+    `thinking`.
     """
 
     role: str
@@ -88,6 +90,7 @@ class ChatMessage:
     tool_call_id: str | None = None
     tool_calls: tuple[ToolCallDelta, ...] = ()
     thinking: str = ""
+    thinking_is_open: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.thinking, str):

@@ -47,6 +47,15 @@ def from_ag_ui(messages: Iterable[core.Message]) -> tuple[Message, ...]:
     return tuple({message.id: message for message in converted}.values())
 
 
+class OpenReasoning(core.ReasoningMessage):
+    """Reasoning that was interrupted, at the end of the messages of a run.
+
+    An agent of this program may continue it, under the id `thought_id`. It is not sent to others.
+    """
+
+    thought_id: str
+
+
 def to_ag_ui(
     messages: Iterable[Message], echo: Mapping[str, bytes] | None = None
 ) -> list[core.Message]:
@@ -72,8 +81,7 @@ def to_ag_ui(
         and sendable[-1].is_thinking_only
         and (not result or result[-1].role != "reasoning")
     ):
-        thought = repair(sendable[-1].reasoning)
-        result.append(core.ReasoningMessage(id=sendable[-1].id, role="reasoning", content=thought))
+        result.append(_reasoning_message(sendable[-1]))
     questions = [position for position, message in enumerate(result) if message.role == "user"]
     position = questions[-1] if questions else len(result)
     result[position:position] = [
@@ -209,6 +217,17 @@ def _pop_encrypted_value(echo: dict[str, bytes], owner: Message | ToolCall) -> s
         return encode_encrypted_value(echo.pop(owner.id))
     own_value = owner.extra.get("encryptedValue")
     return repair(own_value) if isinstance(own_value, str) else None
+
+
+def _reasoning_message(message: Message) -> core.ReasoningMessage:
+    """Return the reasoning of an answer with thinking only."""
+    thought = repair(message.reasoning)
+    if message.interrupted and len(message.reasoning_ids) == 1:
+        (thought_id,) = message.reasoning_ids
+        return OpenReasoning(
+            id=message.id, role="reasoning", content=thought, thought_id=thought_id
+        )
+    return core.ReasoningMessage(id=message.id, role="reasoning", content=thought)
 
 
 def _pop_reasoning(message: Message, echo: dict[str, bytes]) -> list[core.Message]:

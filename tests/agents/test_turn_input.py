@@ -1,7 +1,9 @@
 """The input of a turn for a model on this computer, and the input that the model refuses."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,7 +25,9 @@ from koel_tui.agents.turn_input import engine_messages
 from koel_tui.engine import ChatMessage, ToolCallDelta, UnsupportedError
 from koel_tui.engine.wire_messages import StartTurn
 from koel_tui.protocol import AgentError, ChatState, Message
-from koel_tui.session import KoelClient
+from koel_tui.protocol.codec.state_codec import decode_state, encode_state
+from koel_tui.session import ChatSession, KoelClient
+from koel_tui.session.run_input import run_input as session_input
 from tests.agents.test_local import Loader, answer, run_input
 from tests.engine.scripted import until
 
@@ -88,6 +92,49 @@ async def test_an_answer_of_thinking_only_is_continued_after_its_thinking(
     assert (answer.id, answer.content, answer.reasoning) == ("a", "Lyon", "hm")
     assert len(session.state.messages) == 2
     await session.dispose()
+
+
+def has_written(session: ChatSession, text: str) -> bool:
+    return text in str(session.state.open_messages)
+
+
+async def test_report_18_an_answer_stopped_while_thinking_continues_the_thought(
+    loader: Loader, agent: LocalAgent
+) -> None:
+    """Stopped twice, read back from the storage's form, and continued to its end."""
+    half = Message("a", "assistant", reasoning="One", reasoning_ids=("r",), interrupted=True)
+    state = ChatState(messages=(Message("u", "user", "hi"), half))
+    for said in (" and two", " and three"):
+        session = KoelClient(agent).new_session("t", decode_state(json.loads(encode_state(state))))
+        continuing = asyncio.create_task(session.continue_answer())
+        await until(lambda: bool(loader.link.turns))
+        turn = [each for each in loader.link.commands if isinstance(each, StartTurn)][-1]
+        stopped = ChatMessage(
+            "assistant", "", thinking=state.messages[-1].reasoning, thinking_is_open=True
+        )
+        assert turn.messages[-1] == stopped
+        (number,) = loader.link.turns
+        loader.link.think(number, said)
+        if said == " and two":
+            await until(partial(has_written, session, "two"))
+            session.cancel()
+        else:
+            loader.link.say(number, "Lyon")
+            loader.link.end(number)
+        await continuing
+        state = session.state
+        await session.dispose()
+    answer = state.messages[-1]
+    assert (answer.id, answer.content) == ("a", "Lyon")
+    assert (answer.reasoning, answer.reasoning_ids) == ("One and two and three", ("r",))
+    assert len(state.messages) == 2
+
+
+def test_report_18_another_agent_gets_the_stopped_thinking_as_any_other() -> None:
+    half = Message("a", "assistant", reasoning="hm", reasoning_ids=("r",), interrupted=True)
+    run = session_input("t", ChatState(messages=(Message("u", "user", "hi"), half)))
+    (_, sent) = json.loads(run.model_dump_json(by_alias=True, exclude_none=True))["messages"]
+    assert sent == {"id": "a", "role": "reasoning", "content": "hm"}
 
 
 def part(kind: str) -> dict[str, Any]:

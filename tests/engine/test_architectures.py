@@ -11,6 +11,7 @@ import llama_cpp
 import pytest
 import pytest_asyncio
 
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES, CHATML
 from koel_tui.engine import (
     ChatMessage,
     Engine,
@@ -19,14 +20,26 @@ from koel_tui.engine import (
     Progress,
     Sampling,
     TextDelta,
+    ThinkingDelta,
 )
 from koel_tui.engine.native.context.llama_context import Chunk, Context
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.weights import Model
-from tests.engine.tiny_models import write_recurrent_model, write_sliding_model
+from tests.engine.tiny_models import (
+    write_granite_hybrid_model,
+    write_lfm2_model,
+    write_recurrent_model,
+    write_sliding_model,
+)
 
 asynchronous = pytest.mark.asyncio(loop_scope="module")
-WRITERS = {"recurrent": write_recurrent_model, "sliding": write_sliding_model}
+RECURRENT = {
+    "mamba": write_recurrent_model,
+    "lfm2": write_lfm2_model,
+    "granite": write_granite_hybrid_model,
+}
+WRITERS = {**RECURRENT, "sliding": write_sliding_model}
+THINKING = BUILT_IN_TEMPLATES[CHATML] + "{{ '<think>\n' }}"
 TALE = "There was a keeper of a lighthouse who wrote down every ship. " * 5
 
 
@@ -163,6 +176,15 @@ async def survivors(engine: Engine, chance: random.Random) -> list[EngineSession
 
 
 @asynchronous
+@pytest.mark.parametrize(
+    "engine",
+    [
+        "granite",
+        "sliding",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("mamba", "lfm2")),
+    ],
+    indirect=True,
+)
 async def test_engine_any_real_schedule_leaves_survivors_as_if_fresh(engine: Engine) -> None:
     """A context that is wrong anywhere gives other words from the first letter on.
 
@@ -218,6 +240,59 @@ async def test_architecture_memory_counts_heads_of_an_unusual_size(engine: Engin
     layers, kv_heads, key_and_value, half_float = 2, 1, 64, 2
     token = layers * kv_heads * key_and_value * half_float
     assert engine.memory.context_bytes == 2 * 2048 * token
+
+
+@asynchronous
+@pytest.mark.parametrize("template", [BUILT_IN_TEMPLATES[CHATML], THINKING], ids=["plain", "think"])
+@pytest.mark.parametrize("kind", RECURRENT)
+async def test_report_27_a_follow_up_of_a_recurrent_model_reads_only_what_is_new(
+    tmp_path: Path, kind: str, template: str
+) -> None:
+    """Also after other answers, an edited question, parking and a restart."""
+    path = RECURRENT[kind](tmp_path / "tiny.gguf", template)
+    engine = await Engine.load(ModelSpec(path, context_tokens=2048, slots=1, threads=1))
+    session = await opened(engine, thinking=True)
+    history = [user(TALE * 3)]
+    written = ""
+
+    async def reads(session: EngineSession) -> int:
+        """Answer the history; return the number of tokens that the turn reads."""
+        nonlocal written
+        written = ""
+        async for delta in session.stream(history):
+            if isinstance(delta, TextDelta | ThinkingDelta):
+                written += delta.text
+        return session.metrics.prompt_tokens - session.metrics.reused_tokens
+
+    def ask_again(question: str) -> None:
+        # What is stored is not what the model wrote, as with an answer after its thinking.
+        history.extend([ChatMessage("assistant", "Ok."), user(question)])
+
+    try:
+        assert await reads(session) > 900
+        for _ in range(4):
+            ask_again("And then?")
+            assert await reads(session) < 60
+        assert await reads(session) < 10  # another answer
+        history[-1] = user("Why?")
+        assert await reads(session) < 100
+        other = await opened(engine)
+        await ask(other, "Hello.")  # there is one slot, so the session is parked
+        ask_again("And then?")
+        assert await reads(session) < 60
+        await session.save_kv(tmp_path / "thread.kv")
+        await session.close()
+        resumed = await opened(engine, kv=tmp_path / "thread.kv", thinking=True)
+        ask_again("And then?")
+        assert await reads(resumed) < 60
+        continued = written
+        await other.close()
+        await resumed.close()
+        fresh_session = await opened(engine, thinking=True)
+        assert await reads(fresh_session) > 900
+        assert continued == written != ""
+    finally:
+        await engine.close()
 
 
 def holds_to_the_window_rule(context: Context, tokens: list[int], window: int) -> None:

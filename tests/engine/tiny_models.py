@@ -30,6 +30,7 @@ class _ModelFile:
         words: Mapping[str, gguf.TokenType],
         *,
         edges: bool = False,
+        norm: str = "output_norm",
     ) -> None:
         self._numbers = np.random.default_rng(7)
         self.writer = writer = gguf.GGUFWriter(path, architecture)
@@ -51,7 +52,7 @@ class _ModelFile:
         writer.add_add_eos_token(edges)
         writer.add_add_space_prefix(False)
         self._add_embedding(len(tokens))
-        self.add("output_norm.weight", np.ones(WIDTH))
+        self.add(norm + ".weight", np.ones(WIDTH))
 
     def _add_embedding(self, tokens: int) -> None:
         self.add_random("token_embd.weight", tokens, WIDTH)
@@ -68,6 +69,18 @@ class _ModelFile:
         size = scale / np.sqrt(shape[-1])
         self.add(name, self._numbers.normal(0, size, shape))
 
+    def add_attention(self, block: str, size: int) -> None:
+        """Add the weights of an attention layer with `size` values for each of its parts."""
+        for part in "qkv":
+            self.add_random(f"{block}attn_{part}.weight", size, WIDTH, scale=4)
+        self.add_random(block + "attn_output.weight", WIDTH, size, scale=4)
+
+    def add_feed_forward(self, block: str) -> None:
+        self.add(block + "ffn_norm.weight", np.ones(WIDTH))
+        self.add_random(block + "ffn_gate.weight", 2 * WIDTH, WIDTH)
+        self.add_random(block + "ffn_up.weight", 2 * WIDTH, WIDTH)
+        self.add_random(block + "ffn_down.weight", WIDTH, 2 * WIDTH)
+
     def write(self) -> None:
         self.writer.write_header_to_file()
         self.writer.write_kv_data_to_file()
@@ -75,11 +88,11 @@ class _ModelFile:
         self.writer.close()
 
 
-def write_recurrent_model(path: Path) -> Path:
+def write_recurrent_model(path: Path, template: str = BUILT_IN_TEMPLATES[CHATML]) -> Path:
     """Write a Mamba model: its memory is one state, which cannot forget its last tokens."""
     layers, inner, state, rank = 2, 2 * WIDTH, 16, 8
     file = _ModelFile(path, "mamba", layers, {})
-    file.writer.add_chat_template(BUILT_IN_TEMPLATES[CHATML])
+    file.writer.add_chat_template(template)
     file.writer.add_feed_forward_length(0)
     file.writer.add_head_count(0)
     file.writer.add_ssm_conv_kernel(4)
@@ -98,6 +111,58 @@ def write_recurrent_model(path: Path) -> Path:
         file.add(block + "ssm_a", -np.tile(np.linspace(0.01, 0.5, state), (inner, 1)))
         file.add(block + "ssm_d", np.ones(inner))
         file.add_random(block + "ssm_out.weight", WIDTH, inner, scale=2)
+    file.write()
+    return path
+
+
+def write_lfm2_model(path: Path, template: str = BUILT_IN_TEMPLATES[CHATML]) -> Path:
+    """Write an LFM2 model: a layer of short convolution, then one of attention."""
+    heads = 4
+    file = _ModelFile(path, "lfm2", 2, {}, norm="token_embd_norm")
+    file.writer.add_chat_template(template)
+    file.writer.add_feed_forward_length(2 * WIDTH)
+    file.writer.add_head_count(heads)
+    file.writer.add_head_count_kv([0, heads])
+    file.writer.add_shortconv_l_cache(3)
+    file.writer.add_rope_freq_base(10_000)
+    file.add_random("blk.0.shortconv.conv.weight", WIDTH, 3)
+    file.add_random("blk.0.shortconv.in_proj.weight", 3 * WIDTH, WIDTH, scale=2)
+    file.add_random("blk.0.shortconv.out_proj.weight", WIDTH, WIDTH, scale=2)
+    file.add_attention("blk.1.", WIDTH)
+    for norm in ("attn_q_norm", "attn_k_norm"):
+        file.add(f"blk.1.{norm}.weight", np.full(WIDTH // heads, 2.0))  # sharper attention
+    for block in ("blk.0.", "blk.1."):
+        file.add(block + "attn_norm.weight", np.ones(WIDTH))
+        file.add_feed_forward(block)
+    file.write()
+    return path
+
+
+def write_granite_hybrid_model(path: Path, template: str = BUILT_IN_TEMPLATES[CHATML]) -> Path:
+    """Write a Granite 4 model: a Mamba-2 layer, then one of attention."""
+    heads, inner, state, rank = 4, 2 * WIDTH, 16, 8
+    file = _ModelFile(path, "granitehybrid", 2, {})
+    file.writer.add_chat_template(template)
+    file.writer.add_feed_forward_length(2 * WIDTH)
+    file.writer.add_head_count(heads)
+    file.writer.add_head_count_kv([0, heads])
+    file.writer.add_ssm_conv_kernel(4)
+    file.writer.add_ssm_inner_size(inner)
+    file.writer.add_ssm_state_size(state)
+    file.writer.add_ssm_time_step_rank(rank)
+    file.writer.add_ssm_group_count(1)
+    file.add_random("blk.0.ssm_in.weight", 2 * inner + 2 * state + rank, WIDTH, scale=2)
+    file.add_random("blk.0.ssm_conv1d.weight", inner + 2 * state, 4)
+    file.add("blk.0.ssm_conv1d.bias", np.zeros(inner + 2 * state))
+    file.add("blk.0.ssm_dt.bias", np.full(rank, -5.0))  # it forgets slowly
+    file.add("blk.0.ssm_a", -np.linspace(0.01, 0.5, rank).reshape(rank, 1))
+    file.add("blk.0.ssm_d", np.ones((rank, 1)))
+    file.add("blk.0.ssm_norm.weight", np.ones((1, inner)))
+    file.add_random("blk.0.ssm_out.weight", WIDTH, inner, scale=2)
+    file.add_attention("blk.1.", WIDTH)
+    for block in ("blk.0.", "blk.1."):
+        file.add(block + "attn_norm.weight", np.ones(WIDTH))
+        file.add_feed_forward(block)
     file.write()
     return path
 

@@ -2,6 +2,7 @@
 
 import codecs
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from koel_tui.engine.types import SessionMetrics
 class TurnParameters:
     """The turn to answer, its session and its limits.
 
-    Thinking ends after `thinking_budget` tokens of it; None means no limit.
+    Thinking ends after `thinking_budget` tokens of it; None means no limit. `checkpoint_tokens` is
+    the number of tokens of the prompt after which a checkpoint is saved, 0 for none.
     """
 
     turn: int
@@ -27,6 +29,11 @@ class TurnParameters:
     trimmed_turns: int
     snapshot_misses: int
     thinking_budget: int | None = None
+    checkpoint_tokens: int = 0
+
+
+_MAX_PREFILL_WHILE_DECODING = 64
+"""Limit of prefill tokens in a step while other turns decode, so that these are not delayed."""
 
 
 class Generation:
@@ -71,6 +78,8 @@ class Generation:
     def next_chunk(self, max_tokens: int) -> Chunk:
         """Return the next tokens to decode, at most `max_tokens`."""
         decoded = len(self.slot.tokens)
+        if decoded < self.parameters.checkpoint_tokens:
+            max_tokens = min(max_tokens, self.parameters.checkpoint_tokens - decoded)
         tokens = self.tokens[decoded : decoded + max_tokens]
         last = decoded + len(tokens) == len(self.tokens)
         return Chunk(self.slot.sequence, decoded, tokens, wants_logits=last)
@@ -79,6 +88,11 @@ class Generation:
     def is_prefilling(self) -> bool:
         """True if the prompt is still in prefill."""
         return self.output_tokens == 0
+
+    @property
+    def is_at_checkpoint(self) -> bool:
+        """True if the slot holds exactly the tokens to save a checkpoint of."""
+        return 0 < len(self.slot.tokens) == self.parameters.checkpoint_tokens
 
     @property
     def is_at_limit(self) -> bool:
@@ -135,3 +149,20 @@ class Generation:
             seed=self.sampler.seed,
             snapshot_misses=self.parameters.snapshot_misses,
         )
+
+
+def next_batch(
+    generations: Sequence[Generation], batch_tokens: int
+) -> list[tuple[Generation, Chunk]]:
+    """Return a token of every decoding turn, then prompt tokens up to the batch limit."""
+    decoding = [each for each in generations if each.pending_tokens == 1]
+    free_tokens = batch_tokens - len(decoding)
+    if decoding:
+        free_tokens = min(free_tokens, _MAX_PREFILL_WHILE_DECODING)
+    batch = [(each, each.next_chunk(1)) for each in decoding]
+    for generation in generations:
+        if generation.pending_tokens > 1 and free_tokens > 0:
+            chunk = generation.next_chunk(free_tokens)
+            free_tokens -= len(chunk.tokens)
+            batch.append((generation, chunk))
+    return batch

@@ -14,13 +14,20 @@ from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.adapters import Adapters
 from koel_tui.engine.native.answer.answer_parser import AnswerParser
 from koel_tui.engine.native.answer.answer_text import Answer
-from koel_tui.engine.native.answer.thinking_tags import Tags, ThinkingTags
+from koel_tui.engine.native.answer.harmony_parser import HarmonyParser
+from koel_tui.engine.native.answer.thinking_tags import (
+    HARMONY,
+    HARMONY_TEXT,
+    HARMONY_TURN,
+    Tags,
+    ThinkingTags,
+)
 from koel_tui.engine.native.context.context_trimming import TrimmedConversation, trim_to_fit
 from koel_tui.engine.native.context.free_memory import check_memory, free_memory
 from koel_tui.engine.native.context.kv_cache import KvCache
 from koel_tui.engine.native.context.kv_snapshot import Fingerprint, file_id
 from koel_tui.engine.native.context.llama_context import KV_TYPES, Context
-from koel_tui.engine.native.context.slots import slot_count
+from koel_tui.engine.native.context.slots import common_prefix, slot_count
 from koel_tui.engine.native.control_tokens import PromptTokenizer, RenderedPrompt
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate, ChatTemplates
@@ -34,6 +41,8 @@ from koel_tui.engine.types import (
 from koel_tui.engine.wire_messages import Load
 from koel_tui.protocol.turn_settings import TurnSettings
 
+_FOLLOW_UP = "."
+"""Text of an answer and a question that are not known yet."""
 _TAIL_TOKENS = 64
 """Tokens at the end of a prompt to search for a tag: enough even if each byte is a token."""
 
@@ -110,6 +119,8 @@ class LoadedModel:
             # Without thinking, a template may write an empty block, before the thinking so far.
             thinking = thinking or bool(partial_answer.thinking)
             prompt = template.render(messages[:-1], tools=tools, thinking=thinking)
+            if forbids_thinking(settings):
+                partial_answer = replace(partial_answer, thinking_is_open=False)
             prompt = with_partial_answer(prompt, partial_answer, template.thinking_tags)
         tokens = self._tokenizer.tokens(prompt)
         if forbids_thinking(settings):
@@ -117,6 +128,24 @@ class LoadedModel:
             if open_tags is not None:
                 tokens += self.closing_tokens(open_tags)
         return tokens
+
+    def checkpoint_tokens(
+        self, messages: tuple[ChatMessage, ...], settings: TurnSettings, prompt: list[int]
+    ) -> int:
+        """Return how many tokens of a prompt the next question will reuse, 0 if all are kept.
+
+        A recurrent model can return to these only with a checkpoint. The next prompt has the answer
+        without its thinking, so it may differ before the end of this prompt.
+        """
+        if not self.context.is_recurrent:
+            return 0
+        answer = () if find_partial_answer(messages) else (ChatMessage("assistant", _FOLLOW_UP),)
+        follow_up = (*messages, *answer, ChatMessage("user", _FOLLOW_UP))
+        try:
+            shared = common_prefix(self.prompt(follow_up, settings), prompt)
+        except EngineError:  # the template rejects it, so nothing is known about the next prompt
+            shared = len(prompt)
+        return min(shared, len(prompt) - 1)
 
     def trim_conversation(
         self, messages: tuple[ChatMessage, ...], settings: TurnSettings
@@ -153,15 +182,16 @@ class LoadedModel:
             template = self.template(settings)
             thinking_tags, markers = template.thinking_tags, template.markers
             partial_answer = find_partial_answer(messages)
-        has_text = partial_answer is not None and bool(partial_answer.content.strip())
         closed_tags = None
         if forbids_thinking(settings):
             closed_tags = self._find_closed_tags(prompt, thinking_tags)
         open_tags = self._find_open_tags(prompt, thinking_tags) or closed_tags
-        parser = AnswerParser(
+        if partial_answer is not None and open_tags is None:
+            open_tags = continued_tags(partial_answer, thinking_tags)
+        parser = new_parser(
             thinking_tags,
             open_tags=open_tags,
-            has_text=has_text and open_tags is None,
+            partial_answer=partial_answer,
             tools=[tool_name(tool) for tool in offered_tools(settings)],
             call_prefix=f"{session_name}:{len(messages)}",
         )
@@ -230,14 +260,63 @@ class LoadedModel:
         self.model.close()
 
 
+def new_parser(
+    thinking_tags: ThinkingTags,
+    *,
+    open_tags: Tags | None,
+    partial_answer: ChatMessage | None,
+    tools: Collection[str],
+    call_prefix: str,
+) -> AnswerParser | HarmonyParser:
+    """Return the parser of an answer in the format with these thinking tags.
+
+    `open_tags` is the thinking that the prompt leaves open, `partial_answer` the part of the answer
+    that is in the prompt.
+    """
+    begun = partial_answer if partial_answer is not None and open_tags is None else None
+    has_text = begun is not None and bool(begun.content.strip())
+    has_thinking = partial_answer is not None and bool(
+        partial_answer.thinking_is_open and partial_answer.thinking.strip()
+    )
+    is_harmony = thinking_tags.declared and HARMONY in thinking_tags.thinking
+    parser = AnswerParser(
+        ThinkingTags((), declared=False) if is_harmony else thinking_tags,
+        open_tags=None if is_harmony else open_tags,
+        has_thinking=has_thinking,
+        has_text=has_text,
+        tools=tools,
+        call_prefix=call_prefix,
+    )
+    if not is_harmony:
+        return parser
+    has_text = has_text or (begun is not None and bool(begun.thinking.strip()))
+    return HarmonyParser(parser, open_tags=open_tags, has_thinking=has_thinking, has_text=has_text)
+
+
+def continued_tags(partial_answer: ChatMessage, thinking_tags: ThinkingTags) -> Tags | None:
+    """Return the tags of the thinking that the model continues, None if there is none."""
+    is_open = partial_answer.thinking_is_open and not partial_answer.content
+    if not (is_open and partial_answer.thinking.strip() and thinking_tags.declared):
+        return None
+    return thinking_tags.thinking[0]
+
+
 def with_partial_answer(
     prompt: RenderedPrompt, partial_answer: ChatMessage, thinking_tags: ThinkingTags
 ) -> RenderedPrompt:
     """Return a prompt with the beginning of its answer: a closed block of thinking, then text.
 
-    The thinking is omitted if the template has no thinking tags.
+    The block stays open if the model is to continue it. The thinking is omitted if the template has
+    no thinking tags.
     """
     tags = thinking_tags.find_open_tags(prompt.text)
+    continued = continued_tags(partial_answer, thinking_tags)
+    if continued is not None:
+        if tags is None:
+            prompt = prompt.with_template_text(continued.start)
+        if not prompt.text.endswith("\n"):
+            prompt = prompt.with_template_text(continued.line_break)
+        return prompt.with_data(partial_answer.thinking.lstrip())
     thinking = partial_answer.thinking.strip() if thinking_tags.declared else ""
     if thinking:
         if tags is None:
@@ -248,6 +327,8 @@ def with_partial_answer(
         prompt = prompt.with_data(thinking).with_template_text(tags.line_break)
     if tags is not None and (thinking or partial_answer.content):
         prompt = prompt.with_template_text(tags.closing)
+    elif prompt.text.endswith(HARMONY_TURN) and HARMONY in thinking_tags.thinking:
+        prompt = prompt.with_template_text(HARMONY_TEXT if partial_answer.content else "")
     return prompt.with_data(partial_answer.content)
 
 

@@ -13,6 +13,8 @@ from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.types import ModelSpec
 from koel_tui.llama_log_parsing import parse_used_features
 
+_RETYPED = frozenset({"<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|end|>"})
+"""The control tokens of gpt-oss that llama.cpp loads as user-defined, so that they have text."""
 _CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
 
 
@@ -104,6 +106,14 @@ class Model:
         """The number of tokens in the vocabulary."""
         return int(llama_cpp.llama_vocab_n_tokens(self._vocab))
 
+    @property
+    def is_recurrent(self) -> bool:
+        """True if the model's memory, or a part of it, is a state that cannot be truncated."""
+        return bool(
+            llama_cpp.llama_model_is_recurrent(self._model)
+            or llama_cpp.llama_model_is_hybrid(self._model)
+        )
+
     def metadata(self, key: str) -> str:
         """Return a metadata value of the file as text, '' if it is missing."""
         length = llama_cpp.llama_model_meta_val_str(self._model, key.encode(), None, 0)
@@ -136,11 +146,13 @@ class Model:
         special: dict[str, SpecialToken] = {}
         for token in range(self.vocabulary_size):
             kind = llama_cpp.llama_vocab_get_attr(self._vocab, token)
-            text = llama_cpp.llama_vocab_get_text(self._vocab, token) if kind & _CONTROL else b""
-            if text:
-                special[text.decode("utf-8", "replace")] = SpecialToken(
+            if not kind & (_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED):
+                continue
+            text = self._text(token)
+            if text and (kind & _CONTROL or text in _RETYPED):
+                special[text] = SpecialToken(
                     token,
-                    bool(kind & llama_cpp.LLAMA_TOKEN_ATTR_CONTROL),
+                    not kind & llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN,
                     bool(kind & llama_cpp.LLAMA_TOKEN_ATTR_RSTRIP),
                 )
         return special

@@ -3,14 +3,14 @@
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.answer.answer_parser import Piece
 from koel_tui.engine.native.context.kv_snapshot import read_snapshot, write_snapshot
 from koel_tui.engine.native.context.llama_context import Chunk, DecodeAborted
 from koel_tui.engine.native.failures import to_engine_error
-from koel_tui.engine.native.generation import Generation, TurnParameters
+from koel_tui.engine.native.generation import Generation, TurnParameters, next_batch
 from koel_tui.engine.native.loaded_model import LoadedModel, with_prefill
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.sampling.grammar import schema_grammar
@@ -50,8 +50,6 @@ from koel_tui.protocol.turn_settings import Sampling
 _PROGRESS_STEP = 0.02
 _HIDDEN_STEP = 16
 """Number of hidden thinking tokens between two reports of their count."""
-_MAX_PREFILL_WHILE_DECODING = 64
-"""Limit of prefill tokens in a step while other turns decode, so that these are not delayed."""
 
 
 class Worker:
@@ -235,6 +233,9 @@ class Worker:
             trimmed_turns=trimmed_conversation.dropped_turns,
             snapshot_misses=int(is_miss),
             thinking_budget=budget,
+            checkpoint_tokens=loaded.checkpoint_tokens(
+                trimmed_conversation.messages, settings, prompt
+            ),
         )
         sampling = settings.sampling or Sampling()
         sampler = Sampler(sampling, loaded.model, grammar, loaded.context.context_tokens)
@@ -255,7 +256,7 @@ class Worker:
         batch: list[tuple[Generation, Chunk]] = []
         try:
             loaded = self._require_model()
-            batch = self._batch(same_adapter)
+            batch = next_batch(same_adapter, loaded.context.batch_tokens)
             loaded.adapters.apply(lora)
             rows = loaded.context.decode([chunk for _, chunk in batch])
         except DecodeAborted:
@@ -278,28 +279,16 @@ class Worker:
                 if self._running.pop(generation.turn, None):
                     self._running[generation.turn] = generation
 
-    def _batch(self, same_adapter: Sequence[Generation]) -> list[tuple[Generation, Chunk]]:
-        """Return a token of every decoding turn, then prompt tokens up to the batch limit."""
-        decoding = [each for each in same_adapter if each.pending_tokens == 1]
-        free_tokens = self._require_model().context.batch_tokens - len(decoding)
-        if decoding:
-            free_tokens = min(free_tokens, _MAX_PREFILL_WHILE_DECODING)
-        batch = [(each, each.next_chunk(1)) for each in decoding]
-        for generation in same_adapter:
-            if generation.pending_tokens > 1 and free_tokens > 0:
-                chunk = generation.next_chunk(free_tokens)
-                free_tokens -= len(chunk.tokens)
-                batch.append((generation, chunk))
-        return batch
-
     def _advance(self, generation: Generation, chunk: Chunk, row: int) -> None:
         generation.slot.tokens.extend(chunk.tokens)
+        loaded = self._require_model()
+        if generation.is_at_checkpoint:
+            loaded.cache.add_checkpoint(generation.slot)
         if generation.is_prefilling:
             decoded = len(generation.slot.tokens)
             self._emit(PrefillProgress(generation.turn, decoded, generation.prompt_tokens))
         if row < 0:
             return
-        loaded = self._require_model()
         if not loaded.context.has_valid_logits(row):
             self._fail_invalid_logits(generation)
             return

@@ -15,6 +15,7 @@ from ag_ui.core import (
 from koel_tui.protocol.codec.encrypted_reasoning import decode_encrypted_value
 from koel_tui.protocol.fold.helpers import event_time, open_assistant, with_open, without_open
 from koel_tui.protocol.message_order import commit, unused_id
+from koel_tui.protocol.rope import Rope
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, Thought
 
 _OTHER_ROLES = ("user", "system")
@@ -131,6 +132,9 @@ def _with_thought(state: ChatState, thought: Thought) -> ChatState:
             return with_open(state, index, replace(opened, thoughts=(*opened.thoughts, thought)))
     last = state.messages[-1] if state.messages else None
     if last is not None and last.is_thinking_only:  # the agent thinks again before it answers
+        if last.reasoning_ids == (thought.id,):  # the agent continues the thought
+            thought = replace(thought, text=Rope.from_text(last.reasoning))
+            last = replace(last, reasoning="", reasoning_ids=())
         opened = replace(_reopen(last), key=None, thoughts=(thought,), has_text=False)
         return replace(
             state, messages=state.messages[:-1], open_messages=(*state.open_messages, opened)

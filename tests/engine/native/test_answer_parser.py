@@ -97,6 +97,29 @@ def test_output_a_tag_within_an_answer_is_text(tags: Tags) -> None:
     assert split(*thought) == [("thinking", "hm"), ("text", answer)]
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("Write `<think>` first. Then answer.\n\nThe end.", []),
+        ("`<think>` opens it.", []),
+        ("```\n<think>\nhm\n</think>\n```\nThe end.", []),
+        ("a </think> b", []),
+        (f'Use `<tool_call>{"{"}"name": "now"{"}"}</tool_call>` for it.', []),
+        ("<think>`</think>` ends it</think>Yes", [("thinking", "`</think>` ends it")]),
+        ('<think>"</think>" ends it</think>Yes', [("thinking", '"</think>" ends it')]),
+        ("<think>It is `x`</think>`Yes`", [("thinking", "It is `x`")]),
+        ("<think>It is `x`</think>\nYes", [("thinking", "It is `x`")]),
+        ("<think>It is `x`</think>", [("thinking", "It is `x`")]),
+    ],
+)
+def test_report_8_a_tag_that_is_written_about_is_text(answer: str, expected: list[Plain]) -> None:
+    text = answer if not expected else answer.removeprefix("<think>")
+    text = text.removeprefix(expected[0][1]) if expected else text
+    text = text.removeprefix("</think>").strip()
+    assert split(answer) == [*expected, *([("text", text)] if text else [])]
+    assert split(*answer) == split(answer)
+
+
 def test_output_a_tag_in_a_continued_answer_is_text() -> None:
     assert split("<think>x</think>", begun=True) == [("text", "<think>x</think>")]
 
@@ -186,6 +209,23 @@ NOWED = ("call", "now{}")
 def test_output_calls_never_leak_into_the_text(answer: str, expected: list[Plain]) -> None:
     assert split(answer) == expected
     assert split(*answer) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "arguments"),
+    [
+        ("", {}),
+        ('zone:<|"|>UTC<|"|>', {"zone": "UTC"}),
+        ('a:1,b:true,c:[<|"|>x, y:z<|"|>,2]', {"a": 1, "b": True, "c": ["x, y:z", 2]}),
+        ('a:{<|"|>b<|"|>:<|"|>{"c}<|"|>}', {"a": {"b": '{"c}'}}),
+    ],
+)
+def test_report_1_calls_of_gemma_4(written: str, arguments: object) -> None:
+    answer = f"<|channel>thought\nHm.<channel|><|tool_call>call:now{{{written}}}<tool_call|>"
+    expected = [("thinking", "Hm."), ("call", f"now{json.dumps(arguments)}")]
+    assert split(answer) == expected
+    assert split(*answer) == expected
+    assert '<|"|>' in AnswerParser(ALL, tools=TOOLS).tags
 
 
 @pytest.mark.parametrize(

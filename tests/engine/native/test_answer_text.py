@@ -12,6 +12,7 @@ import pytest
 from koel_tui.chat_templates import BUILT_IN_TEMPLATES
 from koel_tui.engine import (
     ChatMessage,
+    ChatTemplateError,
     Engine,
     Finished,
     ModelSpec,
@@ -106,6 +107,34 @@ def test_b20_thinking_begins_where_the_answer_does(
 @pytest.mark.parametrize("answer", ["<think>hm</think>yes", "a<|im_end|>\nb"])
 def test_b20_completed_text_is_text_alone(tmp_path: Path, answer: str) -> None:
     assert read(tmp_path, answer, template=ALWAYS, choice="none") == answer
+
+
+def test_report_20_a_model_without_a_template_says_so_and_names_the_choices(
+    tmp_path: Path,
+) -> None:
+    """The window, `ask` and `models probe` show this: see the tests of their packages."""
+    with loaded(tmp_path, "") as model:
+        assert not model.card.has_template
+        with pytest.raises(ChatTemplateError, match=r"no chat template.*--chat-template none"):
+            model.prompt((HELLO,), TurnSettings())
+
+
+@pytest.mark.parametrize(
+    ("choice", "marker", "turn"),
+    [
+        ("gemma", "<end_of_turn>", "<start_of_turn>"),
+        ("llama3", "<|eot_id|>", "<|start_header_id|>"),
+        ("mistral", "[INST]", " [/INST]"),
+    ],
+)
+def test_report_21_a_turn_marker_in_ordinary_tokens_ends_the_answer(
+    tmp_path: Path, choice: str, marker: str, turn: str
+) -> None:
+    answer = f"Hi.{marker}\n{turn}user\nMore?"
+    assert read(tmp_path, answer, choice=choice) == "Hi."
+    fenced = f"```\n{marker}\n```\nSo `{marker}` ends it."
+    assert read(tmp_path, fenced, choice=choice) == fenced
+    assert read(tmp_path, f"Hi.{turn}", choice=choice) == ("Hi." + turn * (choice == "mistral"))
 
 
 async def forced(

@@ -268,3 +268,39 @@ async def test_a_built_in_template_can_replace_an_invalid_one(
     finally:
         await engine.close()
     tally("hostile chat template", tried=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_inherited"),
+    [
+        ("LD_LIBRARY_PATH", True),
+        ("DYLD_LIBRARY_PATH", True),
+        ("DYLD_FALLBACK_LIBRARY_PATH", True),
+        ("PYTHONHOME", True),
+        ("TZ", True),
+        ("DYLD_INSERT_LIBRARIES", False),
+        ("LD_PRELOAD", False),
+        ("PYTHONSTARTUP", False),
+        ("HOME", False),
+    ],
+)
+def test_report_30_the_template_process_starts_where_this_python_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_inherited: bool
+) -> None:
+    """A Python of environment modules finds its library only by a variable."""
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\n[ "${name}" = found ] || exit 127\nunset {name}\nexec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv(name, "found")
+    if not is_inherited:
+        with pytest.raises(template_process.RenderError, match="ended with 127"):
+            template_process.Renderer("{{ x }}")
+        return
+    renderer = template_process.Renderer("{{ x }}")
+    try:
+        assert renderer.render({"x": "yes"}) == "yes"
+    finally:
+        renderer.close()

@@ -13,6 +13,7 @@ from koel_tui.engine.native.answer.tool_call_parser import (
     EndFinder,
     NoCallError,
     parse_calls,
+    to_call,
 )
 from koel_tui.engine.types import TextDelta, ThinkingDelta, ToolCallDelta
 
@@ -23,6 +24,9 @@ MAX_CALL_CHARACTERS = 65_536
 """The maximum length of a call in characters, tags included; a longer one is text."""
 
 _SPACE = " \t\r\n"
+_QUOTES = '`"'
+_LINE_LENGTH = 500
+"""Number of characters of a line in which an open quotation mark is found."""
 _AFTER_CALL = _SPACE + ";"  # Llama 3 puts semicolons between calls
 
 
@@ -30,7 +34,8 @@ class AnswerParser:
     """A streaming parser of one answer; the result does not depend on how the text is split.
 
     Thinking begins only at the start of the answer, so that a model can write about `<think>`. In
-    formats with channels it also begins where a control token opens a channel.
+    formats with channels it also begins where a control token opens a channel. A tag in quotation
+    marks or in a separate code span, such as `</think>`, is text.
 
     Whitespace right after a tag belongs to the tag. The possible start of a tag is held back, and a
     call is held back until it is complete. If it is not a tag or a call, it is returned as text.
@@ -41,13 +46,15 @@ class AnswerParser:
         thinking_tags: ThinkingTags,
         *,
         open_tags: Tags | None = None,
+        has_thinking: bool = False,
         has_text: bool = False,
         tools: Collection[str] = (),
         call_prefix: str = "",
     ) -> None:
         """`open_tags` is the block that the prompt leaves open (see `ThinkingTags.find_open_tags`).
 
-        `has_text` is whether the prompt ends with text of the answer. Calls are parsed only when
+        `has_thinking` is whether that block has thinking, `has_text` whether the prompt ends with
+        text of the answer. Calls are parsed only when
         `tools`, the names of the offered tools, are given. `call_prefix` makes the ids of this
         answer's calls unique.
         """
@@ -60,12 +67,13 @@ class AnswerParser:
             self._opening[tags.start] = tags
             if tags.is_channel:
                 self._anywhere[tags.start] = tags
-        self.tags = _all_tags((*thinking_tags.thinking, *forms))
+        quotes = tuple(each.quote for each in forms if each.quote)
+        self.tags = _all_tags((*thinking_tags.thinking, *forms)) + quotes
         """The tags to find. In many vocabularies some are control tokens, usually without text."""
         self._anywhere_pattern = _pattern(self._anywhere)
         self._opening_pattern = _pattern(self._opening)
         self._buffer = ""
-        self._skipped = "" if open_tags is None else _SPACE
+        self._skipped = "" if open_tags is None or has_thinking else _SPACE
         self._mode: _Kind | None = open_tags
         self._finder: EndFinder | None = None
         self._has_text = has_text  # whether the answer has visible text so far
@@ -73,6 +81,10 @@ class AnswerParser:
         self._control_positions: set[int] = set()
         """The positions in the answer at which control tokens begin, in characters."""
         self._calls = 0
+        self._line = ""  # the last line of the pieces so far
+
+    is_ended = False
+    """Always False: in these formats, only a token or a marker ends the answer."""
 
     @property
     def calls(self) -> int:
@@ -98,6 +110,17 @@ class AnswerParser:
             pass
         return pieces
 
+    def add_call(self, name: str, arguments: str) -> list[Piece]:
+        """Return a call that the caller has found; its arguments as text if it is not valid."""
+        pieces: list[Piece] = []
+        try:
+            call = to_call({"name": name, "arguments": arguments.strip() or {}})
+        except NoCallError:
+            self._add_text(pieces, arguments)
+        else:
+            pieces.extend(self._with_ids([call]))
+        return pieces
+
     def finish(self) -> list[Piece]:
         """Return the pieces that were held back, at the end of the answer."""
         pieces: list[Piece] = []
@@ -105,8 +128,8 @@ class AnswerParser:
         match self._mode:
             case CallFormat() as call_format:
                 self._close_call(pieces, call_format, rest, ended=False)
-            case Tags():
-                self._add_thinking(pieces, rest)
+            case Tags() as tags:
+                self._add_thinking(pieces, rest.removesuffix(tags.end))
             case None:
                 self._add_text(pieces, rest)
         return pieces
@@ -148,10 +171,16 @@ class AnswerParser:
     def _is_valid_tag(self, match: re.Match[str]) -> bool:
         """Return whether a tag is valid at its position."""
         position = self._fed_length - len(self._buffer) + match.start()
-        return (
-            isinstance(self._anywhere[match.group()], CallFormat)
-            or position in self._control_positions
-        )
+        if position in self._control_positions:
+            return True
+        is_call = isinstance(self._anywhere[match.group()], CallFormat)
+        return is_call and self._quote_before(match.start()) != "`"
+
+    def _quote_before(self, index: int) -> str:
+        """Return the mark before a position in the buffer if it opens a quotation, else ''."""
+        line = (self._line + self._buffer[:index]).rpartition("\n")[2]
+        mark = line[-1:]
+        return mark if mark and mark in _QUOTES and line.count(mark) % 2 else ""
 
     def _open(self, pieces: list[Piece], match: re.Match[str], kinds: dict[str, _Kind]) -> bool:
         self._add_text(pieces, self._buffer[: match.start()])
@@ -166,11 +195,19 @@ class AnswerParser:
         return True
 
     def _read_thinking(self, pieces: list[Piece], tags: Tags) -> bool:
-        before, end, after = self._buffer.partition(tags.end)
-        if end:
-            self._add_thinking(pieces, before)
-            self._buffer, self._mode, self._skipped = after, None, _SPACE
-            return True
+        start = self._buffer.find(tags.end)
+        while start >= 0:
+            end = start + len(tags.end)
+            quote = self._quote_before(start)
+            if quote and end == len(self._buffer):  # the next character may be the same mark
+                self._add_thinking(pieces, self._buffer[:start])
+                self._buffer = self._buffer[start:]
+                return False
+            if not quote or self._buffer[end] != quote:
+                self._add_thinking(pieces, self._buffer[:start])
+                self._buffer, self._mode, self._skipped = self._buffer[end:], None, _SPACE
+                return True
+            start = self._buffer.find(tags.end, end)
         ready = len(self._buffer) - _partial_tag_length(self._buffer, (tags.end,))
         self._add_thinking(pieces, self._buffer[:ready])
         self._buffer = self._buffer[ready:]
@@ -221,11 +258,16 @@ class AnswerParser:
     def _add_text(self, pieces: list[Piece], text: str) -> None:
         if text:
             self._has_text = self._has_text or not text.isspace()
+            self._add_to_line(text)
             pieces.append(TextDelta(text))
 
     def _add_thinking(self, pieces: list[Piece], text: str) -> None:
         if text:
+            self._add_to_line(text)
             pieces.append(ThinkingDelta(text))
+
+    def _add_to_line(self, text: str) -> None:
+        self._line = (self._line + text).rpartition("\n")[2][-_LINE_LENGTH:]
 
 
 def _all_tags(kinds: Iterable[_Kind]) -> tuple[str, ...]:

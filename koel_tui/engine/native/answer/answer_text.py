@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from koel_tui.engine.native.answer.answer_end import EndScanner
 from koel_tui.engine.native.answer.answer_parser import AnswerParser, Piece
+from koel_tui.engine.native.answer.harmony_parser import HarmonyParser
 from koel_tui.engine.native.answer.thinking_tags import Tags
 from koel_tui.engine.types import TextDelta, ThinkingDelta
 
@@ -13,7 +14,7 @@ class Answer:
 
     def __init__(
         self,
-        parser: AnswerParser,
+        parser: AnswerParser | HarmonyParser,
         *,
         thinking: bool,
         markers: Sequence[str] = (),
@@ -35,6 +36,11 @@ class Answer:
 
     @property
     def is_ended(self) -> bool:
+        """True if the answer has ended before the token that ends it."""
+        return self._parser.is_ended or self._is_stopped
+
+    @property
+    def _is_stopped(self) -> bool:
         """True if a marker or a stop string has ended the answer."""
         return self._text_scanner.is_ended or self._thinking_scanner.is_ended
 
@@ -65,7 +71,7 @@ class Answer:
     def _visible(self, pieces: list[Piece]) -> list[Piece]:
         visible: list[Piece] = []
         for piece in pieces:
-            if self.is_ended:
+            if self._is_stopped:
                 break
             match piece:
                 case TextDelta(text=text):

@@ -27,6 +27,15 @@ class Tags:
         return self.end if self.is_channel else f"{self.end}\n\n"
 
 
+HARMONY = Tags(
+    "<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"
+)
+"""The tags around the thinking of gpt-oss."""
+HARMONY_TURN = "<|start|>assistant"
+"""The end of a prompt in the format of gpt-oss."""
+HARMONY_TEXT = "<|channel|>final<|message|>"
+"""The tags before an answer of gpt-oss that has no thinking."""
+
 KNOWN_TAGS = (
     Tags("<think>", "</think>"),
     Tags("<|channel>thought", "<channel|>"),
@@ -35,10 +44,7 @@ KNOWN_TAGS = (
     Tags("<reasoning>", "</reasoning>"),
     Tags("<seed:think>", "</seed:think>"),
     Tags("<|START_THINKING|>", "<|END_THINKING|>"),
-    Tags(
-        "<|channel|>analysis<|message|>",
-        "<|end|><|start|>assistant<|channel|>final<|message|>",
-    ),
+    HARMONY,
 )
 """The thinking tags of known models."""
 

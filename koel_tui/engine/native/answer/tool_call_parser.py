@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _JSON_TOKENS = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
+_GEMMA_QUOTE = '<|"|>'
+_BARE_KEY = re.compile(r"([{,]\s*)([\w$-]+)\s*:")
 _NAME = re.compile(r"[\w.:/-]{1,256}")
 
 
@@ -22,11 +24,13 @@ class CallFormat:
     """A format of tool calls: its start tag, end tag and parser.
 
     With `end` None, the call ends with the JSON value after `start`. `parse` gets the text between.
+    `quote` is the tag around strings, '' if they are written as in JSON.
     """
 
     start: str
     end: str | None
     parse: "Callable[[str], list[Call]]"
+    quote: str = ""
 
 
 class NoCallError(ValueError):
@@ -81,7 +85,7 @@ class EndFinder:
 def _from_json(text: str) -> list[Call]:
     """Parse one call or a list of calls."""
     value = _parse(text)
-    calls = [_to_call(each) for each in (value if isinstance(value, list) else [value])]
+    calls = [to_call(each) for each in (value if isinstance(value, list) else [value])]
     if not calls:
         raise NoCallError
     return calls
@@ -92,7 +96,7 @@ def _from_bare_json(text: str) -> list[Call]:
     value = _parse("{" + text)
     if not isinstance(value, dict) or not ({"arguments", "parameters"} & value.keys()):
         raise NoCallError
-    return [_to_call(value)]
+    return [to_call(value)]
 
 
 def _from_function_tag(text: str) -> list[Call]:
@@ -100,7 +104,18 @@ def _from_function_tag(text: str) -> list[Call]:
     name, bracket, arguments = text.partition(">")
     if not bracket:
         raise NoCallError
-    return [_to_call({"name": name.strip(), "arguments": arguments.strip() or {}})]
+    return [to_call({"name": name.strip(), "arguments": arguments.strip() or {}})]
+
+
+def _from_gemma(text: str) -> list[Call]:
+    """Parse `name{key:<|"|>text<|"|>,other:1}`."""
+    name, bracket, rest = text.partition("{")
+    parts = (bracket + rest).split(_GEMMA_QUOTE)
+    arguments = "".join(
+        json.dumps(part) if index % 2 else _BARE_KEY.sub(r'\1"\2":', part)
+        for index, part in enumerate(parts)
+    )
+    return [to_call({"name": name.strip(), "arguments": arguments})]
 
 
 BARE = CallFormat("{", None, _from_bare_json)
@@ -111,8 +126,9 @@ TAGGED = (
     CallFormat("[TOOL_CALLS]", None, _from_json),
     CallFormat("<|python_tag|>", None, _from_json),
     CallFormat("<function=", "</function>", _from_function_tag),
+    CallFormat("<|tool_call>call:", "<tool_call|>", _from_gemma, _GEMMA_QUOTE),
 )
-"""The formats with a start tag: Hermes and Qwen, Mistral, Llama 3.1, Llama 3.2."""
+"""The formats with a start tag: Hermes and Qwen, Mistral, Llama 3.1, Llama 3.2, Gemma 4."""
 
 
 def parse_calls(call_format: CallFormat, text: str, *, ended: bool) -> list[Call]:
@@ -124,7 +140,8 @@ def parse_calls(call_format: CallFormat, text: str, *, ended: bool) -> list[Call
     return call_format.parse(text[len(call_format.start) : end])
 
 
-def _to_call(value: object) -> Call:
+def to_call(value: object) -> Call:
+    """Return the call that a JSON value describes. Raises `NoCallError`."""
     if not isinstance(value, dict):
         raise NoCallError
     name = value.get("name")

@@ -1,7 +1,8 @@
 """KV snapshots on disk: a cache that saves the prefill of a conversation, never its only copy.
 
-A file is a line of JSON (fingerprint, tokens, checksum), followed by llama.cpp's bytes. If anything
-in it is wrong, the conversation is prefilled again.
+A file is a line of JSON (fingerprint, tokens, checksums), then llama.cpp's bytes: those of the
+context, then the newest checkpoint of a recurrent model. If anything in it is wrong, the
+conversation is prefilled again.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from koel_tui.engine.errors import EngineError
+from koel_tui.engine.native.context.checkpoints import Checkpoint
 from koel_tui.engine.native.context.host_buffer import Buffer, host_buffer
 from koel_tui.engine.native.context.parked_contexts import ParkedContext
 from koel_tui.models.split_files import parse_part
@@ -70,16 +72,21 @@ def write_snapshot(
     The oldest other snapshots in the folder are removed until all fit `budget` bytes. Raises
     `EngineError` when it cannot be written; an existing snapshot is then unchanged.
     """
-    header = {
+    header: dict[str, object] = {
         "format": _FORMAT,
         **asdict(fingerprint),
         "tokens": parked.tokens,
         "crc32": zlib.crc32(parked.state),
     }
+    states = [memoryview(parked.state)]
+    if parked.checkpoint is not None:
+        saved = parked.checkpoint.state
+        header["checkpoint"] = [parked.checkpoint.tokens, len(saved), zlib.crc32(saved)]
+        states.append(memoryview(saved))
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         line = json.dumps(header).encode() + b"\n"
-        write_atomically(path, line, memoryview(parked.state), durable=False)
+        write_atomically(path, line, *states, durable=False)
         _remove_abandoned(path)
         _enforce_budget(path, budget)
     except OSError as error:
@@ -97,22 +104,34 @@ def read_snapshot(path: Path, fingerprint: Fingerprint) -> ParkedContext | None:
             expected = {"format": _FORMAT, **asdict(fingerprint)}
             if any(header.get(key) != value for key, value in expected.items()):
                 return None
-            tokens, state = header["tokens"], _read_rest(file)
+            tokens = header["tokens"]
+            position, size, checksum = header.get("checkpoint", (0, 0, 0))
+            state = _read(file, os.fstat(file.fileno()).st_size - file.tell() - size)
+            checkpoint = Checkpoint(position, _read(file, size)) if size else None
     except (
         OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError
     ):  # fmt: skip
         return None
-    is_intact = zlib.crc32(state) == header.get("crc32")
+    is_intact = zlib.crc32(state) == header.get("crc32") and (
+        checkpoint is None or zlib.crc32(checkpoint.state) == checksum
+    )
     if not (is_intact and isinstance(tokens, list) and all(type(each) is int for each in tokens)):
         return None
-    return ParkedContext(tokens, state)
+    if checkpoint is not None and not (type(position) is int and 0 < position <= len(tokens)):
+        return None
+    return ParkedContext(tokens, state, checkpoint)
 
 
-def _read_rest(file: BinaryIO) -> Buffer:
-    """Return the rest of an open file; incomplete if another process truncates it meanwhile."""
-    rest = host_buffer(os.fstat(file.fileno()).st_size - file.tell())
-    file.readinto(rest)  # type: ignore[attr-defined]  # a buffered file has it
-    return rest
+def _read(file: BinaryIO, size: int) -> Buffer:
+    """Return the next bytes of a file; incomplete if another process truncates it meanwhile.
+
+    Raises ValueError for a negative size.
+    """
+    if size < 0:
+        raise ValueError(f"{size} bytes")
+    content = host_buffer(size)
+    file.readinto(content)  # type: ignore[attr-defined]  # a buffered file has it
+    return content
 
 
 def _remove_abandoned(newest: Path) -> None:

@@ -19,6 +19,7 @@ KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2.0), "q8_0": (llama_cpp.GGML_TYPE_
 """The GGML type and the bytes per value, by the names of `ModelSpec.kv_type`."""
 
 _MAX_TOKENS = 2**31 - 1
+_RECURRENT_ONLY = llama_cpp.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
 _ABORTED = 2
 _CACHE_FULL = 1
 
@@ -77,6 +78,7 @@ class Context:
                 "Use a smaller context (--context-tokens) or fewer contexts."
             )
         self._model = model
+        self.is_recurrent = model.is_recurrent
         self._batch: Any = None
         try:
             self._memory = llama_cpp.llama_get_memory(self._context)
@@ -164,23 +166,29 @@ class Context:
         """Empty a sequence."""
         return bool(llama_cpp.llama_memory_seq_rm(self._memory, sequence, -1, -1))
 
-    def copy_state(self, sequence: int) -> Buffer:
-        """Return a copy of a sequence's state; only the tokens it holds take space."""
-        size = llama_cpp.llama_state_seq_get_size(self._context, sequence)
+    def copy_state(self, sequence: int, *, recurrent_only: bool = False) -> Buffer:
+        """Return a copy of a sequence's state; only the tokens it holds take space.
+
+        `recurrent_only` leaves the KV cache of a hybrid model out.
+        """
+        flags = _RECURRENT_ONLY if recurrent_only else 0
+        size = llama_cpp.llama_state_seq_get_size_ext(self._context, sequence, flags)
         state = host_buffer(size)
-        written = llama_cpp.llama_state_seq_get_data(
-            self._context, (ctypes.c_uint8 * size).from_buffer(state), size, sequence
+        written = llama_cpp.llama_state_seq_get_data_ext(
+            self._context, (ctypes.c_uint8 * size).from_buffer(state), size, sequence, flags
         )
         if written != size:
             raise EngineError(f"llama.cpp copied {written} of {size} bytes of a context.")
         return state
 
-    def load_state(self, sequence: int, state: Buffer) -> bool:
+    def load_state(self, sequence: int, state: Buffer, *, recurrent_only: bool = False) -> bool:
         """Load a copy of `copy_state` into a sequence; on failure empty it and return False."""
-        self.clear(sequence)
+        if not recurrent_only:
+            self.clear(sequence)
+        flags = _RECURRENT_ONLY if recurrent_only else 0
         size = len(state)
-        loaded = llama_cpp.llama_state_seq_set_data(
-            self._context, (ctypes.c_uint8 * size).from_buffer(state), size, sequence
+        loaded = llama_cpp.llama_state_seq_set_data_ext(
+            self._context, (ctypes.c_uint8 * size).from_buffer(state), size, sequence, flags
         )
         if loaded != size:
             self.clear(sequence)

@@ -3,15 +3,20 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from koel_tui.engine.native.context.checkpoints import Checkpoint
 from koel_tui.engine.native.context.host_buffer import Buffer
 
 
 @dataclass(frozen=True, slots=True)
 class ParkedContext:
-    """A context outside its slot: its tokens, in order, and llama.cpp's bytes for them."""
+    """A context outside its slot: its tokens, in order, and llama.cpp's bytes for them.
+
+    `checkpoint` is the newest one of a recurrent model, if there is any.
+    """
 
     tokens: list[int]
     state: Buffer
+    checkpoint: Checkpoint | None = None
 
 
 class ParkedContexts:

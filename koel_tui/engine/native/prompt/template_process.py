@@ -11,6 +11,12 @@ from pathlib import Path
 from typing import Any
 
 _PROGRAM = Path(__file__).with_name("template_sandbox.py")
+_START_VARIABLES = ("LD_LIBRARY_PATH", "PYTHONHOME", "TZ")
+"""Variables of the user that the child process gets: without some, its Python does not start."""
+_START_PREFIX = "DYLD_"
+"""The prefix of such variables on macOS, for example DYLD_FALLBACK_LIBRARY_PATH."""
+_CODE_VARIABLES = ("DYLD_INSERT_LIBRARIES",)
+"""Variables that add code to every process; the child process does not get them."""
 _TIMED_OUT = (-signal.SIGPROF, -signal.SIGALRM)
 
 
@@ -103,5 +109,10 @@ def _environment() -> dict[str, str]:
         for spec in map(importlib.util.find_spec, ("jinja2", "markupsafe"))
         if spec is not None and spec.origin is not None
     }
-    zone = {"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}
-    return {"PYTHONPATH": os.pathsep.join(directories), "PYTHONUTF8": "1", **zone}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if (name in _START_VARIABLES or name.startswith(_START_PREFIX))
+        and name not in _CODE_VARIABLES
+    }
+    return {**inherited, "PYTHONPATH": os.pathsep.join(directories), "PYTHONUTF8": "1"}

@@ -1,0 +1,225 @@
+"""A parser of answers in Harmony, the format of gpt-oss.
+
+An answer is a sequence of messages. Each has a header with a channel and sometimes a recipient:
+
+    <|channel|>analysis<|message|>thinking<|end|>
+    <|start|>assistant<|channel|>commentary to=functions.now <|constrain|>json<|message|>{}<|call|>
+    <|start|>assistant<|channel|>final<|message|>text<|return|>
+
+The prompt ends with the first `<|start|>assistant`.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from koel_tui.engine.native.answer.answer_parser import AnswerParser, Piece
+from koel_tui.engine.native.answer.thinking_tags import HARMONY, Tags
+from koel_tui.engine.types import ThinkingDelta
+
+_TAG = re.compile(r"<\|(?:start|channel|constrain|message|end)\|>")
+_TAGS = ("<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|end|>")
+_HEADER = re.compile(
+    r"(?:<\|end\|>)?(?:<\|start\|>assistant[^<\n]*)?<\|channel\|>[^<\n]+"
+    r"(?:<\|constrain\|>[^<\n]*)?<\|message\|>"
+)
+_INVALID_HEADER = re.compile(rf"(?:{_TAG.pattern}\s*(?:assistant|analysis|commentary|final)?\s*)*")
+_MAX_HEADER_CHARACTERS = 200
+_HEADER_STARTS = ("<|start|>", "<|channel|>", "<|message|>", "<|end|>", "to=")
+_SPACE = " \t\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """The kind of a message's content, and the function that it calls."""
+
+    kind: Literal["text", "thinking", "call"]
+    function: str = ""
+    ends_answer: bool = False
+
+
+_FINAL = _Content("text", ends_answer=True)
+_THINKING = _Content("thinking")
+
+
+class HarmonyParser:
+    """A streaming parser of one answer, used like `AnswerParser`.
+
+    A tag is a control token. Text that spells tags is a header only at the start of the answer and
+    in thinking, for vocabularies without these tokens; elsewhere it is text.
+    """
+
+    tags = _TAGS
+    """The tags to find: control tokens without text in many vocabularies."""
+
+    def __init__(
+        self,
+        text_parser: AnswerParser,
+        *,
+        open_tags: Tags | None,
+        has_thinking: bool,
+        has_text: bool,
+    ) -> None:
+        """`text_parser` parses the content of messages that are text, and makes the calls.
+
+        `open_tags` is the thinking that the prompt leaves open; `has_thinking` is whether it has
+        some already. `has_text` is whether the prompt ends within a message of the final channel.
+        """
+        self._text_parser = text_parser
+        self._buffer = ""
+        self._fed_length = 0
+        self._control_positions: set[int] = set()
+        self._content: _Content | None = None  # None between messages
+        if open_tags is not None:
+            self._content = _THINKING
+        elif has_text:
+            self._content = _FINAL
+        self._skips_space = open_tags is not None and not has_thinking
+        self._scanned = 0  # index in the buffer before which no tag begins
+        self.is_ended = False
+        """True if the answer has ended; further text is dropped."""
+
+    @property
+    def calls(self) -> int:
+        """The number of tool calls so far."""
+        return self._text_parser.calls
+
+    @property
+    def open_thinking(self) -> Tags | None:
+        """The tags of the open thinking; None outside thinking."""
+        is_thinking = self._content is not None and self._content.kind == "thinking"
+        return HARMONY if is_thinking else None
+
+    def feed(self, text: str, *, control: bool = False) -> list[Piece]:
+        """Parse the next text of the answer; return the pieces it completes.
+
+        `control` is whether the text is the spelling of a control token.
+        """
+        if control:
+            self._control_positions.add(self._fed_length)
+        self._fed_length += len(text)
+        self._buffer += text
+        return self._read(final=False)
+
+    def finish(self) -> list[Piece]:
+        """Return the pieces that were held back, at the end of the answer."""
+        return self._read(final=True) + self._text_parser.finish()
+
+    def _read(self, *, final: bool) -> list[Piece]:
+        pieces: list[Piece] = []
+        while not self.is_ended:
+            if self._content is None:
+                is_changed = self._read_header(final=final)
+            else:
+                is_changed = self._read_content(pieces, self._content, final=final)
+            if not is_changed:
+                break
+        if self.is_ended:
+            self._take(len(self._buffer))
+        return pieces
+
+    def _read_header(self, *, final: bool) -> bool:
+        """Read the header of a message; return whether it is complete."""
+        self._take(len(self._buffer) - len(self._buffer.lstrip(_SPACE)))
+        text = self._buffer
+        if not text:
+            return False
+        if text.startswith("<|end|>"):
+            self._take(len("<|end|>"))
+            return True
+        if any(text.startswith(each) or each.startswith(text) for each in _HEADER_STARTS):
+            header, tag, _ = text[:_MAX_HEADER_CHARACTERS].partition("<|message|>")
+            if tag:
+                self._take(len(header) + len(tag))
+                self._open(header)
+                return True
+            is_short = len(text) < _MAX_HEADER_CHARACTERS and "\n" not in text
+            if is_short and not final:
+                return False  # wait for the rest
+            if is_short and _TAG.search(text):
+                self._take(len(text))  # the answer ended within a header
+                return False
+            self._take(_match_length(_INVALID_HEADER, text))
+        self._content = _FINAL
+        return True
+
+    def _open(self, header: str) -> None:
+        """Begin the content of a message."""
+        role = re.match(r"<\|start\|>\s*(\w+)", header)
+        channel = re.search(r"<\|channel\|>\s*(\w+)", header)
+        recipient = re.search(r"\bto=([^\s<]+)", header)
+        self._skips_space = True
+        if role is not None and role.group(1) != "assistant":
+            self.is_ended = True
+        elif recipient is not None:
+            namespace, _, function = recipient.group(1).partition(".")
+            is_call = namespace == "functions" and bool(function)
+            self._content = _Content("call", function) if is_call else _THINKING
+        elif channel is not None and channel.group(1) == "analysis":
+            self._content = _THINKING
+        elif channel is not None and channel.group(1) == "commentary":
+            self._content = _Content("text")  # for the user, before calls
+        else:
+            self._content = _FINAL
+
+    def _read_content(self, pieces: list[Piece], content: _Content, *, final: bool) -> bool:
+        """Read content up to the next tag; return whether the message has ended."""
+        if self._skips_space:
+            self._take(len(self._buffer) - len(self._buffer.lstrip(_SPACE)))
+            self._skips_space = not self._buffer
+        end, is_tag = self._find_tag(content, final=final)
+        if content.kind == "call":
+            if not (is_tag or final):
+                self._scanned = end
+                return False
+            body = self._take(end)
+            pieces += self._text_parser.add_call(content.function, body)
+        elif text := self._take(end):
+            if content.kind == "thinking":
+                pieces.append(ThinkingDelta(text))
+            else:
+                pieces += self._text_parser.feed(text)
+        if is_tag:
+            is_closed = self._buffer.startswith("<|end|>")
+            self.is_ended = content.ends_answer and is_closed
+            self._content = None
+        return is_tag
+
+    def _find_tag(self, content: _Content, *, final: bool) -> tuple[int, bool]:
+        """Return the index of the tag that ends the content, and True.
+
+        Without one, return the index up to which there is none, and False.
+        """
+        text = self._buffer
+        offset = self._fed_length - len(text)
+        for match in _TAG.finditer(text, self._scanned):
+            start = match.start()
+            if offset + start in self._control_positions:
+                return start, True
+            if content.kind != "thinking":
+                continue
+            if _HEADER.match(text, start):
+                return start, True
+            rest = text[start:]
+            if not final and len(rest) < _MAX_HEADER_CHARACTERS and "\n" not in rest:
+                return start, False  # it may become a header
+        partial = 0 if final or content.kind != "thinking" else _partial_tag_length(text)
+        return len(text) - partial, False
+
+    def _take(self, length: int) -> str:
+        """Remove text from the start of the buffer and return it."""
+        text, self._buffer = self._buffer[:length], self._buffer[length:]
+        self._scanned = max(0, self._scanned - length)
+        return text
+
+
+def _match_length(pattern: re.Pattern[str], text: str) -> int:
+    match = pattern.match(text)
+    return 0 if match is None else match.end()
+
+
+def _partial_tag_length(text: str) -> int:
+    """Return the number of characters at the end of a text that may begin a tag."""
+    start = text.rfind("<", max(0, len(text) - max(map(len, _TAGS))))
+    is_partial = start >= 0 and any(tag.startswith(text[start:]) for tag in _TAGS)
+    return len(text) - start if is_partial else 0

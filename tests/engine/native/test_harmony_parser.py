@@ -1,0 +1,175 @@
+"""Answers of gpt-oss: messages in channels, of which only the content is shown."""
+
+import logging
+import re
+from pathlib import Path
+
+import gguf
+import pytest
+
+from koel_tui.engine import ChatMessage, ModelSpec, TurnSettings
+from koel_tui.engine.native.answer.answer_parser import AnswerParser, Piece
+from koel_tui.engine.native.answer.harmony_parser import HarmonyParser
+from koel_tui.engine.native.answer.thinking_tags import HARMONY, ThinkingTags
+from koel_tui.engine.native.loaded_model import LoadedModel, new_parser
+from koel_tui.engine.native.log import NativeLog
+from koel_tui.engine.wire_messages import Load
+from tests.engine.native.test_answer_parser import Plain, joined
+from tests.engine.tiny_models import write_sliding_model
+
+TEMPLATE = (
+    "{% for m in messages %}{{ '<|start|>' + m.role }}"
+    "{% if m.role == 'assistant' %}{{ '<|channel|>final' }}{% endif %}"
+    "{{ '<|message|>' + m.content + '<|end|>' }}{% endfor %}<|start|>assistant"
+    "{# <|channel|>analysis<|message|> #}"
+)
+WORDS = ("<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|constrain|>")
+TOKENS = re.compile("|".join(map(re.escape, WORDS)))
+TOOL = {"type": "function", "function": {"name": "clock", "parameters": {}}}
+HELLO = ChatMessage("user", "hello")
+ANALYSIS, FINAL = "<|channel|>analysis<|message|>", "<|channel|>final<|message|>"
+NEXT = "<|start|>assistant"
+
+
+def parser(*, tools: tuple[str, ...] = ("clock",), begun: str = "") -> HarmonyParser:
+    made = new_parser(
+        ThinkingTags.from_template(TEMPLATE),
+        open_tags=None,
+        partial_answer=ChatMessage("assistant", begun) if begun else None,
+        tools=tools,
+        call_prefix="s",
+    )
+    assert isinstance(made, HarmonyParser)
+    return made
+
+
+def tokens(answer: str) -> list[tuple[str, bool]]:
+    """The answer cut at its control tokens, each with whether it is one."""
+    parts = re.split(f"({TOKENS.pattern})", answer)
+    return [(part, index % 2 == 1) for index, part in enumerate(parts) if part]
+
+
+def parsed(answer: str, *, characters: bool = False, begun: str = "") -> list[Plain]:
+    reading, pieces = parser(begun=begun), list[Piece]()
+    for part, control in tokens(answer):
+        for text in part if characters and not control else [part]:
+            if not reading.is_ended:
+                pieces += reading.feed(text, control=control)
+    return joined(pieces + reading.finish())
+
+
+HELLO_AFTER_THINKING = [("thinking", "Hm."), ("text", "Hello!")]
+CASES: list[tuple[str, list[Plain]]] = [
+    (f"{ANALYSIS}Hm.{NEXT}{FINAL}Hello!", HELLO_AFTER_THINKING),
+    (f"{ANALYSIS}Hm.<|end|>{NEXT}{FINAL}Hello!", HELLO_AFTER_THINKING),
+    (f"{ANALYSIS}Hm.{FINAL}Hello!", HELLO_AFTER_THINKING),
+    (f"{ANALYSIS}H<|end|>{NEXT}{ANALYSIS}m.<|end|>{NEXT}{FINAL}Hello!", HELLO_AFTER_THINKING),
+    (f"{FINAL}Hello!", [("text", "Hello!")]),
+    (f"{FINAL}Hello!<|end|><|start|>user<|message|>More?", [("text", "Hello!")]),
+    (f"{ANALYSIS}Hm.<|end|><|start|>user<|message|>More?", [("thinking", "Hm.")]),
+    (f"{FINAL}Hel<|end|>lo", [("text", "Hel")]),
+    ("Hello!", [("text", "Hello!")]),
+    ("tomorrow", [("text", "tomorrow")]),
+    ("to", [("text", "to")]),
+    ("", []),
+    (f"{ANALYSIS}Hm.", [("thinking", "Hm.")]),
+    (f"{ANALYSIS}Hm.<|end|>{NEXT}<|channel|>fin", [("thinking", "Hm.")]),
+    ("<|channel|>final\nHello!", [("text", "Hello!")]),
+    (f"<|channel|>commentary<|message|>Wait.<|end|>{NEXT}{FINAL}Done.", [("text", "Wait.Done.")]),
+    (
+        f"{ANALYSIS}Hm.<|end|>{NEXT}<|channel|>commentary to=functions.clock "
+        '<|constrain|>json<|message|>{"zone": "UTC"}<|call|>',
+        [("thinking", "Hm."), ("call", 'clock{"zone": "UTC"}')],
+    ),
+    (" to=functions.clock<|channel|>commentary json<|message|>{}", [("call", "clock{}")]),
+    (" to=functions.clock<|channel|>commentary json<|message|>", [("call", "clock{}")]),
+    (" to=functions.clock<|channel|>commentary<|message|>no JSON", [("text", "no JSON")]),
+    (" to=python<|channel|>analysis<|message|>print(1)", [("thinking", "print(1)")]),
+]
+
+
+@pytest.mark.parametrize("characters", [False, True], ids=["whole", "characters"])
+@pytest.mark.parametrize(("answer", "expected"), CASES)
+def test_report_1_only_the_content_of_channels_is_shown(
+    answer: str, expected: list[Plain], characters: bool
+) -> None:
+    assert parsed(answer.removesuffix("<|call|>"), characters=characters) == expected
+
+
+def test_report_1_channels_in_pieces_of_text() -> None:
+    """A vocabulary without the tags as control tokens spells them."""
+    pieces = ("<|channel|>", "analysis", "<|message|>", "Hm.", "<|start|>", "assistant")
+    reading = parser()
+    read = [
+        piece
+        for text in (*pieces, "<|channel|>", "final", "<|message|>", "Hello!")
+        for piece in reading.feed(text)
+    ]
+    assert joined(read + reading.finish()) == HELLO_AFTER_THINKING
+
+
+@pytest.mark.parametrize("written", [f"Write {ANALYSIS} first.", "a <|end|> b", "a <|start|>"])
+def test_report_1_tags_that_an_answer_spells_are_text(written: str) -> None:
+    reading = parser()
+    pieces = [*reading.feed("<|channel|>", control=True), *reading.feed("final")]
+    pieces += [*reading.feed("<|message|>", control=True), *reading.feed(written)]
+    assert joined(pieces + reading.finish()) == [("text", written)]
+
+
+def test_report_1_thinking_about_tags_stays_thinking() -> None:
+    reading = parser()
+    pieces = [*reading.feed("<|channel|>", control=True), *reading.feed("analysis")]
+    pieces += [*reading.feed("<|message|>", control=True), *reading.feed("The <|end|> tag\nhm")]
+    assert reading.open_thinking is HARMONY
+    assert joined(pieces + reading.finish()) == [("thinking", "The <|end|> tag\nhm")]
+
+
+def test_report_1_a_continued_answer_continues_in_its_text() -> None:
+    assert parsed(" and on", begun="So") == [("text", " and on")]
+
+
+def test_report_1_the_other_formats_have_the_other_parser() -> None:
+    for template in ("", "<think>", "<|channel>thought"):
+        made = new_parser(
+            ThinkingTags.from_template(template),
+            open_tags=None, partial_answer=None, tools=(), call_prefix="",
+        )  # fmt: skip
+        assert isinstance(made, AnswerParser)
+
+
+@pytest.mark.parametrize(
+    ("begun", "added"),
+    [
+        (None, ""),
+        (ChatMessage("assistant", "So"), f"{FINAL}So"),
+        (ChatMessage("assistant", "", thinking="hm"), f"{ANALYSIS}hm<|end|>{NEXT}{FINAL}"),
+        (ChatMessage("assistant", "So", thinking="hm"), f"{ANALYSIS}hm<|end|>{NEXT}{FINAL}So"),
+    ],
+)
+def test_report_1_a_model_with_channels(
+    tmp_path: Path, begun: ChatMessage | None, added: str
+) -> None:
+    """The prompt, and an answer in its tokens, new or continued."""
+    words = dict.fromkeys((*WORDS, "<|call|>", "<|return|>"), gguf.TokenType.CONTROL)
+    path = write_sliding_model(tmp_path / "tiny.gguf", TEMPLATE, words)
+    messages = (HELLO,) if begun is None else (HELLO, begun)
+    settings = TurnSettings(thinking=True, tools=(TOOL,))
+    with NativeLog(logging.getLogger("test")) as log:
+        loaded = LoadedModel(Load(ModelSpec(path, context_tokens=512), 1, 1), log, lambda _: True)
+        try:
+            model, prompt = loaded.model, loaded.prompt(messages, settings)
+            text = b"".join(model.piece(token, special=True) for token in prompt).decode()
+            assert text.endswith(f"hello<|end|>{NEXT}{added}")
+            reading = loaded.answer(prompt, messages, settings, "s")
+            answer = "Hello!" if begun else f"{ANALYSIS}Hm.<|end|>{NEXT}{FINAL}Hello!"
+            pieces: list[Piece] = []
+            for token in model.tokenize(answer, special=True, start=False):
+                assert not model.ends_answer(token) and token not in reading.end_tokens
+                control = token in reading.text_controls
+                piece = model.piece(token, special=control).decode()
+                pieces += reading.feed(piece, control=control)
+            assert joined(pieces + reading.finish()) == (
+                [("text", "Hello!")] if begun else HELLO_AFTER_THINKING
+            )
+        finally:
+            loaded.close()
