@@ -43,6 +43,17 @@ def test_search_shows_hits_in_their_threads(threads: Threads) -> None:
     assert threads("search").code == 2
 
 
+def test_report_19_windows_line_ends_are_shown_and_exported_without_a_mark(
+    threads: Threads,
+) -> None:
+    save("sea", "a\r\nb\r\n", "c\r\n\r\n```\r\nd\r\n```\r\n")
+    assert "You:\na\nb\n" in threads("show", "sea").out
+    for form in ("markdown", "html"):
+        exported = threads("export", "sea", "--format", form, "--output", "-").out
+        assert "a\nb" in exported and "␍" not in exported and "\r" not in exported
+    assert "␍" not in threads("search", "b").out + threads("list").out
+
+
 # Rename, delete, restore
 
 
