@@ -20,6 +20,13 @@ def to_markdown(thread: Thread) -> str:
     return "\n\n".join(_blocks(thread)) + "\n"
 
 
+def code_fence(text: str, language: str = "") -> str:
+    """Return a code block; its fence is longer than every run of backticks in the text."""
+    longest = max((len(run) for run in _FENCE.findall(text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
 def _blocks(thread: Thread) -> Iterator[str]:
     yield f"# {_escape(thread.title) or 'Thread'}"
     for name in ("model", "system"):
@@ -36,12 +43,12 @@ def _message(message: Message) -> Iterator[str]:
     if message.reasoning:
         yield _quote(f"Thinking:\n{message.reasoning}")
     if message.role == "tool":
-        yield _format_fence(message.content)
+        yield code_fence(safe_text(message.content))
     elif message.content:
         yield safe_text(message.content).strip("\n")
     for call in message.tool_calls:
         yield f"Calls {_escape(call.name)}:"
-        yield _format_fence(call.arguments)
+        yield code_fence(safe_text(call.arguments))
 
 
 def _escape(text: str) -> str:
@@ -50,9 +57,3 @@ def _escape(text: str) -> str:
 
 def _quote(text: str) -> str:
     return "\n".join(f"> {line}" for line in safe_text(text).splitlines())
-
-
-def _format_fence(text: str) -> str:
-    longest = max((len(run) for run in _FENCE.findall(text)), default=2)
-    fence = "`" * (longest + 1)
-    return f"{fence}\n{safe_text(text)}\n{fence}"
