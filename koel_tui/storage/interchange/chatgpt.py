@@ -1,6 +1,7 @@
 """Import of ChatGPT exports: conversations, each a tree of messages, kept with its branches."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -45,7 +46,7 @@ def _thread(wire: Any) -> Thread:
     system = _take_system_prompt(tree, shown_id)
     messages, forks = tree.branches(shown_id)
     conversation_id = field_text(wire, "conversation_id") or field_text(wire, "id")
-    return thread_from_state(
+    thread = thread_from_state(
         f"chatgpt-{conversation_id}" if conversation_id else "",
         ChatState(messages=messages, forks=forks),
         (parse_time(wire.get("create_time")), parse_time(wire.get("update_time"))),
@@ -53,6 +54,7 @@ def _thread(wire: Any) -> Thread:
         model=field_text(wire, "default_model_slug") or _last_model(nodes),
         system=system,
     )
+    return replace(thread, is_foreign=True)
 
 
 def _take_system_prompt(tree: MessageTree, shown_id: str | None) -> str:

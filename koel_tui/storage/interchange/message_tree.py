@@ -1,6 +1,6 @@
 """The messages of a thread as a tree, from which branches are made."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -66,13 +66,17 @@ class MessageTree:
             message_id = parents.get(message_id)
         return found[::-1]
 
-    def branches(self, shown_id: str | None) -> tuple[tuple[Message, ...], tuple[Fork, ...]]:
+    def branches(
+        self, shown_id: str | None, preferred: Set[str] = frozenset()
+    ) -> tuple[tuple[Message, ...], tuple[Fork, ...]]:
         """Return the shown messages and the forks; the shown branch contains `shown_id`.
 
-        At the other forks the last branch is shown.
+        At the other forks the branch that begins with a `preferred` message is shown, or the last.
         """
         shown = set(self.path(shown_id))
-        choices = {after: _choose(ids, shown) for after, ids in self.children.items() if ids}
+        choices = {
+            after: _choose(ids, shown, preferred) for after, ids in self.children.items() if ids
+        }
         forks = tuple(
             Fork(
                 after,
@@ -95,5 +99,9 @@ class MessageTree:
         return tuple(chain)
 
 
-def _choose(ids: Sequence[str], shown: set[str]) -> int:
-    return next((index for index, each in enumerate(ids) if each in shown), len(ids) - 1)
+def _choose(ids: Sequence[str], *wanted: Set[str]) -> int:
+    """Return the index of an id that is in the first possible set, or else the last index."""
+    indexes = (
+        index for ids_wanted in wanted for index, each in enumerate(ids) if each in ids_wanted
+    )
+    return next(indexes, len(ids) - 1)

@@ -238,7 +238,7 @@ def test_report_22_messages_with_the_same_id_and_thoughts_alone_are_kept(tmp_pat
 
 def test_report_22_thousands_of_branches_in_branches_are_read(tmp_path: Path) -> None:
     nodes = [node("0", None, "user", "0")]
-    for number in range(1, 3000):
+    for number in range(1, 1500):
         for name in (f"{number}", f"{number}b"):
             nodes.append(node(name, str(number - 1), "user", name))
     state = imported(tmp_path, *nodes, current_node="1b").state
