@@ -99,14 +99,20 @@ async def _import_file(
             for stored in await _restore(storage, expand_user(file)):
                 yield stored
             return
-        for found in read_threads(expand_user(file), import_format, progress.show):
+        threads = read_threads(expand_user(file), import_format, progress.show)
+        # A conversation may be large: it must not be in memory while the next one is read.
+        while (found := next(threads, None)) is not None:
             if isinstance(found, ImportProblem):
                 yield found
                 continue
+            storing = store_thread(storage, found, saved_threads)
+            found = None
             try:
-                yield await store_thread(storage, found, saved_threads)
+                yield await storing
             except ThreadLockedError as error:  # it is open elsewhere; the others are imported
                 yield error
+            finally:
+                del storing
     except ImportProblem as problem:
         yield problem
 

@@ -26,15 +26,19 @@ def is_chatgpt(wire: object) -> bool:
 
 
 def from_chatgpt(conversations: Iterable[Any]) -> Iterator[Thread | NotAThreadError]:
-    """Yield the conversations, or an error with the reason for each invalid one."""
-    for number, conversation in enumerate(conversations, 1):
-        try:
-            thread = _thread(conversation)
-        except NotAThreadError as error:
-            yield NotAThreadError(f"conversation {number}: {error}")
-            continue
-        if thread.state.messages:
-            yield thread
+    """Yield the conversations, or an error with the reason for each invalid one.
+
+    No conversation is referenced here after it was yielded, because it may be large.
+    """
+    return filter(None, map(_thread_or_error, conversations, count(1)))
+
+
+def _thread_or_error(conversation: Any, number: int) -> Thread | NotAThreadError | None:
+    try:
+        thread = _thread(conversation)
+    except NotAThreadError as error:
+        return NotAThreadError(f"conversation {number}: {error}")
+    return thread if thread.state.messages else None
 
 
 def _thread(wire: Any) -> Thread:

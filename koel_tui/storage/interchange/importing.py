@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from enum import StrEnum
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -103,8 +103,10 @@ def _read_values(
 
 
 def _to_problems(path: Path, threads: FoundThreads) -> Iterator[Thread | ImportProblem]:
-    for item in threads:
-        yield item if isinstance(item, Thread) else ImportProblem(path, item, _ADVICE)
+    def convert(item: Thread | NotAThreadError) -> Thread | ImportProblem:
+        return item if isinstance(item, Thread) else ImportProblem(path, item, _ADVICE)
+
+    return map(convert, threads)  # unlike a loop, it does not keep the last thread in memory
 
 
 def _threads_in_database(database: Database, form: ImportFormat | None) -> FoundThreads:
@@ -115,11 +117,18 @@ def _threads_in_database(database: Database, form: ImportFormat | None) -> Found
 
 
 def _threads_in_json(values: Iterator[Any], form: ImportFormat | None) -> FoundThreads:
-    first = next(values, None)
-    detected = form or _detect_json(first)
-    if detected not in _JSON or not _JSON[detected][0](first):
+    begin = list(islice(values, 1))
+    detected = form or _detect_json(begin[0] if begin else None)
+    if detected not in _JSON or not begin or not _JSON[detected][0](begin[0]):
         raise NotAThreadError(f"it is not in the format {detected}")
-    return _JSON[detected][1](chain([first], values))
+    return _JSON[detected][1](_with_first(begin, values))
+
+
+def _with_first(begin: list[Any], values: Iterator[Any]) -> Iterator[Any]:
+    """Yield the first value and the others, without a reference to those that were yielded."""
+    while begin:
+        yield begin.pop()
+    yield from values
 
 
 def _detect_database(database: Database) -> ImportFormat:

@@ -220,12 +220,21 @@ def _read_value(text: _Text, decoder: json.JSONDecoder, limit: int) -> Any:
                     f"it is not JSON: {error.msg} at character {position}"
                 ) from error
         else:
-            if end < length or text.is_complete:
+            if end > limit:
+                raise _too_large(limit)
+            if text.is_complete or _is_whole(text.buffer, end):
                 text.drop(end)
                 return value
         if length > limit:
             raise _too_large(limit)
         text.extend(max(_CHUNK, length))
+
+
+def _is_whole(text: str, end: int) -> bool:
+    """Return whether a value ends at `end`; a number at the end of the text may continue."""
+    space = _SPACE.match(text, end)
+    after = space.end() if space is not None else end
+    return after < len(text) and (text[after] in ",]" or after < len(text) - _LONGEST_WORD)
 
 
 def _too_large(limit: int) -> NotAThreadError:

@@ -115,7 +115,8 @@ def test_report_23_a_canvas_is_its_document(tmp_path: Path) -> None:
     update = json.dumps({"updates": [{"pattern": ".*", "replacement": "# Land"},
                                      {"pattern": "a+", "replacement": "b"}, None]})  # fmt: skip
     comment = json.dumps({"comments": [{"pattern": "Land", "comment": "Why?"}]})
-    nodes, parent = [], None
+    nodes: list[dict[str, Any]] = []
+    parent: str | None = None
     calls = {"create": document, "create_2": script, "update": update, "comment": comment}
     for name, text in {**calls, "cut": '{"name":'}.items():
         call = assistant(name, parent, f"canmore.{name}_textdoc", "code", text=text)
