@@ -71,6 +71,7 @@ async def _import(
                 click.echo(safe_line(f"koel-chat: {found}", 1000), err=True)
             else:
                 counts[_outcome(found)] += 1
+                progress.count += 1
                 click.echo(_format_stored(found, as_json))
         progress.clear()
     if counts.total() > 1 and not as_json:
@@ -123,10 +124,11 @@ class _Progress:
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
         self._name, self._is_shown, self._shown_at = "", False, 0.0
+        self.count = 0
 
     def start(self, file: Path) -> None:
         """Show the progress of this file from now on."""
-        self._name = safe_line(file.name, 40)
+        self._name, self.count = safe_line(file.name, 40), 0
 
     def show(self, done: int, total: int) -> None:
         """Replace the line, at most ten times per second."""
@@ -134,7 +136,8 @@ class _Progress:
         if not self._is_terminal or now < self._shown_at + _PROGRESS_SECONDS:
             return
         self._shown_at, self._is_shown = now, True
-        line = f"Importing {self._name}: {done * 100 // max(1, total)}% of {format_bytes(total)}"
+        percent = done * 100 // max(1, total)
+        line = f"{self._name}: {percent}% of {format_bytes(total)}, {self.count:,} threads"
         click.echo(f"\r\x1b[K{line}", nl=False, err=True)
 
     def clear(self) -> None:

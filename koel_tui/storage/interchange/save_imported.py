@@ -64,8 +64,10 @@ async def store_thread(
 ) -> Stored:
     """Save an imported thread, or the messages that the saved thread does not have.
 
-    The saved thread has the same id, or the same messages if `saved_threads` are given. A different
-    thread with its id is kept, and the imported one gets a new id. Raises `StorageError`.
+    The saved thread has the same id, or else, if `saved_threads` are given, the same messages. A
+    different thread with its id is kept, and the imported one gets a new id. The id of a thread of
+    koel-chat is enough, because its branches in other threads have the same messages. Raises
+    `StorageError`.
     """
     state = settle(thread.state, None)
     thread_id = thread.id or str(uuid.uuid4())
@@ -77,7 +79,10 @@ async def store_thread(
         if stored := await _extend(storage, thread_id, found, thread, state):
             return stored
         thread_id = str(uuid.uuid4())
-    for candidate in await saved_threads.find(state) if saved_threads is not None else ():
+    is_findable = thread.is_foreign or not thread.id
+    for candidate in await saved_threads.find(state) if saved_threads and is_findable else ():
+        if _is_other_source(thread.id, candidate):
+            continue
         saved = await storage.load(candidate)
         if saved and (stored := await _extend(storage, candidate, saved, thread, state)):
             return stored
@@ -85,6 +90,15 @@ async def store_thread(
     if saved_threads is not None:
         saved_threads.add(stored.id, state)
     return stored
+
+
+def _is_other_source(source_id: str, thread_id: str) -> bool:
+    """Return whether a thread was imported from another conversation of the same program.
+
+    A conversation that was copied there has the same messages.
+    """
+    program, separator, _ = source_id.partition("-")
+    return bool(separator) and thread_id.startswith(f"{program}-") and thread_id != source_id
 
 
 async def _extend(

@@ -173,8 +173,8 @@ def test_markdown_steers_no_terminal_and_keeps_its_headings(state: ChatState, ti
 
 
 PIECES = ["```", "```py", "~~~~", "    ```", "- ```", "> ~~~", "<!--", "-->", "<script>", "<pre>",
-          "</pre>", "<?php", "<![CDATA[", "<!A", "<div>", "<details>", "a\n===", "---", "1. x", "| a |", "$$",
-          "[a]: b", "\\", "`", "text", "\t", ""]  # fmt: skip
+          "</pre>", "<?php", "<![CDATA[", "<!A", "<div>", "<details>", "a\n===", "---", "1. x",
+          "| a |", "$$", "[a]: b", "\\", "`", "text", "\t", ""]  # fmt: skip
 
 
 def headings_of(text: str) -> list[str]:

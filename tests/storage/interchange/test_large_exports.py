@@ -8,10 +8,12 @@ import zipfile
 from itertools import pairwise
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from koel_tui.storage.interchange import ImportProblem, Thread, read_threads
 from koel_tui.storage.interchange.input_file import read_json
+from tests.cli.commands import PROGRAM
 from tests.storage.interchange.test_chatgpt import conversation, node
 
 MEGABYTE = 1 << 20
@@ -106,3 +108,18 @@ def test_report_29_300_mb_need_150_mb_of_memory(tmp_path: Path, kind: str) -> No
     read, megabytes = map(int, done.stdout.split())
     assert read == count * 5
     assert megabytes < 150
+
+
+def test_report_29_a_terminal_shows_the_progress_of_an_import(tmp_path: Path) -> None:
+    path = tmp_path / "conversations.json"
+    path.write_text(f"[{','.join(large(number, 400_000) for number in range(12))}]")
+    child = pexpect.spawn(
+        PROGRAM, ["threads", "import", str(path)], encoding="utf-8", timeout=30, dimensions=(24, 80)
+    )
+    try:
+        child.expect(r"conversations\.json: \d+% of [\d.]+ MB, \d+ threads")
+        child.expect_exact("12 imported, 0 extended, 0 already saved, 0 not imported.")
+        child.expect(pexpect.EOF)
+    finally:
+        child.close()
+    assert child.exitstatus == 0

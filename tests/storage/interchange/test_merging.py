@@ -144,6 +144,15 @@ async def test_other_conversations_with_the_same_words_are_kept_apart(tmp_path: 
     assert stored.is_new and stored.id != "own"
 
 
+async def test_a_conversation_that_was_copied_there_is_a_thread_of_its_own(tmp_path: Path) -> None:
+    storage = MemoryStorage()
+    await take(storage, tmp_path, *FIRST)
+    for is_new in (True, False):
+        (copied,) = await take(storage, tmp_path, *GROWN, conversation_id="copy")
+        assert (copied.id, copied.is_new) == ("chatgpt-copy", is_new)
+    assert await texts(storage, "chatgpt-abc") == ["Why?", "Rivers."]
+
+
 async def test_databases_add_nothing_twice(tmp_path: Path) -> None:
     storage, path = MemoryStorage(), oterm(tmp_path / "store.db")
     for is_new in (True, False):
