@@ -6,18 +6,16 @@ The metadata of the message may have its replacement.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from koel_tui.text import repair
 
 _START, _END, _SEPARATOR = "\ue200", "\ue201", "\ue202"
-_OLD_MARKER = r"【\d+(?::\d+)*†[^】\n]*】"
-_MARKER = re.compile(
-    f"(?P<space>[ \t]*)(?:{_START}(?P<body>[^{_START}{_END}]*){_END}|(?P<old>{_OLD_MARKER}))"
-)
+_OLD_MARKER = r"【\d+(?::\d+)*†[^【】\n]*】"
+_MARKER = re.compile(f"{_START}(?P<body>[^{_START}{_END}]*){_END}|{_OLD_MARKER}")
 _INCOMPLETE = re.compile(  # of an answer that was cut off, or of a damaged marker
-    rf"[ \t]*{_START}\w*(?:{_SEPARATOR}(?:turn\w+|L\d+(?:-L?\d+)?))*"
+    rf"{_START}\w*(?:{_SEPARATOR}(?:turn\w+|L\d+(?:-L?\d+)?))*"
     rf"(?:{_SEPARATOR}[^\n{_START}]*\Z|{_SEPARATOR})?"
 )
 _STRAY = re.compile("[\ue200-\ue206]")
@@ -31,18 +29,27 @@ def resolve_citations(text: str, metadata: object) -> str:
 
     Without a replacement, the spaces before a marker are removed too.
     """
+    if "†" not in text and _STRAY.search(text) is None:
+        return text
     replacements = dict(_replacements(text, metadata))
     for marker in sorted(replacements, key=len, reverse=True):
         if _MARKER.fullmatch(marker) is None:  # a marker with the cited text, or several markers
             text = text.replace(marker, replacements[marker])
+    text = _replace(
+        _MARKER, text, lambda found: replacements.get(found[0]) or _name(found["body"] or "")
+    )
+    return _STRAY.sub("", _replace(_INCOMPLETE, text, lambda _: ""))
 
-    def resolve(match: re.Match[str]) -> str:
-        space = match["space"]
-        shown = replacements.get(match[0][len(space) :]) or _name(match["body"] or "")
-        return f"{space}{shown}" if shown else ""
 
-    text = _MARKER.sub(resolve, text)
-    return _STRAY.sub("", _INCOMPLETE.sub("", text))
+def _replace(marker: re.Pattern[str], text: str, shown: Callable[[re.Match[str]], str]) -> str:
+    """Replace the markers; if nothing is shown for one, remove the spaces before it."""
+    pieces: list[str] = []
+    end = 0
+    for found in marker.finditer(text):
+        before, replacement = text[end : found.start()], shown(found)
+        pieces += [before, replacement] if replacement else [before.rstrip(" \t")]
+        end = found.end()
+    return "".join([*pieces, text[end:]])
 
 
 def _replacements(text: str, metadata: object) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -80,6 +81,15 @@ def test_report_12_an_older_citation_becomes_its_link(tmp_path: Path) -> None:
     assert answer(tmp_path, text, citations=[citation, {}, None]) == f"Salt{link}."
     source["url"] = "javascript:alert(1)"
     assert answer(tmp_path, text, citations=[citation]) == "Salt(On [salt])."
+
+
+@pytest.mark.parametrize(
+    "piece", [" ", A, f"{A}cite{S}", "【1†", "†", f"{S}turn0search1", "\ue203"]
+)
+def test_report_12_a_hostile_answer_needs_no_long_time(tmp_path: Path, piece: str) -> None:
+    began = process_time()
+    answer(tmp_path, f"a{piece * 50_000}b")
+    assert process_time() - began < 5
 
 
 # Code, canvas, tools, voice
