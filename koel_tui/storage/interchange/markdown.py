@@ -59,7 +59,7 @@ def _message(message: Message) -> Iterator[str]:
 
 
 def _close(text: str) -> str:
-    """Return Markdown after which a heading is a heading, whatever it contains."""
+    """Return Markdown after which a heading is a heading, for every text."""
     if _MAY_STAY_OPEN.search(text) is None:
         return text
     if len(text) <= _MAX_PARSED_LENGTH:

@@ -144,7 +144,7 @@ async def test_other_conversations_with_the_same_words_are_kept_apart(tmp_path: 
     assert stored.is_new and stored.id != "own"
 
 
-async def test_a_conversation_that_was_copied_there_is_a_thread_of_its_own(tmp_path: Path) -> None:
+async def test_a_conversation_that_was_copied_there_is_a_separate_thread(tmp_path: Path) -> None:
     storage = MemoryStorage()
     await take(storage, tmp_path, *FIRST)
     for is_new in (True, False):
