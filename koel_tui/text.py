@@ -31,6 +31,7 @@ def _terminal_map() -> dict[int, str]:
 
 _TERMINAL = _terminal_map()
 _LINE_END = re.compile("\r\n?")
+_RETURN_BEFORE_LINE_END = re.compile(r"\r+(?=\n|\Z)")
 _REMOVED = dict.fromkeys((*_TERMINAL, *map(ord, "\t\n")))
 
 
@@ -51,10 +52,13 @@ def safe_text(text: str) -> str:
     Each character is mapped independently, so text may be split anywhere before the call. Escape
     becomes a visible symbol (U+2400 block), C1 controls U+FFFD, direction controls a visible name;
     tag characters are removed, exotic line ends become newlines, and a run of combining marks is
-    cut to 8.
+    cut to 8. A carriage return before a newline, or at the end of the text, where the newline may
+    follow in the next part, is removed; another one becomes a visible symbol.
     """
     if text.isascii() and text.isprintable():
         return text
+    if "\r" in text:
+        text = _RETURN_BEFORE_LINE_END.sub("", text)
     return _COMBINING_RUN.sub(lambda run: run[0][:_MAX_COMBINING_MARKS], text.translate(_TERMINAL))
 
 

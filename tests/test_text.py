@@ -49,6 +49,16 @@ def test_what_a_terminal_would_obey_is_shown_instead(text: str, shown: str) -> N
     assert safe_text(text) == shown
 
 
+@pytest.mark.parametrize("text", ["a\r\nb\r\n", "\r\n", "a\r\r\nb", "a\r\n\r\n```\r\nb"])
+def test_report_19_a_carriage_return_is_never_a_visible_mark(text: str) -> None:
+    shown = text.replace("\r", "")
+    assert safe_text(text) == shown
+    for cut in range(len(text)):  # a stream can split a line end
+        assert safe_text(text[:cut]) + safe_text(text[cut:]) == shown
+    assert "␍" not in safe_line(text)
+    assert safe_text("10%\r20%") == "10%␍20%"
+
+
 @pytest.mark.parametrize("count", [1, 8, 9, 500])
 def test_marks_stack_up_no_higher_than_eight(count: int) -> None:
     assert safe_text(f"e{ACUTE * count}!") == f"e{ACUTE * min(count, 8)}!"

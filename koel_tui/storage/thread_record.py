@@ -158,6 +158,11 @@ def parse_json(text: str | bytes) -> Any:
         raise NotAThreadError(f"it is not JSON: {error}") from error
 
 
+def json_decoder() -> json.JSONDecoder:
+    """Return a decoder of JSON that reads numbers as `parse_json` does."""
+    return json.JSONDecoder(parse_constant=_number, parse_float=_number)
+
+
 def parse_record(wire: Any, migrations: Migrations = MIGRATIONS) -> Record:
     """Return the thread in parsed JSON, as `decode_record` does."""
     if not isinstance(wire, dict) or wire.get("format") != FORMAT:

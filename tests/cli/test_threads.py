@@ -9,6 +9,8 @@ from koel_tui import paths
 from koel_tui.storage import JsonFileStorage
 from tests.cli.commands import Threads, save
 from tests.storage.interchange.databases import oterm
+from tests.storage.interchange.test_chatgpt import SEA as SALTY
+from tests.storage.interchange.test_chatgpt import conversation, node, write
 
 EVIL = "\x1b]0;evil\x07\x9b31m\u202e"
 
@@ -41,6 +43,17 @@ def test_search_shows_hits_in_their_threads(threads: Threads) -> None:
     nothing = threads("search", "nothing of the kind")
     assert (nothing.code, nothing.out, nothing.err) == (0, "", "Nothing was found.\n")
     assert threads("search").code == 2
+
+
+def test_report_19_windows_line_ends_are_shown_and_exported_without_a_mark(
+    threads: Threads,
+) -> None:
+    save("sea", "a\r\nb\r\n", "c\r\n\r\n```\r\nd\r\n```\r\n")
+    assert "You:\na\nb\n" in threads("show", "sea").out
+    for form in ("markdown", "html"):
+        exported = threads("export", "sea", "--format", form, "--output", "-").out
+        assert "a\nb" in exported and "␍" not in exported and "\r" not in exported
+    assert "␍" not in threads("search", "b").out + threads("list").out
 
 
 # Rename, delete, restore
@@ -107,9 +120,35 @@ def test_export_and_import_again(threads: Threads, tmp_path: Path) -> None:
     assert (row["id"], row["title"], row["messages"]) == ("sea", "A/../walk", 2)
     again = threads("import", str(tmp_path / "A .. walk.json"))
     assert "already saved" in again.out and len(threads("list").out.splitlines()) == 1
-    (koel_thread,) = threads("import", str(tmp_path / "A .. walk.koel.json"), "--json").rows
+    koel_file = str(tmp_path / "A .. walk.koel.json")
+    (same,) = threads("import", koel_file, "--json").rows
+    assert (same["id"], same["new"], same["added"]) == ("sea", False, 0)
+    asyncio.run(store().delete("sea"))
+    (koel_thread,) = threads("import", koel_file, "--json").rows
     assert koel_thread["new"] is True and koel_thread["title"] == "Where is the harbour?"
     assert "Down the hill." in threads("show", str(koel_thread["id"])).out
+
+
+def test_an_import_twice_adds_nothing_and_a_grown_file_extends(
+    threads: Threads, tmp_path: Path
+) -> None:
+    first = node("a" * 36, None, "user", "Why?")
+    path = write(
+        tmp_path / "conversations.json",
+        [conversation(first), {**SALTY, "conversation_id": "salty"}],
+    )
+    said = threads("import", str(path))
+    assert said.err == "2 imported, 0 extended, 0 already saved, 0 not imported.\n"
+    again = threads("import", str(path), str(path))
+    assert again.err == "0 imported, 0 extended, 4 already saved, 0 not imported.\n"
+    grown = conversation(first, node("b" * 36, "a" * 36, "assistant", "Rivers."))
+    write(path, [grown, {**SALTY, "conversation_id": "salty"}])
+    more = threads("import", str(path))
+    assert "  Sea  (1 new message)\n" in more.out
+    assert "1 extended, 1 already saved" in more.err
+    assert "Rivers." in threads("show", "chatgpt-abc").out
+    assert threads("import", str(path), "--json").rows[0]["added"] == 0
+    assert len(threads("list").out.splitlines()) == 2
 
 
 def test_export_to_stdout_and_to_a_file(threads: Threads, tmp_path: Path) -> None:

@@ -41,6 +41,17 @@ async def test_an_answer_is_said_in_lines_each_once() -> None:
         assert chat.console.said == ["You: "]
 
 
+async def test_report_19_windows_line_ends_are_printed_without_a_mark() -> None:
+    async with plain() as chat:
+        turn = await chat.ask("Why?")
+        turn.write("One\r")
+        turn.write("\ntwo.\r\nThree.\r\n")
+        turn.finish()
+        await chat.prints("Model: One")
+        await chat.prints("two.")
+        await chat.prints("Three.")
+
+
 async def test_b36_a_window_beyond_the_training_is_said_with_the_model() -> None:
     agent = ScriptedAgent()
     agent.notice = "The window is larger than what the model was trained for."

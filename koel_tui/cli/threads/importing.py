@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import sys
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,13 +12,15 @@ from typing import TYPE_CHECKING
 import click
 
 from koel_tui.cli.exit_codes import Exit
+from koel_tui.formatting import format_bytes
 from koel_tui.system.regular_files import expand_user
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
-    from koel_tui.storage import SessionStorage
-    from koel_tui.storage.interchange import ImportFormat, ImportProblem, Stored
+    from koel_tui.storage import SessionStorage, ThreadLockedError
+    from koel_tui.storage.interchange import ImportFormat, ImportProblem, SavedThreads, Stored
 
+_PROGRESS_SECONDS = 0.1
 _FORMATS = ("json", "koel", "chatgpt", "oterm", "elia", "llm")
 
 
@@ -28,9 +33,10 @@ _FORMATS = ("json", "koel", "chatgpt", "oterm", "elia", "llm")
 def import_threads(files: tuple[Path, ...], format_name: str | None, as_json: bool) -> int:
     """Add the threads in files to the saved ones.
 
-    It overwrites no thread. It reads the JSON of koel-chat and of Koel, exports of ChatGPT
-    (conversations.json, or the zip with it), and the databases of oterm (store.db), elia
-    (elia.sqlite) and llm (logs.db).
+    It overwrites no thread. A thread that was imported before gets the messages
+    that are new in the file; importing a file twice adds nothing. It reads the JSON
+    of koel-chat and of Koel, exports of ChatGPT (conversations.json, or the zip with
+    it), and the databases of oterm (store.db), elia (elia.sqlite) and llm (logs.db).
 
     \b
     Examples:
@@ -51,23 +57,41 @@ async def _import(
     as_json: bool,
 ) -> int:
     """Import the files; report unreadable ones and continue with the others."""
-    from koel_tui.storage.interchange import ImportProblem
+    from koel_tui.storage import ThreadLockedError
+    from koel_tui.storage.interchange import ImportProblem, SavedThreads
 
-    problems = 0
+    progress, saved_threads = _Progress(), SavedThreads(storage)
+    counts: Counter[str] = Counter()
     for file in files:
-        async for found in _import_file(storage, file, import_format):
-            if isinstance(found, ImportProblem):
-                problems += 1
+        progress.start(file)
+        async for found in _import_file(storage, saved_threads, file, import_format, progress):
+            progress.clear()
+            if isinstance(found, ImportProblem | ThreadLockedError):
+                counts["problem"] += 1
                 click.echo(safe_line(f"koel-chat: {found}", 1000), err=True)
             else:
+                counts[_outcome(found)] += 1
+                progress.count += 1
                 click.echo(_format_stored(found, as_json))
-    return Exit.USAGE if problems else Exit.OK
+        progress.clear()
+    if counts.total() > 1 and not as_json:
+        click.echo(
+            f"{counts['new']:,} imported, {counts['extended']:,} extended, "
+            f"{counts['saved']:,} already saved, {counts['problem']:,} not imported.",
+            err=True,
+        )
+    return Exit.USAGE if counts["problem"] else Exit.OK
 
 
 async def _import_file(
-    storage: "SessionStorage", file: Path, import_format: "ImportFormat | None"
-) -> "AsyncIterator[Stored | ImportProblem]":
-    """Store the threads of a file; yield each, or the reason why it cannot be read."""
+    storage: "SessionStorage",
+    saved_threads: "SavedThreads",
+    file: Path,
+    import_format: "ImportFormat | None",
+    progress: "_Progress",
+) -> "AsyncIterator[Stored | ImportProblem | ThreadLockedError]":
+    """Store the threads of a file; yield each, or the reason why it cannot be read or saved."""
+    from koel_tui.storage import ThreadLockedError
     from koel_tui.storage.interchange import ImportProblem, read_threads, store_thread
     from koel_tui.storage.recovery_files import is_recovery_file
 
@@ -76,10 +100,51 @@ async def _import_file(
             for stored in await _restore(storage, expand_user(file)):
                 yield stored
             return
-        for found in read_threads(expand_user(file), import_format):
-            yield found if isinstance(found, ImportProblem) else await store_thread(storage, found)
+        threads = read_threads(expand_user(file), import_format, progress.show)
+        # A conversation may be large: it must not be in memory while the next one is read.
+        while (found := next(threads, None)) is not None:
+            if isinstance(found, ImportProblem):
+                yield found
+                continue
+            storing = store_thread(storage, found, saved_threads)
+            found = None
+            try:
+                yield await storing
+            except ThreadLockedError as error:  # it is open elsewhere; the others are imported
+                yield error
+            finally:
+                del storing
     except ImportProblem as problem:
         yield problem
+
+
+class _Progress:
+    """A line on a terminal with the part of a file that was read; it is erased at the end."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._name, self._is_shown, self._shown_at = "", False, 0.0
+        self.count = 0
+
+    def start(self, file: Path) -> None:
+        """Show the progress of this file from now on."""
+        self._name, self.count = safe_line(file.name, 40), 0
+
+    def show(self, done: int, total: int) -> None:
+        """Replace the line, at most ten times per second."""
+        now = time.monotonic()
+        if not self._is_terminal or now < self._shown_at + _PROGRESS_SECONDS:
+            return
+        self._shown_at, self._is_shown = now, True
+        percent = done * 100 // max(1, total)
+        line = f"{self._name}: {percent}% of {format_bytes(total)}, {self.count:,} threads"
+        click.echo(f"\r\x1b[K{line}", nl=False, err=True)
+
+    def clear(self) -> None:
+        """Erase the line before something else is printed."""
+        if self._is_shown:
+            self._is_shown = False
+            click.echo("\r\x1b[K", nl=False, err=True)
 
 
 async def _restore(storage: "SessionStorage", file: Path) -> "list[Stored]":
@@ -101,8 +166,17 @@ async def _restore(storage: "SessionStorage", file: Path) -> "list[Stored]":
     return stored + [await store_thread(storage, thread) for thread in typed]
 
 
+def _outcome(stored: "Stored") -> str:
+    if stored.is_new:
+        return "new"
+    return "extended" if stored.added else "saved"
+
+
 def _format_stored(stored: "Stored", as_json: bool) -> str:
     if as_json:
-        return json.dumps({"id": stored.id, "title": stored.title, "new": stored.is_new})
-    note = "" if stored.is_new else "  (already saved)"
+        row = {"id": stored.id, "title": stored.title, "new": stored.is_new, "added": stored.added}
+        return json.dumps(row)
+    added = "1 new message" if stored.added == 1 else f"{stored.added:,} new messages"
+    notes = {"new": "", "extended": f"  ({added})", "saved": "  (already saved)"}
+    note = notes[_outcome(stored)]
     return f"{safe_line(stored.id)}  {safe_line(stored.title, 60) or '(empty)'}{note}"

@@ -1,7 +1,9 @@
 """Import of threads from files of other programs and computers, with format detection."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from enum import StrEnum
+from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +12,12 @@ from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.interchange.chatgpt import from_chatgpt, is_chatgpt
 from koel_tui.storage.interchange.database import Database, open_database
 from koel_tui.storage.interchange.elia import from_elia, is_elia
-from koel_tui.storage.interchange.input_file import detect_kind, read_json, read_json_in_zip
+from koel_tui.storage.interchange.input_file import (
+    OnRead,
+    detect_kind,
+    read_json,
+    read_json_in_zip,
+)
 from koel_tui.storage.interchange.json_format import from_koel, from_native, is_koel, is_native
 from koel_tui.storage.interchange.llm import from_llm, is_llm
 from koel_tui.storage.interchange.oterm import from_oterm, is_oterm
@@ -32,10 +39,15 @@ class ImportFormat(StrEnum):
 
 
 FoundThreads = Iterator[Thread | NotAThreadError]
-_JSON = MappingProxyType(
+_JSON: MappingProxyType[
+    ImportFormat, tuple[Callable[[object], bool], Callable[[Iterable[Any]], FoundThreads]]
+] = MappingProxyType(
     {
-        ImportFormat.JSON: (is_native, from_native),
-        ImportFormat.KOEL: (is_koel, from_koel),
+        ImportFormat.JSON: (
+            is_native,
+            lambda values: chain.from_iterable(map(from_native, values)),
+        ),
+        ImportFormat.KOEL: (is_koel, lambda values: chain.from_iterable(map(from_koel, values))),
         ImportFormat.CHATGPT: (is_chatgpt, from_chatgpt),
     }
 )
@@ -57,16 +69,19 @@ def detect(path: Path) -> ImportFormat:
         if kind == "sqlite":
             with open_database(path) as database:
                 return _detect_database(database)
-        return _detect_json(read_json_in_zip(path) if kind == "zip" else read_json(path))
+        with closing(_read_values(path, kind)) as values:
+            return _detect_json(next(values, None))
     except NotAThreadError as error:
         raise ImportProblem(path, error, _ADVICE) from error
 
 
-def read_threads(path: Path, form: ImportFormat | None = None) -> Iterator[Thread | ImportProblem]:
+def read_threads(
+    path: Path, form: ImportFormat | None = None, on_read: OnRead | None = None
+) -> Iterator[Thread | ImportProblem]:
     """Yield the threads in a file, or a problem for each invalid one.
 
-    The format is detected if `form` is None. Raises `ImportProblem` if no further thread can be
-    read.
+    The format is detected if `form` is None. `on_read` is called with the bytes of JSON that were
+    read and their number. Raises `ImportProblem` if no further thread can be read.
     """
     try:
         kind = detect_kind(path)
@@ -74,15 +89,24 @@ def read_threads(path: Path, form: ImportFormat | None = None) -> Iterator[Threa
             with open_database(path) as database:
                 yield from _to_problems(path, _threads_in_database(database, form))
         else:
-            wire = read_json_in_zip(path) if kind == "zip" else read_json(path)
-            yield from _to_problems(path, _threads_in_json(wire, form))
+            with closing(_read_values(path, kind, on_read)) as values:
+                yield from _to_problems(path, _threads_in_json(values, form))
     except NotAThreadError as error:
         raise ImportProblem(path, error, _ADVICE) from error
 
 
+def _read_values(
+    path: Path, kind: str, on_read: OnRead | None = None
+) -> Generator[Any, None, None]:
+    """Yield the conversations or threads of a file, parsed one after the other."""
+    yield from read_json_in_zip(path, on_read) if kind == "zip" else read_json(path, on_read)
+
+
 def _to_problems(path: Path, threads: FoundThreads) -> Iterator[Thread | ImportProblem]:
-    for item in threads:
-        yield item if isinstance(item, Thread) else ImportProblem(path, item, _ADVICE)
+    def convert(item: Thread | NotAThreadError) -> Thread | ImportProblem:
+        return item if isinstance(item, Thread) else ImportProblem(path, item, _ADVICE)
+
+    return map(convert, threads)  # unlike a loop, it does not keep the last thread in memory
 
 
 def _threads_in_database(database: Database, form: ImportFormat | None) -> FoundThreads:
@@ -92,11 +116,19 @@ def _threads_in_database(database: Database, form: ImportFormat | None) -> Found
     return _DATABASES[detected][1](database)
 
 
-def _threads_in_json(wire: Any, form: ImportFormat | None) -> FoundThreads:
-    detected = form or _detect_json(wire)
-    if detected not in _JSON or not _JSON[detected][0](wire):
+def _threads_in_json(values: Iterator[Any], form: ImportFormat | None) -> FoundThreads:
+    begin = list(islice(values, 1))
+    detected = form or _detect_json(begin[0] if begin else None)
+    if detected not in _JSON or not begin or not _JSON[detected][0](begin[0]):
         raise NotAThreadError(f"it is not in the format {detected}")
-    return _JSON[detected][1](wire)
+    return _JSON[detected][1](_with_first(begin, values))
+
+
+def _with_first(begin: list[Any], values: Iterator[Any]) -> Iterator[Any]:
+    """Yield the first value and the others, without a reference to those that were yielded."""
+    while begin:
+        yield begin.pop()
+    yield from values
 
 
 def _detect_database(database: Database) -> ImportFormat:

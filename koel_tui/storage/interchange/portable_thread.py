@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,11 +23,15 @@ class ImportProblem(Exception):  # noqa: N818 - the file's, not ours
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A thread outside of any storage; `id` may be empty, `meta` is a storage's metadata."""
+    """A thread outside of any storage; `id` may be empty, `meta` is a storage's metadata.
+
+    `is_foreign` is whether another program wrote it, so that only its exports have new messages.
+    """
 
     id: str
     state: ChatState
     meta: Mapping[str, Any] = field(default_factory=dict)
+    is_foreign: bool = False
 
     @property
     def title(self) -> str:
@@ -55,9 +59,10 @@ def thread_from_messages(
     visible = tuple(messages)
     if visible and visible[0].role == "system" and not system:
         system, visible = visible[0].content, visible[1:]
-    return thread_from_state(
+    thread = thread_from_state(
         thread_id, ChatState(messages=visible), times, title=title, model=model, system=system
     )
+    return replace(thread, is_foreign=True)
 
 
 def thread_from_state(

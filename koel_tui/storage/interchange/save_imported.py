@@ -1,38 +1,131 @@
-"""Saving of imported threads without changing existing ones."""
+"""Saving of imported threads: new ones, and new messages of saved ones."""
 
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from koel_tui.protocol import settle
-from koel_tui.storage.errors import DamagedThreadError, FutureSchemaError
+from koel_tui.protocol import ChatState, settle
+from koel_tui.storage.errors import DamagedThreadError, FutureSchemaError, StorageError
+from koel_tui.storage.interchange.merging import first_messages, merge
 from koel_tui.storage.interchange.portable_thread import Thread
 from koel_tui.storage.session_storage import SessionStorage
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A stored thread; `is_new` is False if an identical one existed already."""
+    """A stored thread.
+
+    `is_new` is False if the same conversation was saved already; `added` is the number of messages
+    that the import added to it.
+    """
 
     id: str
     title: str
     is_new: bool
+    added: int = 0
 
 
-async def store_thread(storage: SessionStorage, thread: Thread) -> Stored:
-    """Save an imported thread under its id, or under a new one if another thread has it.
+class SavedThreads:
+    """Finds saved threads by their first messages; it reads them when it is first asked."""
 
-    Raises `StorageError`.
+    def __init__(self, storage: SessionStorage) -> None:
+        self._storage = storage
+        self._ids: dict[int, list[str]] | None = None
+
+    async def find(self, state: ChatState) -> list[str]:
+        """Return the ids of the threads that begin with the same message in any branch."""
+        if self._ids is None:
+            self._ids = {}
+            for thread_id in await self._storage.list_threads():
+                try:
+                    saved = await self._storage.load(thread_id)
+                except StorageError:
+                    continue  # a thread that cannot be read cannot be extended
+                if saved is not None:
+                    self.add(thread_id, saved)
+        ids = self._ids
+        return list(dict.fromkeys(each for key in _keys(state) for each in ids.get(key, ())))
+
+    def add(self, thread_id: str, state: ChatState) -> None:
+        """Add a thread that was saved meanwhile."""
+        if self._ids is not None:
+            for key in _keys(state):
+                self._ids.setdefault(key, []).append(thread_id)
+
+
+def _keys(state: ChatState) -> Iterator[int]:
+    """Yield hashes, which need less memory than the messages."""
+    return map(hash, first_messages(state))
+
+
+async def store_thread(
+    storage: SessionStorage, thread: Thread, saved_threads: SavedThreads | None = None
+) -> Stored:
+    """Save an imported thread, or the messages that the saved thread does not have.
+
+    The saved thread has the same id, or else, if `saved_threads` are given, the same messages. A
+    different thread with its id is kept, and the imported one gets a new id. The id of a thread of
+    koel-chat is enough, because its branches in other threads have the same messages. Raises
+    `StorageError`.
     """
+    state = settle(thread.state, None)
     thread_id = thread.id or str(uuid.uuid4())
     try:
-        found = await storage.load(thread_id)
+        found = await storage.load(thread_id) if thread.id else None
     except FutureSchemaError:
+        return await _save_new(storage, thread, str(uuid.uuid4()))
+    if found is not None:
+        if stored := await _extend(storage, thread_id, found, thread, state):
+            return stored
         thread_id = str(uuid.uuid4())
-    else:
-        if found is not None and found == settle(thread.state, None):
-            return Stored(thread_id, thread.title, is_new=False)
-        if found is not None:
-            thread_id = str(uuid.uuid4())
+    is_findable = thread.is_foreign or not thread.id
+    for candidate in await saved_threads.find(state) if saved_threads and is_findable else ():
+        if _is_other_source(thread.id, candidate):
+            continue
+        saved = await storage.load(candidate)
+        if saved and (stored := await _extend(storage, candidate, saved, thread, state)):
+            return stored
+    stored = await _save_new(storage, thread, thread_id)
+    if saved_threads is not None:
+        saved_threads.add(stored.id, state)
+    return stored
+
+
+def _is_other_source(source_id: str, thread_id: str) -> bool:
+    """Return whether a thread was imported from another conversation of the same program.
+
+    A conversation that was copied there has the same messages.
+    """
+    program, separator, _ = source_id.partition("-")
+    return bool(separator) and thread_id.startswith(f"{program}-") and thread_id != source_id
+
+
+async def _extend(
+    storage: SessionStorage, thread_id: str, saved: ChatState, thread: Thread, state: ChatState
+) -> Stored | None:
+    """Add the new messages of a thread to the saved one; return None if it is a different one."""
+    if saved == state:
+        return Stored(thread_id, thread.title, is_new=False)
+    merged = merge(saved, state, is_foreign=thread.is_foreign)
+    if merged is None:
+        return None
+    extended, added = merged
+    if added:
+        before = await storage.meta(thread_id)
+        await storage.save(thread_id, extended)
+        await storage.update_meta(thread_id, **_extended_meta(before, thread.meta))
+    return Stored(thread_id, thread.title, is_new=False, added=added)
+
+
+def _extended_meta(saved: dict[str, Any], imported: Any) -> dict[str, Any]:
+    """Return the metadata to change: what is missing, and the time of the newest message."""
+    fields = {key: value for key, value in imported.items() if key not in saved}
+    times = [meta["updated"] for meta in (saved, imported) if isinstance(meta.get("updated"), str)]
+    return fields | ({"updated": max(times)} if times else {})
+
+
+async def _save_new(storage: SessionStorage, thread: Thread, thread_id: str) -> Stored:
     try:
         await storage.save(thread_id, thread.state)
     except DamagedThreadError:  # a damaged file of this id exists and must not be overwritten

@@ -129,7 +129,7 @@ class MessageView(Vertical):
 
 
 def _shown_text(entry: Entry) -> str:
-    text = safe_text(entry.text.replace("\r\n", "\n"))
+    text = safe_text(entry.text)
     return _TRAILING_NUMBER.sub("", text) if entry.is_writing else text
 
 

@@ -63,7 +63,7 @@ def test_the_branch_in_view_is_taken(tmp_path: Path) -> None:
     assert thread.id == "chatgpt-abc"
     assert [(message.role, message.content) for message in thread.state.messages] == [
         ("user", "Why is the sea salty?"),
-        ("assistant", "Rivers bring salt.\n[image_asset_pointer]"),
+        ("assistant", "Rivers bring salt.\n[image]"),
     ]
     answer = thread.state.messages[1]
     assert answer.reasoning == "Think of rivers."
@@ -106,7 +106,7 @@ def test_a_zip_bomb_is_left_packed(tmp_path: Path) -> None:
     bomb(path)
     assert path.stat().st_size < 10_000
     with pytest.raises(ValueError, match="more than 1 MB"):
-        read_json_in_zip(path, limit=1 << 20)
+        list(read_json_in_zip(path, total_limit=1 << 20))
 
 
 def test_what_a_zip_says_of_sizes_is_not_believed(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_what_a_zip_says_of_sizes_is_not_believed(tmp_path: Path) -> None:
     assert size in data
     path.write_bytes(data.replace(size, struct.pack("<L", 100)))
     with pytest.raises(ValueError, match=r"more than|not a complete zip|not JSON"):
-        read_json_in_zip(path, limit=1 << 20)
+        list(read_json_in_zip(path, total_limit=1 << 20))
 
 
 def test_many_small_members_count_together(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_many_small_members_count_together(tmp_path: Path) -> None:
             text = json.dumps([SEA]) + " " * (200 << 10)
             archive.writestr(f"conversations-{number}.json", text)
     with pytest.raises(ValueError, match="more than"):
-        read_json_in_zip(path, limit=1 << 20)
+        list(read_json_in_zip(path, total_limit=1 << 20))
 
 
 @pytest.mark.parametrize(

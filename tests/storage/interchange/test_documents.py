@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,40 @@ def test_markdown_steers_no_terminal_and_keeps_its_headings(state: ChatState, ti
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", text)
     headings = [token for token in MarkdownIt().parse(text) if token.type == "heading_open"]
     assert len(headings) == 1 + len(quiet)
+
+
+PIECES = ["```", "```py", "~~~~", "    ```", "- ```", "> ~~~", "<!--", "-->", "<script>", "<pre>",
+          "</pre>", "<?php", "<![CDATA[", "<!A", "<div>", "<details>", "a\n===", "---", "1. x",
+          "| a |", "$$", "[a]: b", "\\", "`", "text", "\t", ""]  # fmt: skip
+
+
+def headings_of(text: str) -> list[str]:
+    """Return the headings of messages that are outside of every other block."""
+    tokens = MarkdownIt("commonmark").parse(text)
+    pairs = pairwise(tokens)
+    return [
+        each.content for token, each in pairs if (token.type, token.level) == ("heading_open", 0)
+    ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=8), st.sampled_from(["\n", "\n\n", "\r\n", " "]))
+def test_no_answer_contains_the_messages_after_it(pieces: list[str], between: str) -> None:
+    answer = between.join(pieces)
+    messages = (Message("1", "user", answer), Message("2", "assistant", answer, reasoning=answer),
+                Message("3", "tool", answer), Message("4", "user", "end"))  # fmt: skip
+    text = export_thread(Thread("t", ChatState(messages=messages)), ExportFormat.MARKDOWN)
+    labels = [heading.split(" (")[0] for heading in headings_of(text)]
+    found = [label for label in labels if label in ("You", "Model", "Tool")]
+    assert found == ["You", "Model", "Tool", "You"]
+
+
+@pytest.mark.parametrize(
+    "text", ["```\ncode\n```", "<b>a</b>", "<!-- a -->", "- ```\n  a", "a <!-- b"]
+)
+def test_an_answer_that_is_closed_is_exported_unchanged(text: str) -> None:
+    thread = Thread("t", ChatState(messages=(Message("1", "assistant", text),)))
+    assert export_thread(thread, ExportFormat.MARKDOWN).endswith(f"## Model\n\n{text}\n")
 
 
 @pytest.mark.parametrize(

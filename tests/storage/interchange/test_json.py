@@ -229,7 +229,7 @@ def test_a_file_that_is_too_big_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(ImportProblem, match="more than 256 MB"):
         list(read_threads(path))
     with pytest.raises(ValueError, match="more than"):
-        read_json(path, limit=1 << 20)
+        list(read_json(path, limit=1 << 20))
 
 
 def test_a_byte_order_mark_is_no_hindrance(tmp_path: Path) -> None:

@@ -86,6 +86,18 @@ async def test_what_is_copied_is_fit_for_a_terminal() -> None:
         assert window.app.clipboard == "a␛b\ufffd"
 
 
+async def test_report_19_windows_line_ends_are_copied_and_shown_without_a_mark() -> None:
+    async with opened() as window:
+        turn = await window.ask("a")
+        turn.write("one\r")
+        turn.write("\ntwo\r\n\r\n```\r\ncode\r\n```\r\n")
+        turn.finish()
+        await window.sees("two")
+        assert "␍" not in window.screen
+        window.app.copy_to_clipboard("a\r\nb\r\n")
+        assert window.app.clipboard == "a\nb\n"
+
+
 async def test_a_link_is_reported_not_opened() -> None:
     async with opened(size=(80, 24)) as window:
         opened_urls: list[str] = []

@@ -1,0 +1,127 @@
+"""Exports of ChatGPT of any size: read conversation by conversation, with progress."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from itertools import pairwise
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from koel_tui.storage.interchange import ImportProblem, Thread, read_threads
+from koel_tui.storage.interchange.input_file import read_json
+from tests.cli.commands import PROGRAM
+from tests.storage.interchange.test_chatgpt import conversation, node
+
+MEGABYTE = 1 << 20
+
+
+def large(number: int, size: int) -> str:
+    """Return a conversation with messages of about `size` bytes in all."""
+    text = "Salt \u00e9 and \U0001f600. " * 400
+    nodes = [node("0", None, "user", "Why?")]
+    while sum(1 for _ in nodes) * len(text) < size:
+        nodes.append(node(str(len(nodes)), str(len(nodes) - 1), "assistant", text))
+    return json.dumps(conversation(*nodes, conversation_id=str(number)))
+
+
+def test_report_29_an_export_is_read_conversation_by_conversation(tmp_path: Path) -> None:
+    path, wire = tmp_path / "conversations.json", large(0, 500_000)
+    path.write_text(f"[\n  {', '.join([wire] * 20)}\n]")
+    progress: list[tuple[int, int]] = []
+    done: list[int] = []
+    for thread in read_threads(path, on_read=lambda *at: progress.append(at)):
+        assert isinstance(thread, Thread) and len(thread.state.messages) > 40
+        done.append(progress[-1][0])
+    assert len(done) == 20 and done[0] < path.stat().st_size // 4
+    assert progress[-1] == (path.stat().st_size, path.stat().st_size)
+    assert all(one <= other for one, other in pairwise(progress))
+
+
+@pytest.mark.parametrize("size", [4, 5, 7, 64])
+def test_report_29_a_list_is_read_at_any_chunk_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    values = [1, -2.5e3, "é\U0001f600\u2028\\", True, None, [], {}, {"a": [1, {"b": "]},"}]}, 12]
+    monkeypatch.setattr("koel_tui.storage.interchange.input_file._CHUNK", size)
+    path = tmp_path / "c.json"
+    for text in (json.dumps(values), json.dumps(values, ensure_ascii=False, indent=3), "[ ]"):
+        for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
+            path.write_bytes(f" {text} ".encode(encoding))
+            assert list(read_json(path)) == json.loads(text)
+    for bad in ("[1,]", "[1 2]", "[1", "[", "[1]]", '["a', "[tru]", "[1,\x01]", '[{"a":1},}'):
+        path.write_text(bad)
+        with pytest.raises(ValueError, match="it is not JSON"):
+            list(read_json(path))
+
+
+def test_report_29_a_truncated_export_gives_what_is_complete(tmp_path: Path) -> None:
+    path, wire = tmp_path / "c.json", large(0, 1000)
+    path.write_text(f"[{wire},{wire},{wire[:-30]}")
+    found: list[object] = []
+    with pytest.raises(ImportProblem, match="it is not JSON"):
+        found.extend(read_threads(path))
+    assert len(found) == 0 or len(found) == 2
+    threads = read_threads(path)
+    assert isinstance(next(threads), Thread) and isinstance(next(threads), Thread)
+
+
+def test_report_29_a_conversation_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    path.write_text(f'["{"x" * MEGABYTE}", "{"y" * 3 * MEGABYTE}"]')
+    values = read_json(path, limit=2 * MEGABYTE)
+    assert next(values) == "x" * MEGABYTE
+    with pytest.raises(ValueError, match="more than 2 MB"):
+        next(values)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+@pytest.mark.parametrize("kind", ["json", "zip"])
+def test_report_29_300_mb_need_150_mb_of_memory(tmp_path: Path, kind: str) -> None:
+    wire = large(0, 100_000)
+    count = 300 * MEGABYTE // len(wire) // 5
+    shards = 5 if kind == "zip" else 1
+    shard = f"[{','.join([wire] * (count * 5 // shards))}]"
+    path = tmp_path / f"c.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for number in range(shards):
+                archive.writestr(f"conversations-{number:03}.json", shard)
+    else:
+        path.write_text(shard)
+    code = (
+        "import asyncio, re, sys; from pathlib import Path\n"
+        "from koel_tui.storage import MemoryStorage\n"
+        "from koel_tui.storage.interchange import SavedThreads, read_threads, store_thread\n"
+        "storage = MemoryStorage(); saved = SavedThreads(storage); count = 0\n"
+        "for thread in read_threads(Path(sys.argv[1])):\n"
+        "    count += 1; asyncio.run(store_thread(storage, thread, saved))\n"
+        "peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())\n"
+        "print(count, int(peak[1]) // 1024)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        capture_output=True, text=True, check=True, env=dict(os.environ),
+    )  # fmt: skip
+    read, megabytes = map(int, done.stdout.split())
+    assert read == count * 5
+    assert megabytes < 150
+
+
+def test_report_29_a_terminal_shows_the_progress_of_an_import(tmp_path: Path) -> None:
+    path = tmp_path / "conversations.json"
+    path.write_text(f"[{','.join(large(number, 400_000) for number in range(12))}]")
+    child = pexpect.spawn(
+        PROGRAM, ["threads", "import", str(path)], encoding="utf-8", timeout=30, dimensions=(24, 80)
+    )
+    try:
+        child.expect(r"conversations\.json: \d+% of [\d.]+ MB, \d+ threads")
+        child.expect_exact("12 imported, 0 extended, 0 already saved, 0 not imported.")
+        child.expect(pexpect.EOF)
+    finally:
+        child.close()
+    assert child.exitstatus == 0

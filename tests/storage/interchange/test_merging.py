@@ -1,0 +1,162 @@
+"""Importing a conversation again: nothing is added twice, and new messages extend it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from koel_tui.protocol import ChatState, Message, fork_off, settle, switch
+from koel_tui.storage import MemoryStorage
+from koel_tui.storage.interchange import SavedThreads, Stored, Thread, read_threads, store_thread
+from tests.storage.interchange.databases import oterm
+from tests.storage.interchange.test_chatgpt import conversation, node, write
+
+CITE = "\ue200cite\ue202turn0search1\ue201"
+
+
+def long_id(name: str) -> str:
+    return f"{name}{'-' * 35}"[:36]
+
+
+def said(name: str, after: str, text: str, **more: Any) -> dict[str, Any]:
+    role = "user" if name.startswith("u") else "assistant"
+    return node(long_id(name), long_id(after) if after else None, role, text, **more)
+
+
+FIRST = (said("u1", "", "Why?"), said("a1", "u1", f"Rivers. {CITE}"))
+GROWN = (*FIRST, said("u2", "a1", "Really?"), said("a2", "u2", "Yes."))
+
+
+async def take(
+    storage: MemoryStorage, path: Path, *nodes: dict[str, Any], **more: Any
+) -> list[Stored]:
+    """Import a conversation as a command does."""
+    file, saved_threads = write(path / "c.json", [conversation(*nodes, **more)]), None
+    saved_threads = SavedThreads(storage)
+    threads = [each for each in read_threads(file) if isinstance(each, Thread)]
+    return [await store_thread(storage, thread, saved_threads) for thread in threads]
+
+
+async def texts(storage: MemoryStorage, thread_id: str) -> list[str]:
+    state = await storage.load(thread_id)
+    assert state is not None
+    return [message.content for message in state.messages]
+
+
+@pytest.mark.parametrize("source_id", ["abc", None])
+async def test_a_grown_conversation_is_extended_once(tmp_path: Path, source_id: str | None) -> None:
+    storage = MemoryStorage()
+    ids = {"conversation_id": source_id}
+    (first,) = await take(storage, tmp_path, *FIRST, **ids)
+    assert (first.is_new, first.added) == (True, 0)
+    (same,) = await take(storage, tmp_path, *FIRST, **ids)
+    assert (same.id, same.is_new, same.added) == (first.id, False, 0)
+    (grown,) = await take(storage, tmp_path, *GROWN, **ids)
+    assert (grown.id, grown.is_new, grown.added) == (first.id, False, 2)
+    assert await texts(storage, first.id) == ["Why?", "Rivers.", "Really?", "Yes."]
+    assert [each.added for each in await take(storage, tmp_path, *GROWN, **ids)] == [0]
+    assert [each.added for each in await take(storage, tmp_path, *FIRST, **ids)] == [0]
+    assert await storage.list_threads() == [first.id]
+
+
+@pytest.mark.parametrize("thread_id", ["chatgpt-abc", "a new id of 0.1"])
+async def test_a_thread_that_0_1_imported_is_extended(tmp_path: Path, thread_id: str) -> None:
+    """0.1 kept the marks of citations, the notes of tools, and one branch."""
+    storage = MemoryStorage()
+    old = [Message(long_id("u1"), "user", "Why?"),
+           Message(long_id("a1"), "assistant", f"Rivers. {CITE}"),
+           Message(long_id("note"), "tool", "Successfully created.")]  # fmt: skip
+    await storage.save(thread_id, ChatState(messages=tuple(old)))
+    note = node(long_id("note"), long_id("a1"), role="tool", author={
+        "role": "tool", "name": "canmore.create_textdoc"}, content={
+        "content_type": "text", "parts": ["Successfully created."]})  # fmt: skip
+    later = said("u2", "note", "Really?")
+    (stored,) = await take(storage, tmp_path, *FIRST, note)
+    assert (stored.id, stored.is_new, stored.added) == (thread_id, False, 0)
+    (stored,) = await take(storage, tmp_path, *FIRST, said("a1b", "u1", "Rain."), note, later)
+    assert (stored.id, stored.added) == (thread_id, 2)
+    state = await storage.load(thread_id)
+    assert state is not None
+    assert [each.id for each in switch(state, long_id("u1")).messages] == [
+        long_id("u1"), long_id("a1b"),
+    ]  # fmt: skip
+    assert [each.content for each in state.messages] == [
+        "Why?", f"Rivers. {CITE}", "Successfully created.", "Really?",
+    ]  # fmt: skip
+    assert [each.added for each in await take(
+        storage, tmp_path, *FIRST, said("a1b", "u1", "Rain."), note, later)] == [0]  # fmt: skip
+
+
+async def test_own_messages_stay_in_view_and_new_ones_become_a_branch(tmp_path: Path) -> None:
+    storage = MemoryStorage()
+    await take(storage, tmp_path, *FIRST)
+    state = await storage.load("chatgpt-abc")
+    assert state is not None
+    mine = Message("mine", "user", "And lakes?")
+    await storage.save("chatgpt-abc", replace(state, messages=(*state.messages, mine)))
+    await storage.update_meta("chatgpt-abc", title="My name")
+    (stored,) = await take(storage, tmp_path, *GROWN)
+    assert stored.added == 2
+    assert await texts(storage, "chatgpt-abc") == ["Why?", "Rivers.", "And lakes?"]
+    merged = await storage.load("chatgpt-abc")
+    assert merged is not None
+    other = switch(merged, long_id("a1"))
+    assert [each.content for each in other.messages][2:] == ["Really?", "Yes."]
+    assert (await storage.meta("chatgpt-abc"))["title"] == "My name"
+
+
+async def test_a_grown_answer_replaces_its_beginning_and_a_continued_one_stays(
+    tmp_path: Path,
+) -> None:
+    storage = MemoryStorage()
+    await take(storage, tmp_path, said("u1", "", "Why?"), said("a1", "u1", "Riv"))
+    (stored,) = await take(storage, tmp_path, *FIRST)
+    assert stored.added == 1
+    assert await texts(storage, stored.id) == ["Why?", "Rivers."]
+    await take(storage, tmp_path, said("u1", "", "Why?"), said("a1", "u1", "Riv"))
+    assert await texts(storage, stored.id) == ["Why?", "Rivers."]
+
+
+async def test_the_branches_that_were_shown_stay_shown(tmp_path: Path) -> None:
+    storage = MemoryStorage()
+    await take(storage, tmp_path, *GROWN)
+    state = await storage.load("chatgpt-abc")
+    assert state is not None
+    forked = fork_off(state, 3)
+    edited = replace(forked, messages=(*forked.messages, Message("x", "assistant", "No.")))
+    shown = switch(fork_off(switch(edited, long_id("u2")), 1), long_id("u1"))
+    await storage.save("chatgpt-abc", shown)
+    before = await texts(storage, "chatgpt-abc")
+    (stored,) = await take(storage, tmp_path, *FIRST, said("a1b", "u1", "Rain."))
+    assert stored.added == 1
+    assert await texts(storage, "chatgpt-abc") == before
+
+
+async def test_other_conversations_with_the_same_words_are_kept_apart(tmp_path: Path) -> None:
+    storage = MemoryStorage()
+    own = ChatState(messages=(Message("1", "user", "Why?"), Message("2", "assistant", "Rivers.")))
+    await storage.save("own", own)
+    (stored,) = await take(storage, tmp_path, *GROWN)
+    assert stored.is_new and await storage.load("own") == settle(own, None)
+    short = [node("1", None, "user", "Why?"), node("2", "1", "assistant", "Magic.")]
+    (stored,) = await take(storage, tmp_path, *short, conversation_id=None)
+    assert stored.is_new and stored.id != "own"
+
+
+async def test_a_conversation_that_was_copied_there_is_a_separate_thread(tmp_path: Path) -> None:
+    storage = MemoryStorage()
+    await take(storage, tmp_path, *FIRST)
+    for is_new in (True, False):
+        (copied,) = await take(storage, tmp_path, *GROWN, conversation_id="copy")
+        assert (copied.id, copied.is_new) == ("chatgpt-copy", is_new)
+    assert await texts(storage, "chatgpt-abc") == ["Why?", "Rivers."]
+
+
+async def test_databases_add_nothing_twice(tmp_path: Path) -> None:
+    storage, path = MemoryStorage(), oterm(tmp_path / "store.db")
+    for is_new in (True, False):
+        for thread in read_threads(path):
+            assert isinstance(thread, Thread)
+            stored = await store_thread(storage, thread, SavedThreads(storage))
+            assert (stored.is_new, stored.added) == (is_new, 0)
