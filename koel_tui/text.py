@@ -31,6 +31,8 @@ def _terminal_map() -> dict[int, str]:
 
 _TERMINAL = _terminal_map()
 _LINE_END = re.compile("\r\n?")
+_COMPATIBLE = ("<wide>", "<narrow>", "<font>")
+"""Kinds of characters that are another form of a letter; a power like ² is not such a form."""
 _REMOVED = dict.fromkeys((*_TERMINAL, *map(ord, "\t\n")))
 
 
@@ -81,7 +83,35 @@ def safe_line(text: str, limit: int = 200) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+class _Forms(dict[int, str]):
+    """A table for `str.translate` that is filled on demand: full-width letters, ligatures."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        kind = unicodedata.decomposition(char).partition(" ")[0]
+        is_letter = unicodedata.category(char)[0] in "LN"
+        is_form = kind in _COMPATIBLE or (kind == "<compat>" and is_letter)
+        self[code] = unicodedata.normalize("NFKC", char) if is_form else char
+        return self[code]
+
+
+_FORMS = _Forms({0x2010: "-", 0x2011: "-"})
+
+
+def normalize(text: str) -> str:
+    """Return `text` in composed Unicode, with the plain form of full-width letters and ligatures.
+
+    For search and lookup: macOS and some input methods write the same text with other characters.
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", text.translate(_FORMS))
+
+
+def match_key(text: str) -> str:
+    """Return `text` for a comparison that ignores case, Unicode form and runs of spaces."""
+    return " ".join(normalize(normalize(text).casefold()).split())
+
+
 def has_words(text: str, words: Sequence[str]) -> bool:
-    """Return whether a text contains all of these words, ignoring case."""
-    text = text.casefold()
-    return all(word in text for word in words)
+    """Return whether a text contains all of these words, ignoring case and Unicode form."""
+    text = match_key(text)
+    return all(match_key(word) in text for word in words)
