@@ -1,8 +1,8 @@
 """Tokenization of texts and queries for the search index.
 
 FTS5's `unicode61` matches words and ignores case and accents. A separator is inserted around each
-symbol and around each character of a script without spaces between words. Each of them is a separate
-token, so that any sequence of them matches as a phrase: "C++" is the phrase `c + +`.
+symbol and around each character of a script without spaces between words. Each is a separate token,
+so that any sequence of them matches as a phrase: "C++" is the phrase `c + +`.
 
 A part of a word is found with a table of all words: the words that contain it are alternatives in
 the expression. The `trigram` tokenizer would match parts of words too, but nothing shorter than
