@@ -18,6 +18,8 @@ LATE_CHANGE = re.compile(r"^ {0,3}\[[^\]\n]+\]:|\\\]|\$\$|\\end\{", re.MULTILINE
 
 _CLOSING = {"\\(": "\\)", "\\[": "\\]", "$$": "$$"}
 _MAX_FORMULA = 4000  # characters; limits the time for openings without an end
+_INTERRUPTED = ["paragraph", "reference", "blockquote", "list"]
+"""The blocks that a formula or a footnote ends without a blank line."""
 _ENVIRONMENT = re.compile(r"\\begin\{(\w+\*?)\}")
 _MARKUP = "`*_#+-.!|~<>[]$&"
 """Characters whose backslash is removed, because Markdown gives them a meaning."""
@@ -39,9 +41,10 @@ def add_rules(markdown: "MarkdownIt") -> None:
             _push_paragraph(state, start, state.line, text.replace("[", "&#91;", 1))
         return True
 
-    interrupts = {"alt": ["paragraph", "reference", "blockquote", "list"]}
-    markdown.block.ruler.before("table", "koel_formula", _formula_block, interrupts)
-    markdown.block.ruler.before("reference", "koel_footnote", _footnote_block, interrupts)
+    markdown.block.ruler.before("table", "koel_formula", _formula_block, {"alt": _INTERRUPTED})
+    markdown.block.ruler.before(
+        "reference", "koel_footnote", _footnote_block, {"alt": _INTERRUPTED}
+    )
     markdown.block.ruler.at("reference", visible_reference)
     markdown.inline.ruler.before("escape", "koel_formula", _formula)
     markdown.inline.ruler.before("escape", "koel_backslash", _backslash)
