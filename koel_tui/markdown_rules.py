@@ -26,7 +26,7 @@ _MARKUP = "`*_#+-.!|~<>[]$&"
 _SPACED_LETTER = re.compile("[A-Za-z0-9\u00c0-\u024f\u0370-\u03ff\u0400-\u04ff]")
 """A letter of a script with spaces between words; in others, `**` within a line is emphasis."""
 _DUNDER = re.compile(r"(?<!\w)__[a-z0-9_]*[a-z0-9]__(?!\w)")
-_FOOTNOTE = re.compile(r"\[\^[^\]\s]+\]:")
+_NOTE = re.compile(r"\[\^[^\]\s]+\]:")
 
 
 def add_rules(markdown: "MarkdownIt") -> None:
@@ -42,9 +42,7 @@ def add_rules(markdown: "MarkdownIt") -> None:
         return True
 
     markdown.block.ruler.before("table", "koel_formula", _formula_block, {"alt": _INTERRUPTED})
-    markdown.block.ruler.before(
-        "reference", "koel_footnote", _footnote_block, {"alt": _INTERRUPTED}
-    )
+    markdown.block.ruler.before("reference", "koel_footnote", _note_block, {"alt": _INTERRUPTED})
     markdown.block.ruler.at("reference", visible_reference)
     markdown.inline.ruler.before("escape", "koel_formula", _formula)
     markdown.inline.ruler.before("escape", "koel_backslash", _backslash)
@@ -137,7 +135,7 @@ def _operator_end(text: str, start: int, limit: int) -> int:
 
 
 def _formula_block(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
-    """Parse a formula of several lines as a paragraph, whatever its lines begin with."""
+    """Parse the lines of a formula as a paragraph, also if one of them begins like a list."""
     begin = state.bMarks[start] + state.tShift[start]
     if state.is_code_block(start) or not state.src.startswith(("\\[", "$$", "\\begin{"), begin):
         return False
@@ -156,11 +154,11 @@ def _formula_block(state: "StateBlock", start: int, end: int, silent: bool) -> b
     return True
 
 
-def _footnote_block(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
+def _note_block(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
     """Parse a footnote as a paragraph; for Markdown it is a definition, which is not shown."""
     if state.is_code_block(start):
         return False
-    if not _FOOTNOTE.match(state.src, state.bMarks[start] + state.tShift[start]):
+    if not _NOTE.match(state.src, state.bMarks[start] + state.tShift[start]):
         return False
     if silent:
         return True

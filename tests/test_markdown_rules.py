@@ -1,4 +1,4 @@
-"""What an answer says stays visible when it is shown as Markdown."""
+"""Visibility of all text of an answer that is shown as Markdown."""
 
 import html
 import re

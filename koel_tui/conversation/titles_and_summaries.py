@@ -103,12 +103,14 @@ def choose_title(answer: str, messages: "Sequence[Message]") -> str:
 
 
 def extract_title(answer: str) -> str:
-    """Extract the title from the model's answer; empty if it is none or is not finished.
+    """Extract the title from the model's answer; empty if there is none or it is not finished.
 
     A line that ends in a colon introduces the title.
     """
     lines = filter(None, map(str.strip, answer.splitlines()))
     line = next((line for line in lines if not line.endswith((":", ":**"))), "")
+    if line.rstrip(" *_\"'`").endswith(("...", "…")):
+        return ""
     title = safe_line(drop_controls(line.strip(_STRIPPED)))
     if title.casefold().startswith("title:"):
         title = title[len("title:") :].strip(_STRIPPED)
@@ -116,7 +118,10 @@ def extract_title(answer: str) -> str:
 
 
 def _is_qualified(title: str, question: str, reply: str) -> bool:
-    """Return whether a model's title fits the tab, the script of the question, and is no answer."""
+    """Return whether a model's title fits the tab and the script of the question.
+
+    The beginning of the answer does not qualify.
+    """
     return (
         cell_len(title) <= MAX_TAB_TITLE
         and not title.casefold().startswith(_PREAMBLES)

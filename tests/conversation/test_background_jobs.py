@@ -128,6 +128,7 @@ FIRST_WORDS = "Which trees grow in the far north of…"
         # not finished
         ("Trees that grow in the", FIRST_WORDS),
         ("Trees, birches,", FIRST_WORDS),
+        ("**Trees that grow...**", FIRST_WORDS),
         ("Trees (of the north", FIRST_WORDS),
         ("Trees grow. They", FIRST_WORDS),
         ("Sure! Northern trees", FIRST_WORDS),

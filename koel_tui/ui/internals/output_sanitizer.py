@@ -57,7 +57,7 @@ def _sanitize(segment: Segment) -> Segment:
 
 
 def _fix_width(found: "re.Match[str]") -> str:
-    """Return an emoji after which the cursor is where it is expected, whatever its width.
+    """Return an emoji after which the cursor is where it is expected, for every width.
 
     The spaces fill the cells that the terminal may leave out.
     """

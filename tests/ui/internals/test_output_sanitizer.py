@@ -1,4 +1,4 @@
-"""What is written to the terminal for one row of cells."""
+"""The output for one row of cells."""
 
 import pyte
 import pytest
