@@ -10,6 +10,18 @@ def truncate(text: str, width: int) -> str:
     return set_cell_size(text, width - 1).rstrip() + "…" if width > 0 else ""
 
 
+def cut_at_word(text: str, width: int) -> str:
+    """Return `text`, cut at a word to at most `width` cells; text without spaces is truncated."""
+    shortened = truncate(text, width)
+    if shortened == text:
+        return text
+    head = shortened[:-1]
+    if text[len(head) : len(head) + 1] != " ":
+        words = head.rpartition(" ")[0]
+        head = words if cell_len(words) * 2 >= width else head
+    return f"{head.rstrip(' ,;:-')}…"
+
+
 def format_tokens(number: int) -> str:
     """Return a short form of a token count: 940, 1.2k, 131k."""
     if number < 1000:

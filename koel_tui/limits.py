@@ -15,6 +15,8 @@ MAX_QUEUED = 100
 """Maximum queued messages of one thread."""
 MAX_TABS = 100
 """Maximum open tabs; each one has a session and a rendered label."""
+MAX_TAB_TITLE = 24
+"""Maximum width in cells of the title in a tab."""
 MAX_TOASTS = 6
 """Maximum notices on the screen at the same time; more would cover it."""
 

@@ -32,6 +32,15 @@ def _terminal_map() -> dict[int, str]:
 _TERMINAL = _terminal_map()
 _LINE_END = re.compile("\r\n?")
 _RETURN_BEFORE_LINE_END = re.compile(r"\r+(?=\n|\Z)")
+_EMOJI_JOINER = "\u200d"
+_JOINERS = ("\u200c", _EMOJI_JOINER)
+_EMOJI_SUFFIXES = ("\ufe0f", "\u20e3")
+_VISIBLE_FORMATS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u08e2")
+_FLAG_HALVES = re.compile("[\U0001f1e6-\U0001f1ff]+\\Z")
+_MAX_CLUSTER = 16
+"""Maximum characters of an emoji or letter that are removed where a line is cut."""
+_COMPATIBLE = ("<wide>", "<narrow>", "<font>")
+"""Kinds of characters that are another form of a letter; a power like ² is not such a form."""
 _REMOVED = dict.fromkeys((*_TERMINAL, *map(ord, "\t\n")))
 
 
@@ -78,14 +87,78 @@ def drop_controls(text: str) -> str:
 def safe_line(text: str, limit: int = 200) -> str:
     """Return `text` as one sanitized line of at most `limit` characters, for titles and messages.
 
-    Stricter than `safe_text`: whitespace runs become one space, format characters are removed.
+    Stricter than `safe_text`: whitespace runs become one space, and invisible format characters
+    are removed, except joiners where a script or an emoji needs them.
     """
-    line = " ".join(safe_text(text[: limit * 8]).split())
-    line = "".join(char for char in line if unicodedata.category(char) != "Cf")
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    line = drop_format_characters(" ".join(safe_text(text[: limit * 8]).split()))
+    return line if len(line) <= limit else f"{_cut(line, limit - 1)}…"
+
+
+def drop_format_characters(line: str) -> str:
+    """Return `line` without invisible characters, except joiners in their place.
+
+    Persian and Indic words change without their joiners, and a joined emoji falls apart.
+    """
+    if line.isascii():
+        return line
+    kept: list[str] = []
+    for index, char in enumerate(line):
+        is_format = unicodedata.category(char) == "Cf" and char not in _VISIBLE_FORMATS
+        if not is_format or _is_joiner(char, "".join(kept[-1:]), line[index + 1 : index + 2]):
+            kept.append(char)
+    return "".join(kept)
+
+
+def _is_joiner(char: str, before: str, after: str) -> bool:
+    if char not in _JOINERS or not before or not after:
+        return False
+    if unicodedata.category(before) in ("Lo", "Mn", "Mc") and before not in _EMOJI_SUFFIXES:
+        return True
+    is_emoji = before in _EMOJI_SUFFIXES or unicodedata.category(before) in ("So", "Sk")
+    return char == _EMOJI_JOINER and is_emoji and unicodedata.category(after) == "So"
+
+
+def _cut(line: str, length: int) -> str:
+    """Return the first `length` characters without a part of an emoji or of a letter at the end."""
+    end = length
+    while 0 < end > length - _MAX_CLUSTER and (
+        unicodedata.category(line[end]) in ("Mn", "Mc", "Me", "Cf", "Sk")
+        or line[end - 1] == _EMOJI_JOINER
+    ):
+        end -= 1
+    half = _FLAG_HALVES.search(line[max(0, end - _MAX_CLUSTER) : end])
+    return line[: end - 1] if half and len(half[0]) % 2 else line[:end]
+
+
+class _Forms(dict[int, str]):
+    """A table for `str.translate` that is filled on demand: full-width letters, ligatures."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        kind = unicodedata.decomposition(char).partition(" ")[0]
+        is_letter = unicodedata.category(char)[0] in "LN"
+        is_form = kind in _COMPATIBLE or (kind == "<compat>" and is_letter)
+        self[code] = unicodedata.normalize("NFKC", char) if is_form else char
+        return self[code]
+
+
+_FORMS = _Forms({0x2010: "-", 0x2011: "-"})
+
+
+def normalize(text: str) -> str:
+    """Return `text` in composed Unicode, with the plain form of full-width letters and ligatures.
+
+    For search and lookup: macOS and some input methods write the same text with other characters.
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", text.translate(_FORMS))
+
+
+def match_key(text: str) -> str:
+    """Return `text` for a comparison that ignores case, Unicode form and runs of spaces."""
+    return " ".join(normalize(normalize(text).casefold()).split())
 
 
 def has_words(text: str, words: Sequence[str]) -> bool:
-    """Return whether a text contains all of these words, ignoring case."""
-    text = text.casefold()
-    return all(word in text for word in words)
+    """Return whether a text contains all of these words, ignoring case and Unicode form."""
+    text = match_key(text)
+    return all(match_key(word) in text for word in words)

@@ -88,6 +88,43 @@ def test_a_line_is_one_line_without_format_characters() -> None:
     assert safe_line("in\u200bvisi\ufeffble \u202e") == "invisible ⟦RLO⟧"
 
 
+@pytest.mark.parametrize(
+    "title",
+    [
+        "می\u200cخو\u0627\u0647م 👩\u200d💻",
+        "ක්\u200dරී ශ්\u200dරී",
+        "क्\u200dष",
+        "👩🏽\u200d🚒 ❤\ufe0f\u200d🔥 🏳\ufe0f\u200d🌈 1\ufe0f\u20e3 ⚠\ufe0f 🇩🇪",
+        "\u06dd\u06f1",
+    ],
+)
+def test_report_35_joiners_and_variation_selectors_stay_in_a_line(title: str) -> None:
+    assert safe_line(title) == title
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("in\u200dvis\u200cible", "invisible"),
+        ("\u200dمی\u200c\u200c\u200dخ\u200c", "می\u200cخ"),
+        ("a\u200d💻 👩\u200da 👩\u200c💻", "a💻 👩a 👩💻"),
+    ],
+)
+def test_a_joiner_that_joins_nothing_is_removed(text: str, line: str) -> None:
+    assert safe_line(text) == line
+
+
+@pytest.mark.parametrize(
+    "cluster", ["👩\u200d💻", "❤\ufe0f", "👍🏽", "🇩🇪", "1\ufe0f\u20e3", "é".replace("é", "e\u0301")]
+)
+def test_report_35_a_line_is_not_cut_inside_an_emoji(cluster: str) -> None:
+    line = "ab" + cluster * 4
+    for limit in range(3, len(line)):
+        shown = safe_line(line, limit)
+        assert shown.endswith("…") and len(shown) <= limit
+        assert shown[:-1] in ["ab" + cluster * count for count in range(5)]
+
+
 def test_a_line_that_is_too_long_ends_in_an_ellipsis() -> None:
     assert safe_line("x" * 200) == "x" * 200
     assert safe_line("x" * 201) == "x" * 199 + "…"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from koel_tui.text import safe_line
+from koel_tui.text import normalize, safe_line
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -47,7 +47,7 @@ def _complete(prefix: str, *, trash: bool) -> Items:
         # Offer the id if the title is ambiguous or cannot be typed.
         name = title if titles[title] == 1 and _is_typeable(title) else row.id
         for value in dict.fromkeys((name, row.id) if prefix else (name,)):
-            if value.startswith(prefix) and _is_typeable(value):
+            if normalize(value).startswith(normalize(prefix)) and _is_typeable(value):
                 items.append(CompletionItem(value, help=safe_line(title, 60) or None))
                 break
     return items

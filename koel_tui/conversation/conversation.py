@@ -14,6 +14,7 @@ from koel_tui.conversation.metrics import ThreadMetrics
 from koel_tui.conversation.observer import ConversationObserver
 from koel_tui.conversation.send_queue import SendQueue
 from koel_tui.conversation.thread_meta import ThreadMeta
+from koel_tui.formatting import cut_at_word
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     StartRun = Callable[[ChatSession], Coroutine[Any, Any, None]]
 
 NEW_TITLE = "New thread"
-_MAX_TITLE = 40
+MAX_TITLE = 40
+"""Maximum width in cells of a title made of the first words of a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ class Conversation:
         if self.meta.title:
             return self.meta.title
         first_prompt = next((entry.text for entry in self.entries() if entry.role == "user"), "")
-        return safe_line(first_prompt or next(iter(self.queue), ""), _MAX_TITLE) or NEW_TITLE
+        line = safe_line(first_prompt or next(iter(self.queue), ""))
+        return cut_at_word(line, MAX_TITLE) or NEW_TITLE
 
     @property
     def is_busy(self) -> bool:

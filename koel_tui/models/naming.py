@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from koel_tui.text import safe_line
+from koel_tui.text import match_key, safe_line
 
 if TYPE_CHECKING:
     from koel_tui.models.discovery import FoundModel
@@ -29,7 +29,7 @@ def is_name(named: Path) -> bool:
 def named_model(models: "Sequence[FoundModel]", wanted: str) -> "FoundModel":
     """Return the model named `wanted`, or the only one whose name starts with `wanted`.
 
-    Ignores case and the suffix `.gguf`. Raises `NoModelError` with similar names.
+    Ignores case, Unicode form and the suffix `.gguf`. Raises `NoModelError` with similar names.
     """
     if _URL.match(wanted):  # not echoed, because it may contain a password
         raise NoModelError(
@@ -55,7 +55,7 @@ def named_model(models: "Sequence[FoundModel]", wanted: str) -> "FoundModel":
 
 
 def _normalize(name: str) -> str:
-    return name.casefold().removesuffix(".gguf")
+    return match_key(name).removesuffix(".gguf")
 
 
 def _label(model: "FoundModel", others: "Sequence[FoundModel]") -> str:

@@ -256,6 +256,7 @@ MODELS = [model("Qwen3-4B-Q4_K_M"), model("Qwen3-8B-Q4_K_M"), model("llama3.2:1b
         ("Qwen3-4B-Q4_K_M.gguf", "Qwen3-4B-Q4_K_M"),
         ("qwen3-8b-q4_k_m", "Qwen3-8B-Q4_K_M"),
         ("llama", "llama3.2:1b"),
+        ("\uff4clama", "llama3.2:1b"),
     ],
 )
 def test_a_name_is_whole_or_the_beginning_of_one(wanted: str, name: str) -> None:

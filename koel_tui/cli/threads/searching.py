@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Search titles and messages, the best hits first.
 
-    A hit has all of WORDS; the last one can be the beginning of a word. The output is the thread
-    and an excerpt with the words.
+    A hit has all of WORDS. Three letters are enough for the beginning, the middle or the end of
+    a word. Symbols and emoji are found too. The output is the thread and an excerpt with the
+    words.
 
     \b
     Examples:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from html import escape
 
+from koel_tui import markdown_rules
 from koel_tui.protocol import Message
 from koel_tui.storage.interchange.message_headings import author_label, format_time
 from koel_tui.storage.interchange.portable_thread import Thread
@@ -75,4 +76,5 @@ def _render_markdown(text: str) -> str:
     from markdown_it import MarkdownIt  # imported lazily, because it is slow and used only here
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    markdown_rules.add_rules(parser)
     return str(parser.render(safe_text(text)))

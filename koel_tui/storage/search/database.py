@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,24 +17,40 @@ from koel_tui.storage.files.quarantine import Signature
 from koel_tui.storage.search.indexed_text import (
     BEGIN,
     END,
+    MIN_PART,
     TOKENIZER,
-    build_match,
+    find_words,
+    match_beginning,
+    match_parts,
     parse_excerpt,
     prepare_text,
+    split_query,
+    word_key,
 )
 
-_VERSION = 1
+_VERSION = 2
 _BUSY_TIMEOUT = 2.0
 _RETRY_DELAY = 0.01
 _MAX_RANKED = 5000  # newest matches only, because ranking half a million takes a second
 _SNIPPET_WORDS = 24
+_MAX_VARIANTS = 100  # words that contain a part, the shortest first
+_MAX_EXPANDED_WORDS = 8  # a longer query is searched for whole words and a last prefix only
 _TABLES = (
     "CREATE TABLE threads (number INTEGER PRIMARY KEY, file TEXT UNIQUE, signature TEXT, id TEXT, "
     "title TEXT, updated TEXT, first INTEGER, after INTEGER)",
     "CREATE INDEX by_place ON threads (after)",
     "CREATE VIRTUAL TABLE said USING fts5(text, thread UNINDEXED, message UNINDEXED, "
     f"role UNINDEXED, tokenize = '{TOKENIZER}')",
+    "CREATE TABLE words (word TEXT PRIMARY KEY, key TEXT) WITHOUT ROWID",
     f"PRAGMA user_version = {_VERSION}",
+)
+_PART_QUERY = (
+    "SELECT word FROM words WHERE instr(key, ?1) AND substr(word, 1, ?2) <> ?3 "
+    "ORDER BY length(word), word LIMIT ?4"
+)
+_ENDING_QUERY = (
+    "SELECT word FROM words WHERE substr(key, -?2) = ?1 AND word <> ?3 "
+    "ORDER BY length(word), word LIMIT ?4"
 )
 _RANK_QUERY = (
     "SELECT place FROM (SELECT rowid AS place, bm25(said) AS score FROM said WHERE said MATCH ? "
@@ -118,29 +134,33 @@ class SearchDatabase:
     def replace_entries(self, entries: Iterable[IndexEntry], deleted: Iterable[str] = ()) -> None:
         """Replace the entries of these threads' files, and delete those of the files `deleted`."""
         with self._connected("IMMEDIATE") as connection:
+            removed: set[str] = set()
+            added: set[str] = set()
             for file in deleted:
-                _delete(connection, file)
+                removed |= _delete(connection, file)
             for entry in entries:
-                _delete(connection, entry.file)
-                _add(connection, entry)
+                removed |= _delete(connection, entry.file)
+                added |= _add(connection, entry)
+            connection.executemany(
+                "INSERT OR IGNORE INTO words (word, key) VALUES (?, ?)",
+                [(word, word_key(word)) for word in sorted(added)],
+            )
+            _forget_words(connection, removed - added)
 
     def find(self, query: str, limit: int) -> list[Hit]:
-        """Return at most `limit` texts that have all words of a query, best first."""
-        match = build_match(query)
-        if not match:
+        """Return at most `limit` texts that have all words of a query, best first.
+
+        Texts that have a word only as a part of another word come last.
+        """
+        words = split_query(query)
+        if not words:
             return []
         with self._connected("DEFERRED") as connection:
-            rowids = [
-                row[0] for row in connection.execute(_RANK_QUERY, [match, _MAX_RANKED, limit])
-            ]
-            if not rowids:
-                return []
-            rows = connection.execute(
-                _HITS_QUERY,
-                [BEGIN, END, _SNIPPET_WORDS, match, min(rowids), max(rowids), json.dumps(rowids)],
-            )
-            hits = {rowid: _parse_hit(*rest) for rowid, *rest in rows}
-            return [hits[rowid] for rowid in rowids]
+            hits = _find_hits(connection, match_beginning(words), limit)
+            if len(hits) < limit and len(words) <= _MAX_EXPANDED_WORDS:
+                variants = [_variants(connection, word) for word in words]
+                hits |= _find_hits(connection, match_parts(words, variants), limit)
+            return list(hits.values())[:limit]
 
     def remove(self) -> None:
         """Delete the index. Raises `StorageError`."""
@@ -266,16 +286,56 @@ def _is_busy(error: Exception) -> bool:
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def _delete(connection: sqlite3.Connection, file: str) -> None:
+def _find_hits(connection: sqlite3.Connection, match: str, limit: int) -> dict[int, Hit]:
+    """Return the hits of an FTS5 expression by their row ids, best first."""
+    rowids = [row[0] for row in connection.execute(_RANK_QUERY, [match, _MAX_RANKED, limit])]
+    if not rowids:
+        return {}
+    rows = connection.execute(
+        _HITS_QUERY,
+        [BEGIN, END, _SNIPPET_WORDS, match, min(rowids), max(rowids), json.dumps(rowids)],
+    )
+    hits = {rowid: _parse_hit(*rest) for rowid, *rest in rows}
+    return {rowid: hits[rowid] for rowid in rowids}
+
+
+def _variants(connection: sqlite3.Connection, tokens: Sequence[str]) -> list[str]:
+    """Return the words that contain the part `tokens`, or end in the first of several tokens."""
+    part = tokens[0].lower()
+    if len(part) < MIN_PART or not part.isalnum():
+        return []
+    key = word_key(part)
+    query = _PART_QUERY if len(tokens) == 1 else _ENDING_QUERY
+    length = len(part) if len(tokens) == 1 else len(key)
+    return [row[0] for row in connection.execute(query, [key, length, part, _MAX_VARIANTS])]
+
+
+def _delete(connection: sqlite3.Connection, file: str) -> set[str]:
+    """Delete the entry of a file; return its words."""
     row = connection.execute(
         "SELECT number, first, after FROM threads WHERE file = ?", [file]
     ).fetchone()
-    if row is not None:
-        connection.execute("DELETE FROM said WHERE rowid >= ? AND rowid < ?", row[1:])
-        connection.execute("DELETE FROM threads WHERE number = ?", row[:1])
+    if row is None:
+        return set()
+    texts = connection.execute("SELECT text FROM said WHERE rowid >= ? AND rowid < ?", row[1:])
+    words = find_words("\n".join(text for (text,) in texts))
+    connection.execute("DELETE FROM said WHERE rowid >= ? AND rowid < ?", row[1:])
+    connection.execute("DELETE FROM threads WHERE number = ?", row[:1])
+    return words
 
 
-def _add(connection: sqlite3.Connection, entry: IndexEntry) -> None:
+def _forget_words(connection: sqlite3.Connection, words: Iterable[str]) -> None:
+    """Delete those of the words that no text has."""
+    for word in words:
+        found = connection.execute(
+            "SELECT 1 FROM said WHERE said MATCH ? LIMIT 1", [match_beginning([[word]])]
+        ).fetchone()
+        if found is None:
+            connection.execute("DELETE FROM words WHERE word = ?", [word])
+
+
+def _add(connection: sqlite3.Connection, entry: IndexEntry) -> set[str]:
+    """Add an entry; return its words."""
     first = connection.execute("SELECT max(after) FROM threads").fetchone()[0] or 1
     number = connection.execute(
         "INSERT INTO threads (file, signature, id, title, updated, first, after) "
@@ -290,20 +350,16 @@ def _add(connection: sqlite3.Connection, entry: IndexEntry) -> None:
             first + len(entry.texts),
         ],
     ).lastrowid
+    texts = [prepare_text(each.text) for each in entry.texts]
     # An id may be any string, also one that SQLite rejects, so we store it as ASCII JSON.
     connection.executemany(
         "INSERT INTO said (rowid, text, thread, message, role) VALUES (?, ?, ?, ?, ?)",
         (
-            (
-                rowid,
-                prepare_text(entry_text.text),
-                number,
-                json.dumps(entry_text.message_id),
-                json.dumps(entry_text.role),
-            )
-            for rowid, entry_text in enumerate(entry.texts, first)
+            (rowid, text, number, json.dumps(each.message_id), json.dumps(each.role))
+            for rowid, (text, each) in enumerate(zip(texts, entry.texts, strict=True), first)
         ),
     )
+    return find_words("\n".join(texts))
 
 
 def _parse_hit(

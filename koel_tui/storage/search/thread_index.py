@@ -90,9 +90,10 @@ class ThreadIndex:
     async def search(self, query: str, limit: int = 50) -> list[Hit]:
         """Update the index; return the messages and titles with all words of `query`, best first.
 
-        The last word matches as a prefix. Any text is a valid query; no character is syntax. If
-        there are very many matches, only the ones in the most recently changed threads are ranked.
-        Raises `StorageError`.
+        A word of three letters matches as a part of a word too, with a lower rank. Symbols match
+        as written; punctuation around a word is ignored. Any text is a valid query; no character
+        is syntax. If there are very many matches, only the ones in the most recently changed
+        threads are ranked. Raises `StorageError`.
         """
 
         async def refresh_and_find() -> list[Hit]:

@@ -10,12 +10,12 @@ from textual.message import Message
 from textual.widgets import Tab, Tabs
 
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.formatting import truncate
+from koel_tui.formatting import cut_at_word
+from koel_tui.limits import MAX_TAB_TITLE
 from koel_tui.text import safe_line
 from koel_tui.ui import internals
 
 _MIN_TITLE = 8
-_MAX_TITLE = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Label:
         mark = f" {self.mark}" if self.mark else ""
         head = f"{number} "
         width = room - cell_len(head) - cell_len(mark)
-        title = truncate(safe_line(self.title), min(_MAX_TITLE, max(_MIN_TITLE, width)))
+        title = cut_at_word(safe_line(self.title), min(MAX_TAB_TITLE, max(_MIN_TITLE, width)))
         return head + title + mark
 
 
@@ -59,7 +59,7 @@ class TabBar(Tabs, can_focus=False):
         tab_id: str
 
     def __init__(self, label: Label) -> None:
-        super().__init__(Tab(Content(label.text(1, _MAX_TITLE)), id=label.id))
+        super().__init__(Tab(Content(label.text(1, MAX_TAB_TITLE)), id=label.id))
         self._labels = [label]
 
     def on_tab_clicked(self, event: Tab.Clicked) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+from koel_tui.text import match_key
+
 MAX_EXAMINED = 5_000
 _TIMEOUT = 1.0
 """Maximum seconds for a search, because the disk may be slow."""
@@ -17,7 +19,7 @@ _SNIFF_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file: its path in the searched directory; `key` is the case-folded path for matching."""
+    """A file: its path in the searched directory; `key` is the path for matching."""
 
     path: str
     key: str
@@ -45,13 +47,13 @@ def text_files(folder: Path, limit: int = MAX_EXAMINED) -> list[FoundFile]:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(f"{path}/")
                 elif entry.is_file(follow_symlinks=False) and _is_text(entry):
-                    found.append(FoundFile(path, path.casefold()))
+                    found.append(FoundFile(path, match_key(path)))
     return found
 
 
 def fuzzy_filter(files: Iterable[FoundFile], query: str, limit: int) -> list[str]:
     """Return the paths that contain the letters of `query` in this order, best match first."""
-    wanted = query.casefold()
+    wanted = match_key(query)
     ranks: tuple[list[str], ...] = ([], [], [], [])
     for file in files:
         rank = _rank(file.key, wanted)

@@ -1,10 +1,25 @@
-"""The output sanitizer: removes control characters from content before the terminal."""
+"""The output sanitizer: removes control characters from content before the terminal.
 
+It also gives emoji a fixed width. Terminals disagree on the cells of an emoji with a variation
+selector, a skin tone or a joiner, so that borders to the right of it would be displaced.
+"""
+
+import re
+
+from rich.cells import cell_len
 from rich.console import Console
 from rich.segment import Segment
 from textual.strip import Strip
 
 from koel_tui.text import drop_controls
+
+_UNCERTAIN_WIDTH = re.compile(
+    "[\U0001f1e6-\U0001f1ff]{2}"
+    "|[^\\s\x00-\x1f](?:[\ufe0e\ufe0f\u20e3\U0001f3fb-\U0001f3ff]"
+    "|\u200d[\u2190-\u2bff\U0001f000-\U0001faff])+"
+)
+"""Flags, and characters with a variation selector, a keycap, a skin tone or joined emoji."""
+_SAVE_CURSOR, _RESTORE_CURSOR, _FORWARD = "\x1b7", "\x1b8", "\x1b[{}C"
 
 
 def install_output_sanitizer() -> None:
@@ -24,7 +39,9 @@ def _render_sanitized(strip: Strip, console: Console) -> str:
             text if style is None or style._link is None else text + style._link
             for text, style, _ in strip._segments
         ]
-        if not "".join(written).isprintable():  # cheap check with false positives
+        line = "".join(written)
+        # A cheap check with false positives.
+        if not line.isprintable() or (not line.isascii() and _UNCERTAIN_WIDTH.search(line)):
             strip = Strip(map(_sanitize, strip._segments), strip.cell_length)
     return _render(strip, console)
 
@@ -35,4 +52,15 @@ def _sanitize(segment: Segment) -> Segment:
         return segment  # a control sequence of Textual
     if style is not None and style._link is not None:
         style = style.update_link(drop_controls(style._link))
-    return Segment(drop_controls(text), style)
+    text = drop_controls(text)
+    return Segment(text if text.isascii() else _UNCERTAIN_WIDTH.sub(_fix_width, text), style)
+
+
+def _fix_width(found: "re.Match[str]") -> str:
+    """Return an emoji after which the cursor is where it is expected, for every width.
+
+    The spaces fill the cells that the terminal may leave out.
+    """
+    width = cell_len(found[0])
+    blank, emoji = (f"{_SAVE_CURSOR}{text}{_RESTORE_CURSOR}" for text in (" " * width, found[0]))
+    return blank + emoji + _FORWARD.format(width)

@@ -3,16 +3,18 @@
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 
+from koel_tui import markdown_rules
 from koel_tui.text import safe_text
 
 
 def create_parser() -> MarkdownIt:
     """Return a Markdown parser whose tokens are safe for a terminal.
 
-    HTML stays visible as text, and characters decoded from entities like `&#x202e;` are sanitized
-    in the same way as the source.
+    HTML and formulas stay visible as text, and characters decoded from entities like `&#x202e;` are
+    sanitized in the same way as the source.
     """
     markdown = MarkdownIt("gfm-like", {"html": False})
+    markdown_rules.add_rules(markdown)
     markdown.core.ruler.push("koel_safe", _sanitize_tokens)
     return markdown
 

@@ -8,6 +8,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Markdown, Static
 
+from koel_tui import markdown_rules
 from koel_tui.conversation.entries import Entry
 from koel_tui.text import safe_text
 from koel_tui.ui import internals
@@ -15,8 +16,6 @@ from koel_tui.ui.transcript import markdown_cost, markdown_parser
 from koel_tui.ui.transcript.large_answer import LargeAnswer
 from koel_tui.ui.transcript.plain_text import PlainText
 from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown, render_rows
-
-_LATE_REFERENCE = re.compile(r"^ {0,3}\[[^\]\n]+\]:", re.MULTILINE)
 
 _TRAILING_NUMBER = re.compile(r"\n {0,3}\d{1,9}\Z")
 """Trailing digits, which are held back while streaming.
@@ -98,8 +97,8 @@ class MessageView(Vertical):
         elif isinstance(body, Markdown):
             if len(text) > len(before):
                 await body.append(text[len(before) :])
-            # A link reference may be defined after its use; only then is a full rendering needed.
-            if ended and _LATE_REFERENCE.search(text):
+            # A link reference may be defined after its use; a formula changes at its end.
+            if ended and markdown_rules.LATE_CHANGE.search(text):
                 await body.update(text)
             elif ended:
                 self.call_after_refresh(internals.redraw_tables, body)

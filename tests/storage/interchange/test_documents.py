@@ -222,6 +222,9 @@ def test_an_answer_that_is_closed_is_exported_unchanged(text: str) -> None:
         ("C:\\x", "C x.md"),
         ("Über 図書館", "Über 図書館.md"),
         ("\ud83d", "thread.md"),
+        ("हिन्दी क्\u200dष", "हिन्दी क्\u200dष.md"),
+        ("می\u200cخ 👩\u200d💻 x", "می\u200cخ x.md"),
+        ("❤\ufe0f and \u200dx\u200d", "and x.md"),
     ],
 )
 def test_names_of_files(title: str, name: str) -> None:

@@ -2,6 +2,9 @@
 
 import asyncio
 import re
+import sqlite3
+import unicodedata
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage
-from koel_tui.storage.search.thread_index import Hit, ThreadIndex
+from koel_tui.storage.search.thread_index import Hit, ThreadIndex, index_file
 from tests.storage.helpers import file_name, in_clear, saying
 
 
@@ -75,10 +78,12 @@ async def test_what_was_thought_is_found(store: JsonFileStorage, index: ThreadIn
     [
         ("HARBOUR", True),
         ("harb", True),
-        ("arbour", False),
+        ("arbour", True),
+        ("ar", False),
         ("café", True),
         ("cafe", True),
-        ("harb café", False),
+        ("harb café", True),
+        ("xharb café", False),
         ("图书", True),
         ("書館", False),
         ("书馆在", True),
@@ -116,7 +121,7 @@ async def test_nothing_in_a_query_is_syntax(
 ) -> None:
     await store.save("t", saying(f"say {query} now"))
     hits = await index.search(query)
-    assert bool(hits) is any(char.isalnum() for char in query)
+    assert bool(hits) is (query not in ('"', "'"))
 
 
 async def test_strange_ids_and_texts_come_back_as_they_were(
@@ -217,33 +222,39 @@ async def test_a_thread_that_cannot_be_read_now_is_read_later(
 # The same as a plain scan
 
 words = st.text(st.sampled_from("aAbB1漢字 .-\"*'"), max_size=8)
-_TOKEN = re.compile(r"[a-z0-9]+|[漢字]")
+_TOKEN = re.compile(r"[a-z0-9]+|[漢字.*-]")
 
 
 def tokens(text: str) -> list[str]:
     return _TOKEN.findall(text.lower())
 
 
+def fits(said: list[str], asked: list[str]) -> bool:
+    """Return whether consecutive tokens are those of a word; parts need 2 or 3 letters."""
+    first, last = asked[0], asked[-1]
+    is_part = len(first) >= 3
+    if len(asked) == 1 and is_part and first in said[0]:
+        return True
+    begin = said[0] == first or (len(asked) > 1 and is_part and said[0].endswith(first))
+    is_prefix = len(last) > 1 and said[-1].startswith(last)
+    if len(asked) == 1:
+        return begin or is_prefix
+    return begin and said[1:-1] == asked[1:-1] and (said[-1] == last or is_prefix)
+
+
 def is_said(text: str, query: str) -> bool:
-    """Return whether each word of the query is in the text; the last one may be a prefix."""
-    said, asked = tokens(text), [tokens(word) for word in query.split()]
-    partly = (
-        len(asked[-1][-1]) > 1 if asked and asked[-1] and query.rstrip()[-1].isalnum() else False
+    """Return whether each word of the query is in the text; it may be a part of a word."""
+    words = [word.lstrip("\"'").rstrip("\"'.") or word for word in query.split()]
+    asked = [found for word in words if (found := tokens(word))]
+    said = tokens(text)
+    return bool(asked) and all(
+        any(
+            len(piece) == len(word) and fits(piece, word)
+            for start in range(len(said))
+            for piece in [said[start : start + len(word)]]
+        )
+        for word in asked
     )
-    if not any(asked):
-        return False
-    for place, phrase in enumerate(asked):
-        prefix = partly and place == len(asked) - 1
-
-        def fits(start: int, phrase: list[str] = phrase, prefix: bool = prefix) -> bool:
-            found = said[start : start + len(phrase)]
-            if prefix and len(found) == len(phrase):
-                return found[:-1] == phrase[:-1] and found[-1].startswith(phrase[-1])
-            return found == phrase
-
-        if phrase and not any(fits(start) for start in range(len(said))):
-            return False
-    return True
 
 
 @settings(max_examples=60, deadline=None)
@@ -261,3 +272,93 @@ async def test_search_agrees_with_a_plain_scan(
             query
         )
     await index.close()
+
+
+# Text as it was written elsewhere
+
+NFD = partial(unicodedata.normalize, "NFD")
+
+
+@pytest.mark.parametrize(
+    ("said", "query", "marked"),
+    [
+        (NFD("한국어 회의록"), "한국어", "한국어"),
+        ("한국어 회의록", NFD("회의"), "회의"),
+        (NFD("データベース"), "データ", "データ"),
+        ("ｶﾀｶﾅ ﾃﾞｰﾀ", "データ", "データ"),
+        ("\uff21\uff22\uff23 \uff11\uff12", "abc", "ABC"),
+        ("abc", "\uff21\uff22\uff23", "abc"),
+        ("the \ufb01le", "file", "file"),
+        (NFD("Das Café"), "café", "Café"),
+        ("Die Straße", "STRASSE", "Straße"),
+        ("don\u2019t", "don't", "don\u2019t"),
+    ],
+)
+async def test_report_11_text_is_found_in_any_unicode_form(
+    store: JsonFileStorage, index: ThreadIndex, said: str, query: str, marked: str
+) -> None:
+    await store.save("t", saying(said))
+    (hit,) = await index.search(query)
+    assert [hit.snippet[begin:end] for begin, end in hit.spans] == [marked]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("port", ["air"]),
+        ("irpo", ["air"]),
+        ("UserName", ["code"]),
+        ("ser_na", ["code"]),
+        ("🎉", ["emoji"]),
+        ("👍", ["emoji"]),
+        ("💻", ["emoji"]),
+        ("👩\u200d💻", ["emoji"]),
+        ("❤", ["emoji"]),
+        ("1️⃣", ["emoji"]),
+        ("C++", ["plus"]),
+        ("c++.", ["plus"]),
+        ("C#", ["sharp"]),
+        ("C", ["plus", "sharp"]),
+        ("std::vec", ["plus"]),
+        ("->", ["sharp"]),
+        ("=>", []),
+        ("100%", ["sharp"]),
+        ("10%", []),
+        (".NET", ["sharp"]),
+        ("airport 🎉", []),
+    ],
+)
+async def test_report_40_parts_of_words_symbols_and_emoji_are_found(
+    store: JsonFileStorage, index: ThreadIndex, query: str, found: list[str]
+) -> None:
+    await store.save("air", saying("The airport."))
+    await store.save("code", saying("getUserName and user_name"))
+    await store.save("emoji", saying("🎉 👍🏽 👩\u200d💻 ❤\ufe0f 1\ufe0f\u20e3"))
+    await store.save("plus", saying("(C++): std::vector, 1 or 100 or 10"))
+    await store.save("sharp", saying("C# x->y, 100% of the .NET"))
+    assert sorted(hit.thread_id for hit in await index.search(query)) == found
+
+
+async def test_a_whole_word_comes_before_a_part_of_one(
+    store: JsonFileStorage, index: ThreadIndex
+) -> None:
+    await store.save("part", saying("airport"))
+    await store.save("whole", saying("a long text about some port and other words"))
+    await store.save("last", saying("airport"))
+    assert (await index.search("port"))[0].thread_id == "whole"
+
+
+async def test_words_of_a_deleted_thread_leave_the_index(
+    store: JsonFileStorage, index: ThreadIndex, tmp_path: Path
+) -> None:
+    await store.save("a", saying("airport secretword"))
+    await store.save("b", saying("airport"))
+    await index.refresh()
+    await store.delete("a")
+    await store.save("b", saying("airport harbour"))
+    await index.refresh()
+    await index.close()
+    with sqlite3.connect(index_file(tmp_path / "cache", tmp_path / "threads")) as connection:
+        words = [row[0] for row in connection.execute("SELECT word FROM words")]
+    connection.close()
+    assert words == ["airport", "harbour"]

@@ -25,9 +25,9 @@ async def test_tabs_are_numbered_and_titled_by_the_first_words() -> None:
         await window.has_tabs("1 New thread")
         turn = await window.ask("Tell me about forests, and do not leave out a single one of them")
         turn.finish()
-        await window.has_tabs("1 Tell me about forests,…")
+        await window.has_tabs("1 Tell me about forests…")
         await window.press("ctrl+n")
-        await window.has_tabs("1 Tell me about forests,…", "2 New thread")
+        await window.has_tabs("1 Tell me about forests…", "2 New thread")
 
 
 async def test_every_key_that_goes_to_a_tab() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -176,6 +177,12 @@ class TestWalk:
         assert fuzzy_filter(files, "NOTE", 9) == ["sub/notes", "my-notes", "lib/note/a", "n-o-t-e"]
         assert fuzzy_filter(files, "", 2) == paths[:2]
         assert fuzzy_filter(files, "(.*", 9) == []
+
+    def test_report_11_a_file_is_found_in_any_unicode_form(self, tmp_path: Path) -> None:
+        name = unicodedata.normalize("NFD", "Café 한국어.txt")
+        (tmp_path / name).write_text("text")
+        for query in ("café", "한국", unicodedata.normalize("NFD", "한국"), "\uff43afé"):
+            assert fuzzy_filter(text_files(tmp_path), query, 9) == [name]
 
     def test_a_name_that_was_made_to_take_long_does_not(self) -> None:
         files = [FoundFile("a" * 250, "a" * 250)]

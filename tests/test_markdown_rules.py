@@ -1,0 +1,122 @@
+"""Visibility of all text of an answer that is shown as Markdown."""
+
+import html
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it.token import Token
+
+from koel_tui.protocol import ChatState, Message
+from koel_tui.storage import MemoryStorage
+from koel_tui.storage.interchange.html import to_html
+from koel_tui.storage.interchange.portable_thread import Thread
+from koel_tui.ui.transcript.markdown_parser import create_parser
+from tests.ui.window import opened
+
+_BREAKS = {"hardbreak": "\n", "softbreak": "\n"}
+
+
+def shown(text: str) -> str:
+    """Return the text of the paragraphs and cells, one a line."""
+    lines = [token.children or [] for token in create_parser().parse(text)]
+    return "\n".join("".join(map(_shown_token, children)) for children in lines if children)
+
+
+def _shown_token(token: Token) -> str:
+    mark = "`" if token.type == "code_inline" else ""
+    return _BREAKS.get(token.type, f"{mark}{token.content}{mark}")
+
+
+def exported(text: str) -> str:
+    """Return the text of the answer in the HTML export, without tags."""
+    state = ChatState(messages=(Message("m", "assistant", text),))
+    page = to_html(Thread("t", state, {}))
+    article = page.partition("</time></header>")[2].partition("</article>")[0]
+    return html.unescape(re.sub(r"<[^>]*>", "", article)).strip()
+
+
+WRITTEN = [
+    r"Inline \(a_1 * b_1\), \[ x \\ y \], $a*b*c$ and $$c_1 * d_1$$",
+    "\\[\nx_1 = 1\n- y_1\n+ z\n# w\n= 4\n\\]",
+    "$$\n> a * b * c\n1. d\n$$ and more",
+    "\\begin{align}\na &= b \\\\\n- c &= d\n\\end{align}",
+    r"\(not closed, \{1, 2\}, a \, b \; c",
+    "It costs $5 and $6, or $5*2 to $10*2.",
+    r"C:\{x} and \\server\share",
+    "copy a \\\nb",
+    "2*3*4, 2**3**4, a*b*c, f(x)*g(x)*h(x)",
+    "SELECT *, count(*) FROM t; the method __init__ of a class",
+    "A note[^1].\n\n[^1]: https://e.org",
+    "A note[^1].\n\n[^1]: word",
+    "<details>\n<summary>More</summary>\n\nhidden *\n\n</details>",
+    "<!-- a comment --> and <b>tag</b>",
+    "An unused definition.\n\n[a]: https://e.org 'Title'",
+]
+
+
+@pytest.mark.parametrize("text", WRITTEN)
+def test_report_28_formulas_and_all_that_is_written_stay_visible(text: str) -> None:
+    for where in (shown, exported):
+        assert where(text).split() == text.split()
+
+
+def test_report_28_code_emphasis_and_escapes_work_as_before() -> None:
+    text = r"`\(code\)` costs $5, *it* **bold** **Note**s 这是**重要**的 \*a\* 1\. \$5 \#"
+    assert shown(text) == r"`\(code\)` costs $5, it bold Notes 这是重要的 *a* 1. $5 #"
+    marks = [token.type for token in create_parser().parse(text)[1].children or []]
+    assert marks.count("strong_open") == 3
+    assert marks.count("em_open") == 1
+
+
+def test_a_definition_of_a_link_is_visible_and_works() -> None:
+    text = "See [a] and [text][b].\n\n[a]: https://e.org\n[b]: https://f.org"
+    assert shown(text) == "See a and text.\n[a]: https://e.org\n[b]: https://f.org"
+
+
+def test_tasks_and_surplus_cells_are_visible() -> None:
+    assert shown("- [ ] open\n- [x] done") == "[ ] open\n[x] done"
+    table = "| a | b |\n|---|---|\n| 1 | 2 | 3 | 4 |\n| `x || y` | z |"
+    assert " ".join(shown(table).split()) == "a b 1 2 | 3 | 4 `x | y` | z"
+    quoted = "> | a | b |\n> |---|---|\n> | 1 | 2 | 3 |"
+    assert " ".join(shown(quoted).split()) == "a b 1 2 | 3"
+
+
+pieces = st.lists(
+    st.sampled_from(
+        ["\\", "\\(", "\\)", "\\[", "\\]", "$", "$$", "a", "1", "*", "**", "_", "__", " ", "\n",
+         "\n\n", "|", "|-|-|", "- ", "> ", "`", "[^1]:", "[a]: b", "\\begin{x}"]
+    ),
+    max_size=30,
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(pieces)
+def test_no_letter_of_any_text_disappears(parts: list[str]) -> None:
+    text = "".join(parts)
+    found = "".join(_all_text(token) for token in create_parser().parse(text))
+    assert not [char for char in "ab" if found.count(char) < text.count(char)]
+
+
+def _all_text(token: Token) -> str:
+    if token.children is None:
+        return token.content + token.info
+    return "".join(map(_shown_token, token.children))
+
+
+async def test_report_28_a_formula_that_grows_is_shown_as_written_at_its_end() -> None:
+    async with opened(storage=MemoryStorage(), size=(80, 24)) as window:
+        turn = await window.ask("Formula")
+        for piece in (
+            "So \\(a_1 *",
+            " b_1\\):\n\n\\[\nx_1 = 1\n",
+            "- y_1 * z_1\n",
+            "\\]\n\nEnd 2*3*4",
+        ):
+            turn.write(piece)
+        turn.finish()
+        await window.sees("End 2*3*4")
+        for line in ("So \\(a_1 * b_1\\):", "\\[", "x_1 = 1", "- y_1 * z_1", "\\]"):
+            await window.sees(line)

@@ -1,0 +1,33 @@
+"""Lookup of a saved thread by its title."""
+
+import unicodedata
+
+import pytest
+
+from koel_tui.workspace.saved_threads import SavedThread, find_thread
+
+CAFE = unicodedata.normalize("NFC", "Café")
+
+
+@pytest.mark.parametrize(
+    ("title", "query"),
+    [
+        (CAFE, unicodedata.normalize("NFD", CAFE)),
+        (unicodedata.normalize("NFD", CAFE), CAFE),
+        ("\uff21\uff22\uff23 list", "ABC list"),
+        (unicodedata.normalize("NFD", "한국어"), "한국어"),
+        (CAFE, "CAFÉ"),
+    ],
+)
+def test_report_11_a_title_is_found_in_any_unicode_form(title: str, query: str) -> None:
+    thread = SavedThread("1", title)
+    assert find_thread([SavedThread("2", "Other"), thread], query) == thread
+    assert thread.matches(query.casefold().split())
+    assert not thread.matches(["cage"])
+
+
+def test_an_equal_title_comes_before_one_in_another_form() -> None:
+    threads = [SavedThread("1", "cafe"), SavedThread("2", "Cafe")]
+    assert find_thread(threads, "Cafe") == threads[1]
+    assert find_thread(threads, "CAFE") == "2 saved threads match 'CAFE'."
+    assert find_thread([SavedThread("1", "")], " ") == "No saved thread is called ' '."
