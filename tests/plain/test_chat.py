@@ -10,6 +10,7 @@ import pytest
 
 from koel_tui.conversation.backend import Backend
 from koel_tui.engine import ModelLoadError
+from koel_tui.session import ThreadSettings
 from koel_tui.storage import MemoryStorage
 from tests.plain.console import Plain, plain
 from tests.ui.scripted import ScriptedAgent, Turn
@@ -46,6 +47,24 @@ async def test_b36_a_window_beyond_the_training_is_said_with_the_model() -> None
     async with plain(agent=agent) as chat:
         await chat.hears("The model is ready: Scripted-1B.")
         await chat.hears("The window is larger than what the model was trained for.")
+
+
+async def test_b36_a_thread_model_beyond_its_training_is_said_once_after_its_answer() -> None:
+    notice = "The context of 9,216 tokens is larger than the 4,096 that Own-1B was trained for."
+    async with plain() as chat:
+        await chat.hears("The model is ready: Scripted-1B.")
+        active = chat.chat._workspace.active
+        await active.configure("", ThreadSettings(model="/models/own.gguf"))
+        for question in ("First", "Second"):
+            turn = await chat.ask(question)
+            assert turn.model == "/models/own.gguf"
+            turn.write("Yes")
+            turn.measure(model="Own-1B", output_tokens=1, notice=notice)
+            turn.finish()
+            await chat.until(lambda: chat.console.prompting)
+        answers = chat.console.said.index("Model: Yes")
+        assert chat.console.said[answers + 1] == notice
+        assert chat.console.said.count(notice) == 1
 
 
 async def test_lines_typed_during_an_answer_are_commands_or_wait_for_its_end() -> None:
