@@ -6,6 +6,7 @@ from typing import Any
 
 from ag_ui.core import Message, RunAgentInput, Tool
 
+from koel_tui.protocol import ChatState, echo_shown, to_ag_ui
 from koel_tui.protocol.codec.json_values import plain
 from koel_tui.session.errors import InvalidStateError
 
@@ -41,3 +42,9 @@ def run_input(
         context=[],
         forwarded_props={},
     )
+
+
+def next_input(thread_id: str, state: ChatState, tools: Sequence[Tool]) -> RunAgentInput:
+    """Return the input of the next run of a thread in `state`."""
+    messages = to_ag_ui(state.messages, echo_shown(state))
+    return run_input(thread_id, messages, state=state.state, tools=tools)
