@@ -73,6 +73,29 @@ def test_a_complete_answer_has_its_reason_and_figures(asked: Callable[..., Said]
     assert (said.code, said.out, said.err) == (0, "Hello.\n", "")
 
 
+@pytest.mark.parametrize(
+    ("reason", "printed"),
+    [
+        ("end", "end"),
+        ("stop", "end"),
+        ("", "end"),
+        ("made up", "end"),
+        ("length", "length"),
+        ("MAX_TOKENS", "length"),
+        ("stopped", "stopped"),
+        ("content_filter", "stopped"),
+        ("tool_calls", "tool_calls"),
+        ("function_call", "tool_calls"),
+        ("error", "error"),
+    ],
+)
+def test_the_reason_of_an_agent_becomes_one_of_five(
+    reason: str, printed: str, asked: Callable[..., Said]
+) -> None:
+    said = asked("Hi", "--json", play=plays("Well.", reason=reason))
+    assert (said.code, answer_of(said.out)["finish_reason"]) == (0, printed)
+
+
 @pytest.mark.parametrize("reason", ["end", "length"])
 def test_thinking_only_is_no_usable_answer(reason: str, asked: Callable[..., Said]) -> None:
     said = asked("Hi", "--json", play=plays(thoughts=["Hm."], reason=reason))
