@@ -12,7 +12,7 @@ class Exit(enum.IntEnum):
     INTERNAL = 1
     USAGE = 2
     NO_ANSWER = 65
-    NO_MODEL = 66
+    NO_MODEL = NO_FILE = 66
     NO_SERVER = 69
     ENGINE_DIED = 71
     NO_DIRECTORY = 73
@@ -45,7 +45,7 @@ _BY_CLASS = {
     "ReadOnlyThreadError": Exit.LOCKED,
     "ContextOverflowError": Exit.USAGE,
     "UnsupportedError": Exit.USAGE,
-    "ImportProblem": Exit.USAGE,
+    "ImportProblem": Exit.NO_FILE,
     "UsageProblem": Exit.USAGE,
 }
 

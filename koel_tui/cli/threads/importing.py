@@ -29,7 +29,8 @@ def import_threads(files: tuple[Path, ...], format_name: str | None, as_json: bo
 
     It overwrites no thread. It reads the JSON of koel-chat and of Koel, exports of ChatGPT
     (conversations.json, or the zip with it), and the databases of oterm (store.db), elia
-    (elia.sqlite) and llm (logs.db).
+    (elia.sqlite) and llm (logs.db). If a file or a thread in it cannot be imported, the others are,
+    and the exit code is 66.
 
     \b
     Examples:
@@ -69,7 +70,7 @@ async def _import(
         except ImportProblem as problem:
             problems += 1
             click.echo(safe_line(f"koel-chat: {problem}", 1000), err=True)
-    return Exit.USAGE if problems else Exit.OK
+    return Exit.NO_FILE if problems else Exit.OK
 
 
 async def _restore(storage: "SessionStorage", file: Path) -> "list[Stored]":
