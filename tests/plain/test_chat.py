@@ -184,6 +184,25 @@ async def test_b20_the_built_in_template_that_fits_the_model_is_named() -> None:
         )
 
 
+async def test_a_failed_answer_that_has_begun_can_be_continued() -> None:
+    hint = "/retry tries again. The up arrow restores your message."
+    async with plain() as chat:
+        (await chat.ask("one")).fail("The engine died.")
+        await chat.hears(hint)  # there is nothing to continue
+        turn = await tried_again(chat)
+        turn.write("Half")
+        turn.fail("The engine died.")
+        await chat.hears(f"{hint} /continue continues the answer.")
+        await chat.until(lambda: chat.console.prompting)
+        await chat.enter("/continue")
+        await chat.until(lambda: len(chat.agent.turns) == 3)
+        turn = chat.agent.turns[2]
+        turn.go_on()
+        turn.write(" and whole.")
+        turn.finish()
+        await chat.until(lambda: chat.chat._workspace.active.last_answer == "Half and whole.")
+
+
 async def test_what_failed_is_tried_again_and_each_end_is_told() -> None:
     async with plain() as chat:
         (await chat.ask("one")).fail("The engine died.")
