@@ -17,7 +17,7 @@ from typing import Any
 
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 TOOL = "pip-audit==2.10.1"
-PATIENCE = 60.0
+TIMEOUT_S = 60.0
 
 
 class UnansweredError(Exception):
@@ -28,7 +28,7 @@ class UnansweredError(Exception):
 class Answer:
     """The numbers of checked and unknown packages, and their known vulnerabilities."""
 
-    asked: int
+    checked: int
     unknown: int
     fixed: tuple[str, ...]
     unfixed: tuple[str, ...]
@@ -39,7 +39,7 @@ class Answer:
         known = [each for each in report["dependencies"] if "skip_reason" not in each]
         found = [(each, flaw) for each in known for flaw in each["vulns"]]
         return cls(
-            asked=len(known),
+            checked=len(known),
             unknown=len(report["dependencies"]) - len(known),
             fixed=tuple(_line(*pair) for pair in found if pair[1]["fix_versions"]),
             unfixed=tuple(_line(*pair) for pair in found if not pair[1]["fix_versions"]),
@@ -52,7 +52,7 @@ def _line(package: dict[str, Any], flaw: dict[str, Any]) -> str:
     return f"{package['name']} {package['version']}: {flaw['id']}, {remedy}"
 
 
-def report(command: list[str], patience: float = PATIENCE) -> dict[str, Any]:
+def report(command: list[str], timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
     """Run pip-audit and return its report. Raises `UnansweredError`."""
     try:
         process = subprocess.Popen(
@@ -66,11 +66,11 @@ def report(command: list[str], patience: float = PATIENCE) -> dict[str, Any]:
     except OSError as error:
         raise UnansweredError(f"{command[0]}: {error.strerror}") from error
     try:
-        output, errors = process.communicate(timeout=patience)
+        output, errors = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)  # including the process that uv started
         process.communicate()
-        raise UnansweredError(f"no answer within {patience:.0f} s") from None
+        raise UnansweredError(f"no answer within {timeout_s:.0f} s") from None
     try:
         found: dict[str, Any] = json.loads(output)
     except ValueError:
@@ -92,10 +92,10 @@ def main() -> int:
         except UnansweredError as error:
             print(f"audit skipped: {error}")
             return 0
-    if not answer.asked:
-        print(f"audit skipped: nothing is told about any of {answer.unknown} packages")
+    if not answer.checked:
+        print(f"audit skipped: none of {answer.unknown} packages is known")
         return 0
-    print(f"audit: {answer.asked} packages looked up, {answer.unknown} unknown")
+    print(f"audit: {answer.checked} packages checked, {answer.unknown} unknown")
     for line in answer.unfixed:
         print(f"known: {line}")
     for line in answer.fixed:

@@ -21,11 +21,11 @@ COUNT = "import os, sys; os.write(1, str(len(sys.modules)).encode()); os._exit(0
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A way to start: its code, and at most `most` modules more than the start named `beside`."""
+    """A way to start: its code, and at most `most` modules more than the start named `baseline`."""
 
     name: str
     code: str
-    beside: str = ""
+    baseline: str = ""
     most: int = 0
 
 
@@ -50,7 +50,7 @@ try:
 finally:
     {COUNT}
 """,
-        beside="python",
+        baseline="python",
         most=130,
     ),
     # The app connects its backend after the first paint.
@@ -62,7 +62,7 @@ def painted():
     {COUNT}
 chat._run_window(painted, None, None, early_settings.StartSettings(), {{}})
 """,
-        beside="an empty Textual window",
+        baseline="an empty Textual window",
         most=270,
     ),
     # The missing model is detected after all imports.
@@ -75,13 +75,13 @@ try:
 finally:
     {COUNT}
 """,
-        beside="python",
+        baseline="python",
         most=520,
     ),
 )
 
 
-def measured(code: str, runs: int) -> tuple[int, float]:
+def measure(code: str, runs: int) -> tuple[int, float]:
     """Return the number of modules loaded at the end of `code`, and the best time in ms."""
     best, modules = float("inf"), 0
     with tempfile.TemporaryDirectory() as home:
@@ -108,11 +108,11 @@ def main() -> int:
     found: dict[str, int] = {}
     too_many = []
     for start in STARTS:
-        found[start.name], best = measured(start.code, runs)
-        more = found[start.name] - found.get(start.beside, 0)
-        bound = f"{more} more than {start.beside}, at most {start.most}" if start.beside else ""
+        found[start.name], best = measure(start.code, runs)
+        more = found[start.name] - found.get(start.baseline, 0)
+        bound = f"{more} more than {start.baseline}, at most {start.most}" if start.baseline else ""
         print(f"{start.name:32} {found[start.name]:5} modules {best:6.0f} ms  {bound}".rstrip())
-        if start.beside and more > start.most:
+        if start.baseline and more > start.most:
             too_many.append(start.name)
     for name in too_many:
         print(f"TOO MANY: {name}. Import what it does not need where it is used.")

@@ -13,18 +13,18 @@ async def main(model: Path) -> None:
     """Start a summary, interrupt it for a question, then finish the summary."""
     engine = await EngineHost.load(ModelSpec(model), max_sessions=2)
     chat = await engine.open_session("chat", max_output_tokens=30)
-    aside = await engine.open_session("summary", max_output_tokens=40)
+    summary = await engine.open_session("summary", max_output_tokens=40)
 
-    aside.add(ChatMessage("user", f"Summarise in one sentence: {TALK}"))
-    async for delta in aside.stream():
+    summary.add(ChatMessage("user", f"Summarise in one sentence: {TALK}"))
+    async for delta in summary.stream():
         if isinstance(delta, TextDelta):
-            aside.stop()  # a question arrives: the partial answer is kept, the model is free
+            summary.stop()  # a question arrives: the partial answer is kept, the model is free
 
     chat.add(ChatMessage("user", f"{TALK} Which month was it?"))
     print("chat:", await chat.respond())
 
-    await aside.respond()  # continues the partial answer at the end of the history
-    print("summary:", aside.history[-1].content)
+    await summary.respond()  # continues the partial answer at the end of the history
+    print("summary:", summary.history[-1].content)
     await engine.close()
 
 

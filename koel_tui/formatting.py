@@ -29,8 +29,7 @@ def format_bytes(size_bytes: int) -> str:
     amount = float(size_bytes)
     for unit in ("B", "kB", "MB"):
         if amount < 999.5:
-            return (
-                f"{amount:.1f} {unit}" if unit == "MB" and amount < 9.95 else f"{amount:.0f} {unit}"
-            )
+            decimals = 1 if unit == "MB" and amount < 9.95 else 0
+            return f"{amount:.{decimals}f} {unit}"
         amount /= 1000
     return f"{amount:.1f} GB"

@@ -42,8 +42,8 @@ def config_line(path: Iterable[str]) -> int | None:
     names = ".".join(path).split(".")
     parts = [rf"""["']?{re.escape(name)}["']?""" for name in names]
     # The line has the whole dotted name, or its last parts below a table header.
-    for known in range(len(parts)):
-        pattern = re.compile(r"\s*" + r"\s*\.\s*".join(parts[known:]) + r"\s*=")
+    for header_parts in range(len(parts)):
+        pattern = re.compile(r"\s*" + r"\s*\.\s*".join(parts[header_parts:]) + r"\s*=")
         for number, line in enumerate(_lines(), 1):
             if pattern.match(line):
                 return number

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 from platformdirs import user_cache_path
 
-from tests import budget, gemma, inherited
+from tests import budget, gemma, inherited, slow_tests
 from tests.hostile_summary import TallyTable, tally
 
 __all__ = ["tally"]
@@ -34,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Count for the options above; the table is made in the process that has all the reports."""
     budget.pytest_configure(config)
+    config.pluginmanager.register(slow_tests)
     if config.option.tally and not hasattr(config, "workerinput"):
         config.pluginmanager.register(TallyTable())
 

@@ -47,11 +47,11 @@ def uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("packages", "code", "words"),
     [
-        ([package()], 0, "audit: 1 packages looked up, 0 unknown"),
+        ([package()], 0, "audit: 1 packages checked, 0 unknown"),
         ([package(["1.1"])], 1, "VULNERABLE: shaky 1.0: PYSEC-0, fixed in 1.1"),
         ([package([], ["1.1"]), SKIPPED], 1, "VULNERABLE: shaky 1.0: PYSEC-1"),
         ([package([])], 0, "known: shaky 1.0: PYSEC-0, not fixed yet"),
-        ([SKIPPED], 0, "audit skipped: nothing is told about any of 1"),
+        ([SKIPPED], 0, "audit skipped: none of 1 packages is known"),
     ],
 )
 def test_a_vulnerability_that_is_fixed_elsewhere_fails_the_run(
@@ -78,7 +78,7 @@ def test_who_does_not_answer_is_waited_for_only_so_long(audit: ModuleType) -> No
     assert time.monotonic() - begin < 10
 
 
-def test_without_the_tool_the_reason_is_told(audit: ModuleType) -> None:
+def test_without_the_tool_the_reason_is_shown(audit: ModuleType) -> None:
     with pytest.raises(audit.UnansweredError, match="no-such-program"):
         audit.report(["no-such-program"])
     with pytest.raises(audit.UnansweredError, match="no network"):

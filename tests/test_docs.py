@@ -17,10 +17,10 @@ from platformdirs.unix import Unix
 
 from koel_tui import paths
 from koel_tui.chat_templates import CHAT_TEMPLATES
-from koel_tui.cli.answer import Answer
-from koel_tui.cli.early_settings import MIN_COLUMNS, MIN_ROWS
+from koel_tui.cli.ask_answer import Answer
 from koel_tui.cli.exit_codes import Exit
 from koel_tui.cli.help_epilog import epilog
+from koel_tui.cli.window_requirements import MIN_COLUMNS, MIN_ROWS
 from koel_tui.conversation.incomplete_answers import STOPPED, THOUGHT_ONLY
 from koel_tui.conversation.thread_settings_form import FIELDS, TITLE
 from koel_tui.engine.types import FinishReason
@@ -335,8 +335,8 @@ def test_files_that_are_named_exist(name: str) -> None:
     named = re.findall(
         r"(?<![\w/~.-])((?:tests|koel_tui|[.]ci|screenshots|docs|engine|ui)/[\w/.-]+\w)", text
     )
-    houses = (ROOT, ROOT / "koel_tui")
-    assert [each for each in named if not any((house / each).exists() for house in houses)] == []
+    folders = (ROOT, ROOT / "koel_tui")
+    assert [each for each in named if not any((folder / each).exists() for folder in folders)] == []
 
 
 def test_the_sources_of_a_release_have_the_docs() -> None:

@@ -151,11 +151,11 @@ def calls(root: Path) -> dict[str, list[Use]]:
             for target in node.targets
             if isinstance(target, ast.Name)
         }
-        told = _receivers(tree)
+        receivers = _receivers(tree)
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
                 name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-                receiver = told.get(node)
+                receiver = receivers.get(node)
                 # A class of the tests may inherit from one of the program.
                 found[name].append(Use(node, constants, None if receiver in own else receiver))
     return found
@@ -163,7 +163,7 @@ def calls(root: Path) -> dict[str, list[Use]]:
 
 def _receivers(tree: ast.Module) -> dict[ast.Call, str]:
     """Return the calls of methods of names whose class is written in the same function."""
-    told = {}
+    receivers = {}
     for function in ast.walk(tree):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
@@ -182,8 +182,8 @@ def _receivers(tree: ast.Module) -> dict[ast.Call, str]:
                 and isinstance(node.func.value, ast.Name)
                 and (name := known.get(node.func.value.id)) is not None
             ):
-                told[node] = name
-    return told
+                receivers[node] = name
+    return receivers
 
 
 def _class_name(value: ast.expr | None) -> str | None:

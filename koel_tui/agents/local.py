@@ -251,7 +251,8 @@ class LocalAgent:
     ) -> AsyncIterator[BaseEvent]:
         run = request.run
         messages = engine_messages(run.messages)
-        answer, writing = TurnEvents(_answer_id(run, messages)), False
+        answer = TurnEvents(_answer_id(run, messages))
+        writing = False
         prefill = request.settings.prefill or ""
         stream = session.stream(messages, request.settings, progress=True)
         async with aclosing(stream), aclosing(coalesce_deltas(stream, self._gap_s)) as deltas:

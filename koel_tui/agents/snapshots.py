@@ -1,4 +1,4 @@
-"""KV snapshots of threads: cache files that save the prefill when a thread is resumed."""
+"""The KV snapshots of threads: with one, a thread is resumed without a prefill."""
 
 import hashlib
 import logging
@@ -10,13 +10,13 @@ from koel_tui.engine import EngineError, EngineSession
 _log = logging.getLogger(__name__)
 
 _MIN_TOKENS = 256
-"""Minimum number of tokens for a snapshot; the prefill of fewer takes no noticeable time."""
+"""The minimum length of a saved context; the prefill of a shorter one is not noticeable."""
 
 
 class Snapshots:
-    """The snapshots in one directory, at most `budget_bytes` in total, oldest removed first.
+    """The snapshots in one directory. They contain conversations unencrypted.
 
-    They contain the conversation unencrypted, like the threads themselves.
+    A save removes the oldest snapshots until all fit `budget_bytes`.
     """
 
     def __init__(self, directory: Path, budget_bytes: int = 1024**3) -> None:
@@ -24,34 +24,36 @@ class Snapshots:
         self._budget = budget_bytes
 
     def path(self, thread_id: str) -> Path:
-        """Return the snapshot path of a thread, for any id; the file need not exist."""
+        """Return the path for a thread's snapshot; the file need not exist."""
+        # A hash, because an id may be any text: too long for a file name, or with a slash.
         name = hashlib.sha256(thread_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         return self._directory / f"{name}.kv"
 
     def find(self, thread_id: str) -> Path | None:
-        """Return the snapshot path of a thread, None if the file does not exist."""
+        """Return the path of a thread's snapshot, None if there is no snapshot."""
         path = self.path(thread_id)
         return path if path.is_file() else None
 
     def size(self) -> int:
         """Return the total size of all snapshots in bytes."""
-        sizes = 0
+        total = 0
         for path in self._directory.glob("*.kv"):
             with suppress(OSError):  # the file may be removed at any time
-                sizes += path.stat().st_size
-        return sizes
+                total += path.stat().st_size
+        return total
 
     async def save_and_close(self, thread_id: str, session: EngineSession) -> None:
-        """Close a session immediately and save its context if it is long enough.
+        """Close a session, and save its context if it is long enough and no turn is running.
 
-        Never raises. Returns when the file is written; if the caller is cancelled, the session is
-        still closed.
+        Returns when the file is written. A failed save is only logged. The session is closed even
+        if the save fails or the caller is cancelled.
         """
+        # Closing stops a running turn, whose context then ends within an answer.
         is_worth_saving = not session.generating and session.metrics.total >= _MIN_TOKENS
         path = self.path(thread_id) if is_worth_saving else None
         try:
             await session.close(path, budget_bytes=self._budget)
-        except EngineError as error:  # the only cost is a new prefill
+        except EngineError as error:  # resuming the thread then needs a prefill
             _log.info("No snapshot of thread %r: %s", thread_id, error)
 
     def remove(self, thread_id: str) -> None:
@@ -62,7 +64,8 @@ class Snapshots:
         """Remove all snapshots. Raises OSError."""
         self._remove("*.kv")
 
-    def _remove(self, name: str) -> None:
-        for pattern in (name, f".{name}.*.tmp"):  # complete and unfinished files
+    def _remove(self, file_pattern: str) -> None:
+        unfinished_pattern = f".{file_pattern}.*.tmp"  # left by a process that was killed
+        for pattern in (file_pattern, unfinished_pattern):
             for path in self._directory.glob(pattern):
                 path.unlink(missing_ok=True)

@@ -11,15 +11,15 @@ from koel_tui.engine import EngineSession, SessionClosedError
 Opener = Callable[[Path | None], Awaitable[EngineSession]]
 """Opens an engine session, from the snapshot at the path if there is one."""
 
-SAVE_TIMEOUT = 5.0
-"""Deadline in seconds for closing all sessions; later snapshots are abandoned."""
+_CLOSE_TIMEOUT = 5.0
+"""Seconds in which `close` saves all sessions; snapshots that take longer are abandoned."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
-    """The session of a thread, which may still be opening, and the options it was opened with."""
+    """The session of a thread, which may still be opening, and the adapter it was opened with."""
 
-    opened_with: object
+    lora: str | None
     opening: asyncio.Task[EngineSession]
 
     @property
@@ -32,7 +32,9 @@ class _Entry:
     @property
     def is_usable(self) -> bool:
         """True if a run may use the session or wait for it."""
-        return not self.opening.done() or (self.session is not None and not self.session.closed)
+        if not self.opening.done():
+            return True
+        return self.session is not None and not self.session.closed
 
 
 class ThreadSessions:
@@ -48,67 +50,75 @@ class ThreadSessions:
         self._entries: dict[str, _Entry] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
 
-    async def get(self, thread_id: str, opened_with: object, opener: Opener) -> EngineSession:
-        """Return the session of a thread, a new one if `opened_with` has changed.
+    async def get(self, thread_id: str, lora: str | None, opener: Opener) -> EngineSession:
+        """Return the session of a thread, a new one if the adapter has changed.
 
         Raises what `opener` raises, and `SessionClosedError` if the thread is released first.
         """
-        while True:
-            entry = self._entries.get(thread_id)
-            if entry is None:
-                entry = self._open(thread_id, opened_with, opener)
-            elif entry.opened_with != opened_with or not entry.is_usable:
-                await self.release(thread_id)
-                continue
-            await asyncio.wait([entry.opening])  # cancelling this does not cancel the opening
-            if entry.opening.cancelled():
-                raise SessionClosedError
-            return entry.opening.result()
+        entry = self._entries.get(thread_id)
+        while entry is not None and (entry.lora != lora or not entry.is_usable):
+            await self.release(thread_id)
+            entry = self._entries.get(thread_id)  # another caller may have opened a session
+        if entry is None:
+            entry = self._open(thread_id, lora, opener)
+        await asyncio.wait([entry.opening])  # cancelling this does not cancel the opening
+        if entry.opening.cancelled():
+            raise SessionClosedError
+        return entry.opening.result()
 
     async def release(self, thread_id: str) -> None:
         """Save and close the session of a thread or cancel its opening, if there is one.
 
         The closing continues if the caller is cancelled.
         """
-        entry = self._entries.pop(thread_id, None)
-        previous = self._closing.get(thread_id)
-        if entry is not None:
-            entry.opening.cancel()
-            closing = asyncio.create_task(
-                self._close(thread_id, entry.opening, previous), name="engine session close"
-            )
-            self._closing[thread_id] = closing
-            closing.add_done_callback(lambda task: self._forget(thread_id, task))
-        if (last := self._closing.get(thread_id)) is not None:
-            await asyncio.wait([last])
+        self._start_closing(thread_id)
+        closing = self._closing.get(thread_id)
+        if closing is not None:
+            await asyncio.wait([closing])
 
     async def close(self) -> None:
-        """Save and close all sessions except those with an active turn, which are dropped."""
+        """Save and close all sessions except those with an active turn.
+
+        The caller closes the engine next, which fails these turns. Closing their sessions would
+        stop the turns instead, as if the user had stopped the answers.
+        """
         for thread_id, entry in tuple(self._entries.items()):
             if entry.session is not None and entry.session.generating:
                 del self._entries[thread_id]
-        releases = [asyncio.create_task(self.release(each)) for each in tuple(self._entries)]
-        waiting = {*releases, *self._closing.values()}
-        if waiting:
-            _, late = await asyncio.wait(waiting, timeout=SAVE_TIMEOUT)
+            else:
+                self._start_closing(thread_id)
+        if self._closing:
+            _, late = await asyncio.wait(tuple(self._closing.values()), timeout=_CLOSE_TIMEOUT)
             for task in late:
                 task.cancel()
 
-    def _open(self, thread_id: str, opened_with: object, opener: Opener) -> _Entry:
+    def _open(self, thread_id: str, lora: str | None, opener: Opener) -> _Entry:
         async def work() -> EngineSession:
             if (closing := self._closing.get(thread_id)) is not None:
                 await asyncio.wait([closing])  # it writes the snapshot that is loaded below
-            snapshots = self._snapshots
-            return await opener(None if snapshots is None else snapshots.find(thread_id))
+            snapshot = None if self._snapshots is None else self._snapshots.find(thread_id)
+            return await opener(snapshot)
 
-        def on_opened(task: asyncio.Task[EngineSession]) -> None:
+        def drop_if_failed(task: asyncio.Task[EngineSession]) -> None:
             if _has_failed(task) and self._entries.get(thread_id) is entry:
                 del self._entries[thread_id]
 
-        entry = _Entry(opened_with, asyncio.create_task(work(), name="engine session open"))
-        entry.opening.add_done_callback(on_opened)
+        entry = _Entry(lora, asyncio.create_task(work(), name="engine session open"))
+        entry.opening.add_done_callback(drop_if_failed)
         self._entries[thread_id] = entry
         return entry
+
+    def _start_closing(self, thread_id: str) -> None:
+        entry = self._entries.pop(thread_id, None)
+        if entry is None:
+            return
+        entry.opening.cancel()  # no effect on an open session
+        previous = self._closing.get(thread_id)
+        closing = asyncio.create_task(
+            self._close(thread_id, entry.opening, previous), name="engine session close"
+        )
+        self._closing[thread_id] = closing
+        closing.add_done_callback(lambda task: self._forget(thread_id, task))
 
     async def _close(
         self,
@@ -116,6 +126,7 @@ class ThreadSessions:
         opening: asyncio.Task[EngineSession],
         previous: asyncio.Task[None] | None,
     ) -> None:
+        """Save and close the session after `previous`, the last closing of the same thread."""
         await asyncio.wait([opening, *([previous] if previous is not None else [])])
         if _has_failed(opening):
             return
@@ -130,5 +141,6 @@ class ThreadSessions:
             del self._closing[thread_id]
 
 
-def _has_failed(task: asyncio.Task[EngineSession]) -> bool:
-    return task.cancelled() or task.exception() is not None
+def _has_failed(opening: asyncio.Task[EngineSession]) -> bool:
+    """Return whether an opening that is done has no session."""
+    return opening.cancelled() or opening.exception() is not None

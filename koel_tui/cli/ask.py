@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui.chat_templates import BUILT_IN_TEMPLATES, OWN_TEMPLATE, RAW_COMPLETION
-from koel_tui.cli.answer import Answer
+from koel_tui.cli.ask_answer import Answer
 from koel_tui.cli.exit_codes import Exit, UsageProblem, error_message, exit_code, exit_code_by_name
 from koel_tui.cli.options import (
     Number,
@@ -19,9 +19,9 @@ from koel_tui.cli.options import (
     sampling_options,
     template_option,
 )
-from koel_tui.cli.signals import run_until_signal
 from koel_tui.cli.thread_completion import complete_thread
 from koel_tui.conversation.incomplete_answers import fills_context, incomplete_reason
+from koel_tui.system.signals import run_until_signal
 from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
@@ -234,7 +234,8 @@ async def _print_answer(session: "ChatSession", answer: Answer, *, quiet: bool) 
     """Print the answer while it is generated; sanitize it only for a terminal."""
     from ag_ui.core import TextMessageContentEvent
 
-    sanitize, is_written = safe_text if sys.stdout.isatty() else repair, False
+    sanitize = safe_text if sys.stdout.isatty() else repair
+    is_written = False
     async for event in session.events():
         answer.on_event(event)
         if isinstance(event, TextMessageContentEvent) and not quiet:

@@ -10,15 +10,11 @@ import click
 
 from koel_tui import paths
 from koel_tui.cli import debugging
-from koel_tui.cli.early_settings import (
-    StartSettings,
-    is_encrypted,
-    load_start_settings,
-    why_window_impossible,
-)
+from koel_tui.cli.early_settings import StartSettings, is_encrypted, load_start_settings
 from koel_tui.cli.exit_codes import Exit, UsageProblem
 from koel_tui.cli.options import global_options
 from koel_tui.cli.thread_completion import complete_thread
+from koel_tui.cli.window_requirements import why_window_impossible
 from koel_tui.logs import LogFile
 
 if TYPE_CHECKING:
@@ -37,7 +33,7 @@ def chat(
     theme: str | None,
     plain: bool,
     low_bandwidth: bool,
-    **flags: Any,
+    **other_flags: Any,
 ) -> int:
     """Open the window, with a saved thread if you name one.
 
@@ -54,7 +50,7 @@ def chat(
       koel-chat chat --theme nord --low-bandwidth
     """
     if model is not None:
-        # Check a model given by the user before the terminal is changed.
+        # Checked before the window opens, so that the error is printed like that of any command.
         from koel_tui.cli.models.resolve import check_model
 
         model = check_model(model)
@@ -67,27 +63,28 @@ def chat(
         from koel_tui.cli.wiring import create_backend
         from koel_tui.settings import load_settings
 
-        return create_backend(load_settings(model=model, **flags), storage)
+        return create_backend(load_settings(model=model, **other_flags), storage)
 
     # Tabs, drafts and history are unencrypted, so they are not persisted with encrypted threads.
-    home = paths.state_dir() if storage is None else None
+    state_directory = paths.state_dir() if storage is None else None
     if _is_plain(start):
-        code, fatal = _run_plain_mode(connect, thread, home)
+        code, error = _run_plain_mode(connect, thread, state_directory)
     else:
-        look = {"theme": theme, "plain": plain or None, "low_bandwidth": low_bandwidth or None}
-        given = {"model": model, **look, **flags}
-        code, fatal = _run_window(connect, thread, home, start, given)
-    return _exit_code(code, fatal)
+        # These flags can only switch on. False means that the user did not give them.
+        switches = {"plain": plain or None, "low_bandwidth": low_bandwidth or None}
+        flags = {"model": model, "theme": theme, **switches, **other_flags}
+        code, error = _run_window(connect, thread, state_directory, start, flags)
+    return _exit_code(code, error)
 
 
-def _exit_code(code: int, fatal: BaseException | None) -> int:
-    """Return the exit code, or raise `fatal_error` if the app reported no code for it."""
+def _exit_code(code: int, error: BaseException | None) -> int:
+    """Return the exit code of the app, or raise its error if the code is 0."""
     if code:
-        if fatal is not None and debugging.is_debug_requested():
-            debugging.show_traceback(fatal)
+        if error is not None and debugging.is_debug_requested():
+            debugging.show_traceback(error)
         return code
-    if fatal is not None:
-        raise fatal  # the app stayed open without a model; report the error to the shell
+    if error is not None:
+        raise error  # the app stayed open without a model; report the error to the shell
     return Exit.OK
 
 
@@ -100,7 +97,7 @@ def _check_terminal() -> None:
 
 
 def _is_plain(start: StartSettings) -> bool:
-    """Return whether to use plain mode; if it was not requested, print the reason."""
+    """Return whether to use the plain mode; print the reason if the user did not request it."""
     if start.plain:
         return True
     reason = why_window_impossible(
@@ -114,7 +111,7 @@ def _is_plain(start: StartSettings) -> bool:
 def _run_window(
     connect: "Callable[[], Backend]",
     thread: str | None,
-    home: Path | None,
+    state_directory: Path | None,
     start: StartSettings,
     flags: "Mapping[str, object]",
 ) -> tuple[int, BaseException | None]:
@@ -130,7 +127,7 @@ def _run_window(
         connect,
         thread=thread,
         theme=start.theme,
-        home=home,
+        home=state_directory,
         low_bandwidth=start.low_bandwidth,
         notify=start.notify,
         keymap=parse_keymap(start.keys),
@@ -143,7 +140,7 @@ def _run_window(
 
 
 def _run_plain_mode(
-    connect: "Callable[[], Backend]", thread: str | None, home: Path | None
+    connect: "Callable[[], Backend]", thread: str | None, state_directory: Path | None
 ) -> tuple[int, BaseException | None]:
     import asyncio
 
@@ -151,13 +148,15 @@ def _run_plain_mode(
     from koel_tui.plain.terminal import ReadlineConsole
     from koel_tui.system.forced_exit import ForcedExit
 
-    terminal = ReadlineConsole()
-    chat = PlainChat(connect, terminal, thread=thread, home=home, forced_exit=ForcedExit())
+    console = ReadlineConsole()
+    plain_chat = PlainChat(
+        connect, console, thread=thread, home=state_directory, forced_exit=ForcedExit()
+    )
     try:
-        code = asyncio.run(chat.run())
+        code = asyncio.run(plain_chat.run())
     finally:
-        terminal.close()
-    return code, chat.fatal_error
+        console.close()
+    return code, plain_chat.fatal_error
 
 
 def _unlock_storage() -> "FileStorage | None":

@@ -6,9 +6,6 @@ from dataclasses import dataclass, field
 from koel_tui import paths
 from koel_tui.setting_sources import may_be_set
 
-MIN_COLUMNS = 60
-MIN_ROWS = 15
-"""`MIN_COLUMNS` by `MIN_ROWS` is the smallest terminal for the app."""
 _KEY_FILE = "keys.json"
 """The storage's key file; a copy of its name, because importing the storage delays each start."""
 
@@ -42,22 +39,3 @@ def load_start_settings(theme: str | None, plain: bool, low_bandwidth: bool) -> 
 def is_encrypted() -> bool:
     """Return whether the saved threads are encrypted."""
     return (paths.threads_dir() / _KEY_FILE).exists()
-
-
-def why_window_impossible(
-    columns: int, rows: int, terminal: str | None, *, stderr_is_terminal: bool = True
-) -> str:
-    """Return the reason why the app cannot run in a terminal, or ''.
-
-    A size of 0 is unknown. The app draws on stderr.
-    """
-    if not stderr_is_terminal:
-        return "The window is drawn on stderr, which is not a terminal"
-    if terminal == "dumb":
-        return "This terminal cannot move its cursor (TERM=dumb)"
-    if 0 < columns < MIN_COLUMNS or 0 < rows < MIN_ROWS:
-        return (
-            f"This terminal is {columns} columns by {rows} rows; "
-            f"the window needs {MIN_COLUMNS} by {MIN_ROWS}"
-        )
-    return ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui import __version__
-from koel_tui.cli.answer import print_failure
+from koel_tui.cli.ask_answer import print_failure
 from koel_tui.cli.debugging import Debugging, debug_option, show_traceback
 from koel_tui.cli.encoding import require_utf8
 from koel_tui.cli.exit_codes import Exit, error_message, exit_code
@@ -47,15 +47,12 @@ class Commands(LazyGroup):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Insert `chat` if no command is named, and pass the leading options to the command."""
         options, words = split_options(ctx, args)
-        if (
-            words[:1]
-            and words[0].startswith("-")
-            and words[0] != "--"
-            and not ctx.resilient_parsing
-        ):
-            raise misplaced_option_error(ctx, words[0])
-        # During shell completion of the first word there are no words yet; do not insert `chat`.
-        if (words[:1] and words[0] not in self.targets) or not (words or ctx.resilient_parsing):
+        first = words[0] if words else ""
+        if first.startswith("-") and first != "--" and not ctx.resilient_parsing:
+            raise misplaced_option_error(ctx, first)
+        # While a shell completes the first word, there are no words yet, and it may be a command.
+        is_completing_first_word = ctx.resilient_parsing and not words
+        if not is_completing_first_word and (not words or words[0] not in self.targets):
             words = ["chat", *words]
         rest = super().parse_args(ctx, [*options, *words])
         if not ctx.resilient_parsing:

@@ -99,7 +99,7 @@ def unlock(directory: Path) -> Keys:
             click.echo(f"koel-chat: {error}", err=True)
         else:
             return keys
-    raise AssertionError
+    raise AssertionError  # never reached: the last attempt returns or raises
 
 
 def _can_prompt() -> bool:

@@ -1,16 +1,10 @@
-"""Drafts, and the placeholders for large pastes and files in the prompt."""
+"""Drafts: prompts that were not sent, with the contents of their placeholders."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
-
-from koel_tui.formatting import format_tokens
-
-MAX_PASTE_LINES = 20
-MAX_PASTE_CHARACTERS = 2000
-"""A paste with more lines or characters becomes a placeholder: long text slows the editor."""
 
 _PLACEHOLDER = re.compile(r"\[[^\[\]\n]{1,80} #\d{1,9}\]")
 _NO_PASTES: Mapping[str, str] = MappingProxyType({})
@@ -47,9 +41,9 @@ def parse_draft_lenient(value: Any) -> Draft:
     if not isinstance(text, str) or not isinstance(pasted, dict):
         raise ValueError("no draft")
     usable = {
-        token: content
-        for token, content in pasted.items()
-        if _PLACEHOLDER.fullmatch(token) and isinstance(content, str)
+        placeholder: content
+        for placeholder, content in pasted.items()
+        if _PLACEHOLDER.fullmatch(placeholder) and isinstance(content, str)
     }
     return Draft(text, usable)
 
@@ -57,85 +51,3 @@ def parse_draft_lenient(value: Any) -> Draft:
 def join_texts(*texts: str) -> str:
     """Join the nonblank texts with an empty line between them."""
     return "\n\n".join(text for text in texts if text.strip())
-
-
-class PastePlaceholders:
-    """The pastes of the app by placeholder. A folded paste is kept until the app exits.
-
-    So undo, reopened tabs and the history can restore a placeholder at any time.
-    """
-
-    def __init__(self) -> None:
-        self._contents: dict[str, str] = {}
-        self._placeholders: dict[str, str] = {}
-        self._last_number = 0
-
-    def shorten(self, content: str) -> str:
-        """Return the text to insert for a paste: the paste, or a placeholder if it is large."""
-        lines = content.count("\n") + (not content.endswith("\n"))
-        if lines <= MAX_PASTE_LINES and len(content) <= MAX_PASTE_CHARACTERS:
-            return content
-        if content not in self._placeholders:
-            what = f"{lines} lines" if lines > 1 else f"{format_tokens(len(content))} characters"
-            self._register(f"[pasted {what} #{self._last_number + 1}]", content)
-        return self._placeholders[content]
-
-    def attach(self, label: str, content: str) -> str:
-        """Return the placeholder of a file with this content; `label` must not contain brackets."""
-        if content not in self._placeholders:
-            self._register(f"[{label} #{self._last_number + 1}]", content)
-        return self._placeholders[content]
-
-    def expand(self, text: str) -> str:
-        """Return `text` with every placeholder replaced by its content.
-
-        An edited placeholder stays unchanged.
-        """
-        return self._pattern_for(text).sub(lambda token: self._contents[token[0]], text)
-
-    def collapse(self, text: str) -> str:
-        """Return `text` with every unchanged paste replaced by its placeholder."""
-        for content in sorted(self._placeholders, key=len, reverse=True):
-            text = text.replace(content, self._placeholders[content])
-        return text
-
-    def draft(self, text: str) -> Draft:
-        """Return a prompt's text as a draft, with the content of its placeholders."""
-        tokens = self._pattern_for(text).findall(text)
-        return Draft(text, {token: self._contents[token] for token in tokens})
-
-    def import_draft(self, draft: Draft) -> str:
-        """Register the placeholders of a restored draft; return its text, conflicts renumbered."""
-        renamed = {
-            token: self._import_placeholder(token, content)
-            for token, content in draft.pasted.items()
-        }
-        return _pattern_of_any(renamed).sub(lambda token: renamed[token[0]], draft.text)
-
-    def placeholder_at(self, line: str, column: int, *, before: bool) -> tuple[int, int] | None:
-        """Return the span of the placeholder that ends (`before`) or begins at `column`."""
-        for token in self._pattern_for(line).finditer(line):
-            if column == token.end(0) if before else column == token.start(0):
-                return token.span()
-        return None
-
-    def _import_placeholder(self, token: str, content: str) -> str:
-        if content not in self._placeholders:
-            taken = token in self._contents
-            self._register(
-                f"{token[: token.rindex('#')]}#{self._last_number + 1}]" if taken else token,
-                content,
-            )
-        return self._placeholders[content]
-
-    def _register(self, token: str, content: str) -> None:
-        self._contents[token], self._placeholders[content] = content, token
-        self._last_number = max(self._last_number, int(token[token.rindex("#") + 1 : -1]))
-
-    def _pattern_for(self, text: str) -> re.Pattern[str]:
-        return _pattern_of_any(token for token in self._contents if token in text)
-
-
-def _pattern_of_any(tokens: Iterable[str]) -> re.Pattern[str]:
-    # Without tokens, the pattern matches nothing.
-    return re.compile("|".join(re.escape(token) for token in tokens) or r"(?!)")

@@ -10,7 +10,7 @@ from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
     from koel_tui.conversation.conversation import Conversation
-    from koel_tui.protocol import ChatState
+    from koel_tui.protocol import ChatState, KoelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,25 +119,7 @@ def _run_end_notices(
 ) -> list[Notice]:
     """Return how the last run ended and what can be done about it."""
     if state is not None and state.error is not None:
-        hint = Notice(
-            "hint",
-            "  ",
-            hints=(("prompt.previous", "restores your message"), ("prompt.send", "sends it.")),
-        )
-        if incomplete_reason(state.messages):
-            hint = Notice("hint", "  ", hints=((_CONTINUE_KEY, "continues the answer."),))
-        notices = [Notice("error", f"✗ {state.error.message}"), _RETRY, hint]
-        agent_code = getattr(state.error, "agent_code", None)
-        if agent_code in _MODEL_ERRORS:
-            notices.insert(
-                2, _CHANGE_THREAD_MODEL if conversation.meta.has_own_model else _CHOOSE_MODEL
-            )
-        if agent_code == "ChatTemplateError":
-            notices[1:1] = [
-                _template_notice(template_for(conversation, model) or CHATML),
-                _RAW_COMPLETION,
-            ]
-        return notices
+        return _error_notices(conversation, state, state.error, model)
     if state is not None and _was_cancelled_unanswered(state):
         return [_regenerate_notice("The answer was stopped before it began.")]
     if state is not None and _ended_without_text(conversation, state):
@@ -153,6 +135,27 @@ def _run_end_notices(
             return [Notice("hint", "", _CONTINUE_KEY, ((_CONTINUE_KEY, "continues the answer."),))]
         return [Notice("hint", f"{reason} ", _CONTINUE_KEY, ((_CONTINUE_KEY, "continues it."),))]
     return []
+
+
+def _error_notices(
+    conversation: "Conversation", state: "ChatState", error: "KoelError", model: ProgramModel
+) -> list[Notice]:
+    """Return the error of the last run, and the actions that may help."""
+    agent_code = getattr(error, "agent_code", None)
+    notices = [Notice("error", f"✗ {error.message}")]
+    if agent_code == "ChatTemplateError":
+        template = template_for(conversation, model) or CHATML
+        notices += [_template_notice(template), _RAW_COMPLETION]
+    notices.append(_RETRY)
+    if agent_code in _MODEL_ERRORS:
+        has_own_model = conversation.meta.has_own_model
+        notices.append(_CHANGE_THREAD_MODEL if has_own_model else _CHOOSE_MODEL)
+    hints: tuple[tuple[str, str], ...]
+    if incomplete_reason(state.messages):
+        hints = ((_CONTINUE_KEY, "continues the answer."),)
+    else:
+        hints = (("prompt.previous", "restores your message"), ("prompt.send", "sends it."))
+    return [*notices, Notice("hint", "  ", hints=hints)]
 
 
 def _template_notice(name: str) -> Notice:

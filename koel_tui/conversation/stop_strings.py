@@ -1,7 +1,7 @@
 """Stop strings as one line of text: comma-separated, with escapes. Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from koel_tui.text import repair
 
@@ -9,10 +9,13 @@ SYNTAX = "strings separated by commas (\\n newline, \\t tab, \\s space, \\, comm
 """The syntax of stop strings, for users."""
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "s": " ", ",": ",", "\\": "\\"}
-_NAMES = {char: f"\\{name}" for name, char in _ESCAPES.items() if char != " "}
-_PART = re.compile(r"\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})|\\(.)|([^\\])", re.DOTALL)
-_HIDDEN_SPACE = re.compile(r"^ +| +$|(?<= ) +")
-"""Spaces that would be lost: at an end, where they are stripped, and after another space."""
+_ESCAPED = {char: f"\\{letter}" for letter, char in _ESCAPES.items() if char != " "}
+"""The escapes of characters; most spaces need none, see `_LOST_SPACES`."""
+_CHARACTER = re.compile(r"\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})|\\(.?)|(.)", re.DOTALL)
+"""One character: the escape of a code point, another escape, or the character itself."""
+_LOST_SPACES = re.compile(r"^ +| +\Z|(?<= ) +")
+"""Spaces that are lost without an escape: the parser strips those at the ends, and `safe_line`
+shows several as one."""
 
 
 def parse_stop_strings(text: str) -> tuple[str, ...]:
@@ -35,7 +38,7 @@ def format_stop_strings(strings: Iterable[str]) -> str:
 def _split_at_commas(text: str) -> list[str]:
     """Split a line at its unescaped commas."""
     parts = [""]
-    for match in re.finditer(r"\\.|[^\\]|\\", text, re.DOTALL):
+    for match in _CHARACTER.finditer(text):
         if match[0] == ",":
             parts.append("")
         else:
@@ -43,42 +46,34 @@ def _split_at_commas(text: str) -> list[str]:
     return parts
 
 
-def _unescape(part: str) -> Iterable[str]:
-    index = 0
-    while index < len(part):
-        match = _PART.match(part, index)
-        if match is None:
-            raise ValueError(SYNTAX)
-        short, long, name, literal = match.groups()
+def _unescape(part: str) -> Iterator[str]:
+    for match in _CHARACTER.finditer(part):
+        short, long, letter, unescaped = match.groups()
         if short or long:
             yield _parse_code_point(int(short or long, 16))
-        elif name is not None:
-            if name not in _ESCAPES:
-                raise ValueError(SYNTAX)
-            yield _ESCAPES[name]
+        elif unescaped:
+            yield unescaped
+        elif letter in _ESCAPES:
+            yield _ESCAPES[letter]
         else:
-            yield literal
-        index = match.end()
+            raise ValueError(SYNTAX)
 
 
 def _parse_code_point(code: int) -> str:
-    """Return the character of a code point. Raises `ValueError` for a surrogate."""
+    """Return the character of a code point. Raises `ValueError` if it has none."""
     if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
         raise ValueError(SYNTAX)
     return chr(code)
 
 
 def _escape(string: str) -> str:
-    string = repair(string)
-    hidden = {index for match in _HIDDEN_SPACE.finditer(string) for index in range(*match.span())}
-    return "".join(
-        "\\s" if index in hidden else _escape_character(char) for index, char in enumerate(string)
-    )
+    escaped = "".join(map(_escape_character, repair(string)))
+    return _LOST_SPACES.sub(lambda spaces: "\\s" * len(spaces[0]), escaped)
 
 
 def _escape_character(char: str) -> str:
-    if char in _NAMES:
-        return _NAMES[char]
+    if char in _ESCAPED:
+        return _ESCAPED[char]
     if char.isprintable():
         return char
     return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"

@@ -1,6 +1,7 @@
 """Validation of the model and adapter files in thread settings."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,26 +20,26 @@ def resolve_paths(settings: ThreadSettings) -> ThreadSettings:
 
     model, lora = settings.model, settings.lora
     if model:
-        name_or_path = Path(model)
-        path = _resolve("model", lambda: choose_model(name_or_path, load_settings().model_folders))
-        model = str(path) if expand_user(name_or_path).exists() else model  # otherwise a model name
+        with _as_field_error("model"):
+            path = choose_model(Path(model), load_settings().model_folders)
+            if expand_user(Path(model)).exists():  # otherwise the name of a model
+                model = str(path.absolute())
     if lora:
-        adapter = Path(lora)
-        lora = str(_resolve("lora", lambda: _validate(expand_user(adapter), check_gguf)))
+        with _as_field_error("lora"):
+            path = expand_user(Path(lora))
+            check_gguf(path)
+            lora = str(path.absolute())
     return replace(settings, model=model, lora=lora)
 
 
-def _validate(path: Path, check: Callable[[Path], None]) -> Path:
-    check(path)
-    return path
-
-
-def _resolve(key: str, find: Callable[[], Path]) -> Path:
+@contextmanager
+def _as_field_error(key: str) -> Iterator[None]:
+    """Convert an error in the block to a `FieldError` of the field `key`."""
     from koel_tui.models import ModelFileError, NoModelError
     from koel_tui.settings import SettingsError
 
     try:
-        return find().absolute()
+        yield
     except (
         ModelFileError,
         NoModelError,

@@ -160,12 +160,12 @@ def validate(key: str, text: str) -> None:
 
 def parse_settings(texts: Mapping[str, str], system: str) -> ThreadSettings:
     """Parse the form into settings. Raises `FieldError` for the first invalid field."""
-    values = {field.key: _parse_value(field, texts.get(field.key, "")) for field in FIELDS}
-    values_by_key: dict[str, Any] = {
-        key: value for key, value in values.items() if value is not None
+    values: dict[str, Any] = {
+        field.key: _parse_value(field, texts.get(field.key, "")) for field in FIELDS
     }
-    sampling = {key: values_by_key[key] for key in (*OPTIONS, LOGIT_BIAS) if key in values_by_key}
-    others: dict[str, Any] = {field.key: values_by_key.get(field.key) for field in OTHER_FIELDS}
+    names = (*OPTIONS, LOGIT_BIAS)
+    sampling = {name: values[name] for name in names if values.get(name) is not None}
+    others = {field.key: values[field.key] for field in OTHER_FIELDS}
     return ThreadSettings(system.strip() or None, sampling, **others)
 
 

@@ -24,7 +24,7 @@ from koel_tui.engine.wire_messages import (
     Event,
     Failed,
     HiddenThinking,
-    Reading,
+    PrefillProgress,
     Text,
     Thinking,
     ToolCalled,
@@ -32,7 +32,7 @@ from koel_tui.engine.wire_messages import (
 )
 from koel_tui.protocol.turn_settings import TurnSettings
 
-_TurnEvent = Text | Thinking | HiddenThinking | ToolCalled | Reading | Progress | TurnEnded
+_TurnEvent = Text | Thinking | HiddenThinking | ToolCalled | PrefillProgress | Progress | TurnEnded
 """The events that `Turn.next` returns."""
 
 
@@ -125,7 +125,7 @@ class Turn:
             match item:
                 case Progress():
                     return item
-                case Text() | Thinking() | HiddenThinking() | ToolCalled() | Reading():
+                case Text() | Thinking() | HiddenThinking() | ToolCalled() | PrefillProgress():
                     if not self._is_stopped:
                         return item
                 case TurnEnded():
@@ -212,7 +212,9 @@ class TurnStream(AsyncIterator[Delta]):
         try:
             while True:
                 item = await self._turn.next()
-                if self._progress or not isinstance(item, Reading | HiddenThinking | Progress):
+                if self._progress or not isinstance(
+                    item, PrefillProgress | HiddenThinking | Progress
+                ):
                     return self._delta(item)
         except BaseException:
             self._end(None)
@@ -228,7 +230,7 @@ class TurnStream(AsyncIterator[Delta]):
             case ToolCalled(tool_call=call):
                 self._calls.append(call)
                 return call
-            case Reading(done=done, total=total):
+            case PrefillProgress(done=done, total=total):
                 return Progress("reading", done=done, total=total)
             case HiddenThinking(tokens=tokens):
                 return Progress("thinking", done=tokens)

@@ -170,13 +170,13 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class PrefillProgress:
     """`done` of `total` prompt tokens are prefilled."""
 
     turn: int
     done: int
     total: int
-    kind: Literal["reading"] = "reading"
+    kind: Literal["prefill"] = "prefill"
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ class Crashed:
 
 
 Command = Load | OpenSession | StartTurn | StopTurn | CloseSession | SaveKv | CountTokens | Shutdown
-TurnEvent = Reading | Text | Thinking | HiddenThinking | ToolCalled | TurnEnded
+TurnEvent = PrefillProgress | Text | Thinking | HiddenThinking | ToolCalled | TurnEnded
 Event = LoadProgress | Loaded | Done | Counted | Failed | MemoryChanged | Crashed | TurnEvent
 
 

@@ -105,7 +105,7 @@ def iter_models(
         chain(
             _starter(),
             _in_folder(Source.DOWNLOADED, models_directory or paths.models_dir()),
-            (model for place in roots.model_directories() for model in _in_folder(*place)),
+            (model for found in roots.model_directories() for model in _in_folder(*found)),
             (model for root in roots.ollama_directories() for model in _in_ollama(root)),
             (each for folder in folders for each in _in_folder(Source.FOLDER, expand_user(folder))),
         )

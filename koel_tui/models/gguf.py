@@ -16,8 +16,10 @@ _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _MAX_ENTRIES = 1_000_000
 _MAX_STRING_BYTES = 64 * 1024 * 1024
-_STRING, _ARRAY = 8, 9
+_UINT32, _STRING, _ARRAY = 4, 8, 9
 _SCALAR_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+"""The sizes in bytes of the other value types."""
+_MAX_DIMENSIONS = 8
 _DEFAULT_ALIGNMENT = 32
 
 
@@ -94,12 +96,13 @@ class _Header:
         for _ in range(tensors):
             self._bytes()
             dimensions = self._number("<I")
-            if dimensions > 8:
+            if dimensions > _MAX_DIMENSIONS:
                 raise _ImplausibleError(f"{dimensions} dimensions")
-            self._read(8 * dimensions + 4)
+            self._read(8 * dimensions + 4)  # the size of each dimension, and the data type
             offset = max(offset, self._number("<Q"))
-        data = self._file.tell()
-        return data + (-data % alignment) + offset
+        header_end = self._file.tell()
+        padding = -header_end % alignment
+        return header_end + padding + offset
 
     def _skip_value(self, kind: int) -> int:
         """Skip a value; return it if it is a 32-bit unsigned integer, else 0."""
@@ -112,7 +115,7 @@ class _Header:
                     self._bytes()
             else:
                 self._read(count * self._scalar_size(element))
-        elif kind == 4:
+        elif kind == _UINT32:
             return self._number("<I")
         else:
             self._read(self._scalar_size(kind))

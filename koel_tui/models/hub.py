@@ -12,15 +12,20 @@ from koel_tui.models.split_files import is_model_file_name, parse_part
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi, ModelInfo
+    from huggingface_hub import ModelInfo
 
-_PREFERRED = "q4_k_m"
+_DEFAULT_QUANTIZATION = "q4_k_m"
+"""The part of a file name that selects a file when none is requested."""
 _TIMEOUT_S = 15.0
 _MAX_LISTED = 30
+"""The maximum number of file names in an error message."""
 _SHA256 = re.compile("[0-9a-f]{64}")
-_BAD_RESPONSE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
-"""Errors of huggingface_hub or this module for an invalid server response."""
+_INVALID_RESPONSE = (
+    ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError
+)  # fmt: skip
+"""Errors that an invalid response of the server causes, in huggingface_hub or in this module."""
 _RETRY_STATUSES = (408, 425, 429, 500, 502, 503, 504)
+"""The HTTP statuses after which a retry may help."""
 
 
 class DownloadError(Exception):
@@ -32,7 +37,7 @@ class ModelUnavailableError(DownloadError):
 
 
 class AmbiguousFileError(ModelUnavailableError):
-    """The file name is ambiguous: `question` is the message, `files` are the candidates."""
+    """The user must choose a file: `question` is the message, `files` are the candidates."""
 
     def __init__(self, question: str, repo: str, files: Sequence[str]) -> None:
         names = [safe_line(name) for name in files]
@@ -64,21 +69,25 @@ class Hub:
         self._endpoint = endpoint
 
     def model(self, repo: str, requested: str | None = None) -> tuple[HubFile, ...]:
-        """Return the file of `repo` that matches `requested`, or the default file; all its parts.
+        """Return the files of one model in `repo`: one file, or all parts of a split model.
 
+        `requested` is the name of its first file, or a part of that; None selects the default.
         Raises `DownloadError`.
         """
-        _configure_session()
+        from huggingface_hub import HfApi
+
+        _refuse_unsafe_redirects()
         try:
             with _convert_errors(repo):
-                info = self._api().model_info(repo, files_metadata=True, timeout=_TIMEOUT_S)
+                api = HfApi(endpoint=self._endpoint, library_name="koel-chat")
+                info = api.model_info(repo, files_metadata=True, timeout=_TIMEOUT_S)
             return _files(repo, info, requested)
         except OSError as error:
             raise DownloadError(
                 f"Cannot look up {safe_line(repo)}: {safe_line(str(error))}. "
                 "Fix the problem and try again."
             ) from error
-        except _BAD_RESPONSE as error:
+        except _INVALID_RESPONSE as error:
             raise DownloadError(
                 f"The server's answer for {safe_line(repo)} is not valid. "
                 "Check HF_ENDPOINT and the proxy, or try again later."
@@ -95,7 +104,7 @@ class Hub:
         # Public by an `__all__` that is built at import, which type checkers do not see.
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # see above
 
-        _configure_session()
+        _refuse_unsafe_redirects()
         url = hf_hub_url(file.repo, file.name, revision=file.commit, endpoint=self._endpoint)
         headers = build_hf_headers(library_name="koel-chat")
         headers["Accept-Encoding"] = "identity"  # compression would change lengths and offsets
@@ -106,16 +115,15 @@ class Hub:
             get_session().stream("GET", url, headers=headers, timeout=_TIMEOUT_S) as response,
         ):
             hf_raise_for_status(response)
-            yield offset if response.status_code == 206 else 0, response.iter_raw()
-
-    def _api(self) -> "HfApi":
-        from huggingface_hub import HfApi
-
-        return HfApi(endpoint=self._endpoint, library_name="koel-chat")
+            is_partial = response.status_code == 206  # else the server sends the whole file
+            yield offset if is_partial else 0, response.iter_raw()
 
 
-def _configure_session() -> None:
-    """Set up the shared HTTP session. Raises `DownloadError` for an invalid configuration."""
+def _refuse_unsafe_redirects() -> None:
+    """Make the HTTP session of huggingface_hub refuse unsafe redirects.
+
+    Raises `DownloadError` if the session cannot be created from the environment.
+    """
     from huggingface_hub import get_session
 
     try:
@@ -133,15 +141,16 @@ def _configure_session() -> None:
 def _files(repo: str, info: "ModelInfo", requested: str | None) -> tuple[HubFile, ...]:
     """Return the files of the selected model.
 
-    Raises `ModelUnavailableError` and errors of `_BAD_RESPONSE`.
+    Raises `ModelUnavailableError` and errors of `_INVALID_RESPONSE`.
     """
     offered = {
-        each.rfilename: each
-        for each in info.siblings or []
-        if is_model_file_name(PurePosixPath(each.rfilename).name)
+        sibling.rfilename: sibling
+        for sibling in info.siblings or []
+        if is_model_file_name(PurePosixPath(sibling.rfilename).name)
     }
     files = []
     for name in _select_files(repo, tuple(offered), requested):
+        # A part may be missing. Only a file in Git LFS has a checksum.
         lfs = getattr(offered.get(name), "lfs", None)
         if (
             not _is_safe_path(name)
@@ -155,7 +164,7 @@ def _files(repo: str, info: "ModelInfo", requested: str | None) -> tuple[HubFile
             )
         size = int(lfs.size)
         if size < 0:
-            raise ValueError("a negative file size")
+            raise ValueError("a negative file size")  # the caller reports an invalid response
         files.append(HubFile(repo, str(info.sha), name, size, lfs.sha256))
     return tuple(files)
 
@@ -223,28 +232,30 @@ def _status_error(subject: str, status: int) -> DownloadError:
 
 def _select_files(repo: str, offered: tuple[str, ...], requested: str | None) -> tuple[str, ...]:
     """Return the file names of the selected model. Raises `ModelUnavailableError`."""
-    models = [name for name in offered if (part := parse_part(name)) is None or part.number == 1]
-    if not models:
+    first_files = [
+        name for name in offered if (part := parse_part(name)) is None or part.number == 1
+    ]
+    if not first_files:
         raise ModelUnavailableError(
             f"{repo} has no GGUF file. Choose a repository with GGUF files."
         )
     if requested is None:
-        matching = [name for name in models if _PREFERRED in name.lower()]
-        matching = models if len(models) == 1 else matching
+        default = [name for name in first_files if _DEFAULT_QUANTIZATION in name.lower()]
+        matching = first_files if len(first_files) == 1 else default
         question = "Which file do you want?"
     else:
         folded = requested.casefold()
-        exact = [name for name in models if requested in (name, PurePosixPath(name).name)]
-        matching = exact or [name for name in models if folded in name.casefold()]
+        exact = [name for name in first_files if requested in (name, PurePosixPath(name).name)]
+        matching = exact or [name for name in first_files if folded in name.casefold()]
         question = f"{len(matching) or 'No'} files match {safe_line(requested)!r}."
     if len(matching) != 1:
-        raise AmbiguousFileError(question, repo, matching or models)
+        raise AmbiguousFileError(question, repo, matching or first_files)
     part = parse_part(matching[0])
     return (matching[0],) if part is None else part.names()
 
 
 def _is_safe_path(name: str) -> bool:
-    """Return whether a repository path stays within its target folder."""
+    """Return whether a repository path stays within its target folder and hides no file."""
     parts = name.split("/")
     return all(
         part and not part.startswith(".") and "\\" not in part and part.isprintable()

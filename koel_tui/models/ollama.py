@@ -12,7 +12,7 @@ from koel_tui.system.regular_files import open_regular
 _MAX_MANIFEST_BYTES = 1024 * 1024
 _WEIGHTS = "application/vnd.ollama.image.model"
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
-_DEFAULTS = ("registry.ollama.ai", "library")
+_DEFAULT_REGISTRY, _DEFAULT_OWNER = "registry.ollama.ai", "library"
 _MAGIC = b"GGUF"
 
 
@@ -30,8 +30,12 @@ def ollama_models(root: Path) -> Iterator[tuple[str, Path]]:
         blob = root / "blobs" / f"sha256-{digest}"
         if _is_gguf(blob):
             host, owner, model, tag = parts
-            shown = [part for part, default in ((host, _DEFAULTS[0]), (owner, _DEFAULTS[1]))
-                     if part != default]  # fmt: skip
+            # Ollama omits the default registry and the default owner.
+            shown = [
+                part
+                for part, default in ((host, _DEFAULT_REGISTRY), (owner, _DEFAULT_OWNER))
+                if part != default
+            ]
             yield "/".join([*shown, f"{model}:{tag}"]), blob
 
 
@@ -48,7 +52,7 @@ def _weights_digest(manifest: Path) -> str | None:
         found = _DIGEST.fullmatch(next(digests))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
-    except StopIteration:
+    except StopIteration:  # the manifest names no weights
         return None
     return found[1] if found else None
 

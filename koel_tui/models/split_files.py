@@ -16,7 +16,7 @@ class Part:
     base: str
     number: int
     total: int
-    ending: str = ".gguf"
+    ending: str
 
     def name(self, number: int) -> str:
         """Return the file name of another part."""

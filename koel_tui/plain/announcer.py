@@ -1,4 +1,4 @@
-"""Announcements of new output in a conversation, as lines of text."""
+"""The new text and state of a conversation as lines, which the plain mode prints."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,7 +13,7 @@ from koel_tui.conversation.notices import (
     notices_for,
     template_for,
 )
-from koel_tui.plain.speech_lines import SpeechLines
+from koel_tui.plain.sentence_splitter import SentenceSplitter
 from koel_tui.text import safe_line, safe_text
 
 LABELS = {"user": "You", "assistant": "Model", "tool": "Tool", "call": "Tool"}
@@ -26,7 +26,7 @@ _PHASE_LINES: dict[Phase, str] = {
 
 
 class Announcer:
-    """The announcer of one conversation: returns its new text and state as lines, each once."""
+    """The announcer of one conversation: yields what is new in it, each line once."""
 
     def __init__(
         self, conversation: Conversation, program_model: Callable[[], ProgramModel]
@@ -35,71 +35,79 @@ class Announcer:
         self._conversation = conversation
         self._program_model = program_model
         self._announced_lengths: dict[str, int] = {}
-        self._first_index = 0
-        self._current_id = ""
-        self._lines = SpeechLines()
-        self._announced: set[str] = set()
+        """The length of the text that has been announced, by the id of the entry."""
+        self._first_growing = 0
+        """The index of the first entry that may still grow."""
+        self._labelled_id = ""
+        """The id of the entry whose first line, the one with the label, has been announced."""
+        self._splitter = SentenceSplitter()
+        self._announced_states: set[str] = set()
         self._end_lines: list[str] = []
+        """The state lines after the last run."""
 
     def skip(self) -> None:
-        """Mark all current text as announced."""
+        """Mark all text so far as announced."""
         entries = self._conversation.entries()
-        self._announced_lengths.update((entry.id, len(entry.text)) for entry in entries)
-        self._first_index = max(0, len(entries) - 1)
-        self._current_id, self._lines = "", SpeechLines()
+        self._announced_lengths.update((entry.id, len(_shown_text(entry))) for entry in entries)
+        self._first_growing = max(0, len(entries) - 1)
+        self._expect_new_message()
 
     def skip_user_message(self) -> None:
-        """Mark the user's message as announced, and allow state lines to be repeated."""
+        """Mark the user's message as announced, and let the next run repeat any state line."""
         self.skip()
-        self._announced.clear()
+        self._announced_states.clear()
 
     def new_lines(self) -> Iterator[str]:
         """Yield the new lines to print."""
         entries = self._conversation.entries()
-        for entry in entries[self._first_index :]:
+        for entry in entries[self._first_growing :]:
             yield from self._entry_lines(entry)
-        unfinished = (index for index, entry in enumerate(entries) if entry.is_writing)
-        self._first_index = min(next(unfinished, len(entries)), max(0, len(entries) - 1))
+        writing = (index for index, entry in enumerate(entries) if entry.is_writing)
+        # A continued answer adds text to the last entry, although that was finished.
+        self._first_growing = next(writing, max(0, len(entries) - 1))
         yield from self._unrepeated(self._state_lines())
+
+    def _expect_new_message(self) -> None:
+        self._labelled_id, self._splitter = "", SentenceSplitter()
 
     def _entry_lines(self, entry: Entry) -> Iterator[str]:
         if entry.role == "thinking":
-            yield from self._unrepeated(["Model is thinking…"] if entry.is_writing else [])
+            if entry.is_writing:
+                yield from self._unrepeated([_PHASE_LINES["thinking"]])
             return
+        text = _shown_text(entry)
         announced = self._announced_lengths.get(entry.id, 0)
-        text = entry.note if entry.role == "call" and not entry.is_writing else entry.text
         if len(text) > announced:
             self._announced_lengths[entry.id] = len(text)
-            for line in self._lines.add(text[announced:]):
+            for line in self._splitter.add(text[announced:]):
                 yield from self._format_line(entry, line)
         if not entry.is_writing:
-            for line in self._lines.finish():
+            for line in self._splitter.finish():
                 yield from self._format_line(entry, line)
-            if self._current_id == entry.id:
-                self._current_id, self._lines = "", SpeechLines()
+            if self._labelled_id == entry.id:
+                self._expect_new_message()
 
     def _format_line(self, entry: Entry, line: str) -> Iterator[str]:
-        if self._current_id == entry.id:
+        if self._labelled_id == entry.id:
             yield safe_text(line)
-        elif line:  # skip empty lines at the start of an answer
-            self._current_id = entry.id
+        elif line:  # skip empty lines at the start of a message
+            self._labelled_id = entry.id
             yield format_message(entry.role, line.lstrip())
 
     def _state_lines(self) -> list[str]:
         conversation = self._conversation
         if conversation.is_busy:
-            self._announced.difference_update(
-                self._end_lines
-            )  # this run may end with the same lines
+            # This run may end with the same lines as the last one.
+            self._announced_states.difference_update(self._end_lines)
             phase_line = _PHASE_LINES.get(conversation.activity.phase)
             return [phase_line] if phase_line else []
-        lines = []
+        lines: list[str] = []
         program_model = self._program_model()
         notices = notices_for(conversation, program_model)
-        for row in notices:
-            if row.kind == "error":
-                lines.append(f"Error: {row.text.removeprefix('✗ ').rstrip()}")
-        if any(row.template for row in notices):
+        for notice in notices:
+            if notice.kind == "error":
+                lines.append(f"Error: {notice.text.removeprefix('✗ ').rstrip()}")
+        if any(notice.template for notice in notices):
             name = template_for(conversation, program_model)
             lines.append(
                 f"/set chat_template NAME chooses one of {', '.join(TEMPLATE_CHOICES)}; "
@@ -122,8 +130,8 @@ class Announcer:
 
     def _unrepeated(self, lines: list[str]) -> Iterator[str]:
         for line in lines:
-            if line not in self._announced:
-                self._announced.add(line)
+            if line not in self._announced_states:
+                self._announced_states.add(line)
                 yield safe_text(line)
 
 
@@ -141,14 +149,18 @@ def describe(conversation: Conversation) -> str:
     """Return the title and state of a thread in one line."""
     messages = len(chat_entries(conversation))
     count = "1 message" if messages == 1 else f"{messages} messages"
-    state = [
-        word
-        for word, holds in (
-            (count, not conversation.is_unloaded),
-            ("the model is answering", conversation.is_busy),
-            ("the last answer failed", conversation.has_failed),
-            ("not saved", bool(conversation.save_problem)),
-        )
-        if holds
-    ]
-    return ", ".join([safe_line(conversation.title), *state])
+    parts = [safe_line(conversation.title)]
+    if not conversation.is_unloaded:
+        parts.append(count)
+    if conversation.is_busy:
+        parts.append("the model is answering")
+    if conversation.has_failed:
+        parts.append("the last answer failed")
+    if conversation.save_problem:
+        parts.append("not saved")
+    return ", ".join(parts)
+
+
+def _shown_text(entry: Entry) -> str:
+    """Return the text that is announced: for a finished call, one line with its result."""
+    return entry.note if entry.role == "call" and not entry.is_writing else entry.text

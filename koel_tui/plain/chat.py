@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from koel_tui.conversation.background_jobs import BackgroundJobs
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.conversation.drafts import PastePlaceholders, join_texts
+from koel_tui.conversation.drafts import join_texts
+from koel_tui.conversation.placeholders import PastePlaceholders
 from koel_tui.conversation.titles_and_summaries import title_job
 from koel_tui.plain.announcer import Announcer, describe
 from koel_tui.plain.command_handlers import CommandHandlers
@@ -67,7 +68,7 @@ class PlainChat:
             self._runtime,
             self._background,
             self._print,
-            lambda: self._announcer.skip_user_message(),
+            lambda: self._announcer.skip_user_message(),  # of the thread that is active then
         )
         self._handlers = CommandHandlers(
             self._workspace, self._runtime, self._print, lambda: self._quit(0), thread_handlers
@@ -75,7 +76,7 @@ class PlainChat:
         self._line_joiner = LineJoiner()
         self._typed_lines: list[str | None] = []
         self._last_sent = ""
-        self._reported_conflicts = 0  # number reported so far
+        self._reported_conflict_count = 0
         self._announcers: dict[str, Announcer] = {}
         self._forced_exit = forced_exit
         self._signals = Signals(self._quit, forced_exit)
@@ -128,9 +129,7 @@ class PlainChat:
         backend = self._runtime.backend
         if backend is not None and backend.titles and conversation.needs_title:
             self._background.add(title_job(conversation))
-        if conversation is not self._workspace.active and conversation in list(
-            self._workspace.tabs
-        ):
+        if conversation is not self._workspace.active and conversation in self._workspace.tabs:
             number = self._workspace.tabs.number(conversation)
             self._print(f"Thread {number} is done: {describe(conversation)}.")
 
@@ -167,7 +166,7 @@ class PlainChat:
     async def _step(self, backend: "Backend") -> None:
         """Print new output; then wait for more of an answer, or for the user's input."""
         self._wakeup.clear()
-        self._print_news(backend)
+        self._print_new_output(backend)
         self._window_state.save_soon(self._workspace.snapshot(self._pastes))
         conversation = self._workspace.active
         if self._typed_lines:
@@ -184,7 +183,7 @@ class PlainChat:
                 conversation.draft = ""
                 await self._process(typed)
 
-    def _print_news(self, backend: "Backend") -> None:
+    def _print_new_output(self, backend: "Backend") -> None:
         """Print new output of the active thread, and notices and save conflicts of all threads."""
         for line in self._announcer.new_lines():
             self._print(line)
@@ -192,8 +191,8 @@ class PlainChat:
             # The last answer of a busy thread may not be printed yet.
             if not conversation.is_busy and (notice := self._runtime.new_notice(conversation)):
                 self._print(notice)
-        for line in conflict_messages(backend.storage, self._reported_conflicts):
-            self._reported_conflicts += 1
+        for line in conflict_messages(backend.storage, self._reported_conflict_count):
+            self._reported_conflict_count += 1
             self._print(safe_line(line, 400))
 
     async def _prompt(self, draft: str) -> str | None:
@@ -208,10 +207,8 @@ class PlainChat:
 
     async def _until_quit(self, awaitable: Coroutine[Any, Any, T]) -> T | None:
         """Return the result of `awaitable`, or None if the user quits first."""
-        result_task, quit_task = (
-            asyncio.ensure_future(awaitable),
-            asyncio.ensure_future(self._quitting.wait()),
-        )
+        result_task = asyncio.ensure_future(awaitable)
+        quit_task = asyncio.ensure_future(self._quitting.wait())
         await asyncio.wait([result_task, quit_task], return_when=asyncio.FIRST_COMPLETED)
         quit_task.cancel()
         if result_task.done():

@@ -37,7 +37,7 @@ from koel_tui.session.errors import (
 from koel_tui.session.interceptors import pipeline
 from koel_tui.session.message_index import find_message, last_question_index
 from koel_tui.session.run import SAVE_TIMEOUT, Run, wait_finished
-from koel_tui.session.run_input import new_id, next_input, state_values
+from koel_tui.session.run_input import new_id, run_input, state_values
 from koel_tui.session.timestamps import add_timestamp, truncate_to_milliseconds, try_clock
 from koel_tui.session.tool_loop import ToolLoop, result_event
 from koel_tui.session.tools import Tools, declarations, handlers_by_name
@@ -49,7 +49,7 @@ from koel_tui.text import repair
 class ChatSession:
     """One thread and its active run; created by `KoelClient.new_session`.
 
-    Use it only from its event loop. After `dispose`, everything except `dispose`, `give_up`,
+    Use it only from its event loop. After `dispose`, everything except `dispose`, `abandon_saves`,
     `state`, `thread_id`, `save_error` and `dirty` raises `SessionDisposedError`.
     """
 
@@ -79,12 +79,11 @@ class ChatSession:
         self._dependencies = dependencies
         self._states: Broadcast[ChatState] = Broadcast(size=1)
         self._events: Broadcast[Event] = Broadcast()
-        storage, interval = dependencies.storage, dependencies.save_interval
         self._autosave = Autosave(
             thread_id,
-            storage,
+            dependencies.storage,
             lambda: self._state,
-            interval=interval,
+            interval=dependencies.save_interval,
             after=after,
             on_change=lambda: dependencies.saves.publish(None),
         )
@@ -279,7 +278,7 @@ class ChatSession:
         await self.dispose()
         await self._autosave.wait_saved()
 
-    def give_up(self) -> None:
+    def abandon_saves(self) -> None:
         """Drop the unsaved changes of a disposed session."""
         self._autosave.stop_saving()
 
@@ -296,7 +295,7 @@ class ChatSession:
             self._agents.append(self.agent)
         tool_loop = ToolLoop(
             lambda run, extend: ask(run, settings, extend),
-            lambda: next_input(self._thread_id, self._state, offered),
+            lambda: run_input(self._thread_id, self._state, offered),
             lambda: self._state,
             handlers,
         )

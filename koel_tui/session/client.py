@@ -8,7 +8,7 @@ from functools import partial
 from ag_ui.core import RunErrorEvent, RunFinishedEvent, TextMessageContentEvent
 
 from koel_tui.agents import Agent, ephemeral_agent
-from koel_tui.protocol import AgentError, ChatState, Message, TurnSettings, to_ag_ui
+from koel_tui.protocol import AgentError, ChatState, Message, TurnSettings
 from koel_tui.protocol.events.streams import closing
 from koel_tui.session.chat_session import ChatSession
 from koel_tui.session.dependencies import Reducer, SessionDependencies
@@ -144,7 +144,7 @@ class KoelClient:
         """
         self._check_open()
         ephemeral = ephemeral_agent(self._dependencies.agent if agent is None else agent)
-        run = run_input(new_id(), to_ag_ui(messages), state={})
+        run = run_input(new_id(), ChatState(messages=tuple(messages)))
         events = pipeline(ephemeral, self._dependencies.interceptors)(run, settings)
         pieces: list[str] = []
         try:
@@ -164,7 +164,7 @@ class KoelClient:
         """Drop the unsaved state of a deleted thread, so that the thread is not saved again."""
         for session in self._sessions:
             if session.disposed and session.thread_id == thread_id:
-                session.give_up()
+                session.abandon_saves()
 
     def dispose(self) -> asyncio.Future[None]:
         """End every session at once; the result completes when their last saves are done.

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ag_ui.core import Message, RunAgentInput, Tool
+from ag_ui.core import RunAgentInput, Tool
 
 from koel_tui.protocol import ChatState, echo_shown, to_ag_ui
 from koel_tui.protocol.codec.json_values import plain
@@ -25,26 +25,14 @@ def state_values(thread_id: str, patch: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def run_input(
-    thread_id: str,
-    messages: Sequence[Message],
-    *,
-    state: Mapping[str, Any],
-    tools: Sequence[Tool] = (),
-) -> RunAgentInput:
-    """Return the input of a new run; its `forwardedProps` are empty."""
+def run_input(thread_id: str, state: ChatState, tools: Sequence[Tool] = ()) -> RunAgentInput:
+    """Return the input of a new run on a thread; its `forwardedProps` are empty."""
     return RunAgentInput(
         thread_id=thread_id,
         run_id=new_id(),
-        messages=list(messages),
-        state=dict(state),
+        messages=to_ag_ui(state.messages, echo_shown(state)),
+        state=dict(state.state),
         tools=list(tools),
         context=[],
         forwarded_props={},
     )
-
-
-def next_input(thread_id: str, state: ChatState, tools: Sequence[Tool]) -> RunAgentInput:
-    """Return the input of the next run of a thread in `state`."""
-    messages = to_ag_ui(state.messages, echo_shown(state))
-    return run_input(thread_id, messages, state=state.state, tools=tools)

@@ -45,6 +45,8 @@ async def open_in_browser(url: str, environment: Mapping[str, str]) -> None:
             start_new_session=True,
         )
     except OSError as error:
-        raise NoBrowserError(f"{command[0]} cannot be started: {error.strerror}.") from error
+        raise NoBrowserError(
+            f"{command[0]} cannot be started: {error.strerror}. Copy the address instead."
+        ) from error
     if code := await process.wait():
         raise NoBrowserError(f"{command[0]} ended with {code}. Copy the address instead.")

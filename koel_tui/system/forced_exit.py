@@ -7,58 +7,68 @@ from contextlib import suppress
 from typing import Any
 
 EXIT_TIMEOUT = 3.0
-"""Deadline in seconds from the signal to the exit of the process."""
+"""Seconds from `schedule` to the exit of the process."""
 
 _STDIN = 0
 _STDERR = 2
 _WRITE_TIMEOUT = 0.2
-"""Timeout in seconds for writing the sequences; a stalled terminal blocks the write."""
-_WINDOW_MODES = (
-    "\x1b[?2004l\x1b[?7h\x1b[?2048l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"
-    "\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?1004l"
+"""Seconds to wait for the reset sequences to be written; a stalled terminal blocks the write."""
+_RESET_SEQUENCES = (
+    "\x1b[?2004l"  # bracketed paste
+    "\x1b[?7h"  # line wrap
+    "\x1b[?2048l"  # reports of a new size
+    "\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"  # mouse
+    "\x1b[<u"  # keyboard protocol
+    "\x1b[?1049l"  # alternate screen
+    "\x1b[?25h"  # cursor
+    "\x1b[?1004l"  # reports of focus
 )
 """The sequences that reset every terminal mode that the app sets."""
 
 
 class ForcedExit:
-    """A timer that restores the terminal and exits the process some seconds after it is scheduled.
+    """A timer that restores the terminal and exits the process.
 
-    For calls that block the event loop: a disk that does not respond, or a stalled terminal.
+    The regular shutdown runs on the event loop, which a call can block: a read from a disk that
+    does not respond, or a write to a stalled terminal. The timer has its own thread and fires
+    anyway.
     """
 
-    def __init__(self, *, window: bool = False, timeout: float = EXIT_TIMEOUT) -> None:
-        """Save the terminal's modes; `window`: also reset the modes that the app sets."""
-        self._timeout = timeout
-        self._sequences = _WINDOW_MODES if window else ""
+    def __init__(self, *, window: bool = False) -> None:
+        """Save the attributes of the terminal, which the exit restores.
+
+        With `window`, the exit also resets the modes that the app sets.
+        """
+        self._sequences = _RESET_SEQUENCES if window else ""
         self._code = 0
         self._timer: threading.Timer | None = None
-        self._modes: list[Any] | None = None
-        with suppress(termios.error):
-            self._modes = termios.tcgetattr(_STDIN)
+        self._attributes: list[Any] | None = None
+        with suppress(termios.error):  # stdin is not a terminal
+            self._attributes = termios.tcgetattr(_STDIN)
 
     def schedule(self, code: int) -> None:
         """Start the timer that exits with this code; later calls have no effect."""
         if self._timer is None:
             self._code = code
-            self._timer = threading.Timer(self._timeout, self._exit_now)
+            self._timer = threading.Timer(EXIT_TIMEOUT, self._exit_now)
             self._timer.daemon = True
             self._timer.start()
 
     def set_exit_code(self, code: int) -> None:
-        """Replace the exit code, once everything is saved."""
+        """Replace the code of a scheduled exit, for example when everything has been saved."""
         self._code = code
 
     def _exit_now(self) -> None:
-        if self._modes is not None:
+        if self._attributes is not None:
             with suppress(termios.error):
-                termios.tcsetattr(_STDIN, termios.TCSANOW, self._modes)
+                termios.tcsetattr(_STDIN, termios.TCSANOW, self._attributes)
         if self._sequences:
             # In another thread, because a stalled terminal would block this one indefinitely.
-            writing = threading.Thread(target=self._reset, daemon=True)
-            writing.start()
-            writing.join(_WRITE_TIMEOUT)
+            writer = threading.Thread(target=self._write_sequences, daemon=True)
+            writer.start()
+            writer.join(_WRITE_TIMEOUT)
         os._exit(self._code)
 
-    def _reset(self) -> None:
+    def _write_sequences(self) -> None:
         with suppress(OSError):
             os.write(_STDERR, self._sequences.encode())

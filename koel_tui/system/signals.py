@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ class Signals:
     ) -> None:
         self._quit = quit_app
         self._forced_exit = forced_exit
-        self._ignored_signal = 0  # a signal meant for another program
+        self._ignored_signal = 0  # the number of a signal meant for another program
         self._previous_handlers: dict[int, Any] = {}
 
     def install(self) -> None:
@@ -72,6 +72,34 @@ class Signals:
             self._quit(SIGNAL_EXIT + number)
 
     def _schedule_exit(self, number: int, _: object) -> None:
-        # SIGINT does not arm it, because it may only stop the answer.
+        # Not for SIGINT, which may only stop the answer.
         if self._forced_exit is not None and number != signal.SIGINT:
             self._forced_exit.schedule(EXIT_SAVE_FAILED)
+
+
+async def run_until_signal(work: Coroutine[Any, Any, int]) -> int:
+    """Run `work` and return its exit code, or that of the signal that cancelled it."""
+    from koel_tui.system.forced_exit import ForcedExit
+
+    task = asyncio.ensure_future(work)
+    code = 0
+    forced_exit = ForcedExit()
+
+    def on_signal(signal_code: int) -> None:
+        nonlocal code
+        if not code:  # a second signal must not interrupt saving
+            code = signal_code
+            forced_exit.schedule(code)
+            forced_exit.set_exit_code(code)  # `Signals` may have scheduled it with another code
+            task.cancel()
+
+    signals = Signals(on_signal, forced_exit)
+    signals.install()
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not code:
+            raise
+        return code
+    finally:
+        signals.restore()

@@ -21,8 +21,9 @@ class OpenTabsFile:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         self._path: Path | None = None
+        """The file of this instance; None before `open` and after `close`."""
         self._locks: dict[Path, FileLock] = {}
         self.problems: list[str] = []
         """Read errors, as sentences for the user."""
@@ -59,11 +60,11 @@ class OpenTabsFile:
         self._path = None
 
     def _candidates(self) -> Iterator[Path]:
-        return (self._directory / f"tabs-{number}.json" for number in count(1))
+        return (self.directory / f"tabs-{number}.json" for number in count(1))
 
     def _lock_abandoned(self) -> list[Path]:
-        """Lock all free files with tabs; return those locked by this app."""
-        paths = sorted(self._directory.glob("tabs-*.json"))
+        """Lock all free files with tabs; return those locked by this app, its own first."""
+        paths = sorted(self.directory.glob("tabs-*.json"))
         ours = [path for path in paths if path in self._locks or self._lock(path)]
         return sorted(ours, key=lambda path: path != self._path)
 
@@ -75,8 +76,7 @@ class OpenTabsFile:
             path.rename(backup)
             self.problems.append(
                 f"The list of open tabs is damaged ({_format_reason(error)}); it is kept as "
-                f"{backup}. "
-                "No thread is lost: all are in the list of saved threads."
+                f"{backup}. No thread is lost: all are in the list of saved threads."
             )
             return OpenTabs()
 

@@ -72,9 +72,10 @@ def _encode(draft: Draft) -> bytes:
 
 
 def _newest_half(lines: list[bytes]) -> list[bytes]:
+    """Return the newest lines, at most half of what the file may have in number and size."""
     newest: list[bytes] = []
     budget = MAX_BYTES // 2
-    for line in reversed(lines[-MAX_ENTRIES // 2 :]):
+    for line in reversed(lines[-(MAX_ENTRIES // 2) :]):
         budget -= len(line) + 1
         if budget < 0:
             break

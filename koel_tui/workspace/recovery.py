@@ -15,7 +15,7 @@ from koel_tui.workspace.unsaved import explain_error, thread_title
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
     from koel_tui.conversation.conversation import Conversation
-    from koel_tui.conversation.drafts import PastePlaceholders
+    from koel_tui.conversation.placeholders import PastePlaceholders
     from koel_tui.session import ChatSession
     from koel_tui.storage.interchange import Thread
     from koel_tui.storage.recovery_files import UnsavedWork
@@ -65,11 +65,7 @@ async def write_recovery_file(
     if drafts:
         names.append("drafts")
     error = next((session.save_error for session in unsaved if session.save_error), None)
-    reason = (
-        explain_error(error, backend).reason
-        if unsaved and error
-        else problem or "It took too long."
-    )
+    reason = explain_error(error, backend).reason if error else problem or "It took too long."
     message = f"Not saved: {', '.join(names)}. {reason}".strip()
     try:
         async with asyncio.timeout(_WRITE_TIMEOUT):
@@ -162,17 +158,20 @@ def parse_tabs(unsaved: "UnsavedWork") -> OpenTabs:
 
 def drafts_as_threads(unsaved: "UnsavedWork") -> "list[Thread]":
     """Return the drafts as threads, for use without a prompt. Raises `ValueError` if invalid."""
-    from koel_tui.conversation.drafts import PastePlaceholders
+    from koel_tui.conversation.placeholders import PastePlaceholders
     from koel_tui.protocol import ChatState, Message
     from koel_tui.storage.interchange import Thread
 
     pastes = PastePlaceholders()
-    typed = (pastes.expand(pastes.import_draft(tab.draft)) for tab in parse_tabs(unsaved).tabs)
-    # The id is derived from the text, so repeated imports create only one thread.
-    named = ((str(uuid.uuid5(uuid.NAMESPACE_OID, repr(text))), text) for text in typed if text)
-    return [
-        Thread(name, ChatState(messages=(Message(name, "user", text),))) for name, text in named
-    ]
+    threads = []
+    for tab in parse_tabs(unsaved).tabs:
+        text = pastes.expand(pastes.import_draft(tab.draft))
+        if text:
+            # The id is derived from the text, so repeated imports create only one thread.
+            draft_id = str(uuid.uuid5(uuid.NAMESPACE_OID, repr(text)))
+            messages = (Message(draft_id, "user", text),)
+            threads.append(Thread(draft_id, ChatState(messages=messages)))
+    return threads
 
 
 def place_drafts(
@@ -182,7 +181,7 @@ def place_drafts(
     return_text: "Callable[[Conversation, str], None]",
 ) -> None:
     """Restore the drafts into the tabs of their threads, or into new tabs."""
-    front = workspace.active
+    active = workspace.active
     for tab in (tab for tabs in restored.tabs for tab in tabs.tabs if tab.draft.text):
         text = pastes.import_draft(tab.draft)
         target = next((each for each in workspace.tabs if each.thread_id == tab.thread_id), None)
@@ -191,7 +190,7 @@ def place_drafts(
             target = workspace.active
         if text not in target.draft:
             return_text(target, text)
-    workspace.tabs.activate(front)
+    workspace.tabs.activate(active)
 
 
 def remove_files(restored: RestoredWork) -> None:

@@ -35,11 +35,9 @@ class SavedThread:
     @property
     def short_detail(self) -> str:
         """The short secondary text: damage, or open state and day."""
-        return (
-            self.detail
-            if self.damage
-            else " · ".join(filter(None, (self.open_state, self.when[:10])))
-        )
+        if self.damage:
+            return self.detail
+        return " · ".join(filter(None, (self.open_state, self.when[:10])))
 
     @property
     def enabled(self) -> bool:

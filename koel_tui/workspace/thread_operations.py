@@ -80,14 +80,15 @@ class ThreadOperations:
         if held := getattr(self._backend.storage, "held_elsewhere", None):
             elsewhere = await held([thread.id for thread in threads if thread.enabled])
         here = {tab.thread_id for tab in self._workspace.tabs}
-        return [
-            replace(thread, open_state="open elsewhere")
-            if thread.id in elsewhere
-            else replace(thread, open_state="open")
-            if thread.enabled and thread.id in here
-            else thread
-            for thread in threads
-        ]
+
+        def mark(thread: SavedThread) -> SavedThread:
+            if thread.id in elsewhere:
+                return replace(thread, open_state="open elsewhere")
+            if thread.enabled and thread.id in here:
+                return replace(thread, open_state="open")
+            return thread
+
+        return [mark(thread) for thread in threads]
 
     async def load_state(self, thread_id: str) -> "ChatState":
         """Return the state of a thread, including unsaved changes.

@@ -1,7 +1,7 @@
 """Current save problems: the affected threads, the cause, and advice for the user."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,19 +49,18 @@ def current_problem(
     backend: "Backend | None", workspace: "Workspace", window_state: "WindowState"
 ) -> SaveProblem:
     """Return the current save problem."""
-    failing = (
-        [] if backend is None else [s for s in _dirty_sessions(backend) if s.save_error is not None]
-    )
+    dirty: Iterable[ChatSession] = () if backend is None else _dirty_sessions(backend)
+    failing = [session for session in dirty if session.save_error is not None]
     if failing:
         cause = explain_error(failing[0].save_error, backend)
         names = [repr(safe_line(thread_title(session, workspace), 20)) for session in failing]
         more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
         summary = f"NOT SAVED: {', '.join(names[:_MAX_NAMED])}{more}"
     elif window_state.problem:
-        summary, cause = (
-            "NOT SAVED: drafts and open tabs",
-            SaveErrorText(window_state.problem),
-        )
+        cause = SaveErrorText(window_state.problem)
+        summary = "NOT SAVED: drafts and open tabs"
+        if not window_state.is_open:
+            return SaveProblem(summary, cause.reason, "They are saved from the next start on.")
     else:
         return SaveProblem()
     again = "it is tried again every few seconds"

@@ -6,11 +6,13 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.conversation.drafts import PastePlaceholders, join_texts
+from koel_tui.conversation.drafts import join_texts
 from koel_tui.conversation.observer import ConversationObserver
+from koel_tui.conversation.placeholders import PastePlaceholders
 from koel_tui.conversation.thread_meta import ThreadMeta
 from koel_tui.limits import MAX_TABS
 from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
+from koel_tui.workspace.runtime import STILL_STARTING
 from koel_tui.workspace.tab_order import TabOrder
 
 if TYPE_CHECKING:
@@ -88,13 +90,7 @@ class Workspace:
     def snapshot(self, pastes: PastePlaceholders) -> OpenTabs:
         """Return the tabs to persist; queued prompts become part of the draft."""
         saved = [each for each in self.tabs if not _is_empty(each)]
-        tabs = tuple(
-            OpenTab(
-                thread_id, each.title if thread_id else "", pastes.draft(_unsent_text(each, pastes))
-            )
-            for each in saved
-            for thread_id in (_saved_thread_id(each),)
-        )
+        tabs = tuple(_open_tab(each, pastes) for each in saved)
         active = saved.index(self.active) if self.active in saved else max(0, len(saved) - 1)
         return OpenTabs(tabs, active)
 
@@ -123,9 +119,13 @@ class Workspace:
 
         Visible tabs and tabs with a run are excluded.
         """
-        others = [each for each in self.tabs if each.has_answered and not each.is_busy]
-        others = [each for each in others if each not in (self.active, self.tabs.paired)]
-        return min(others, key=lambda each: each.last_run_at, default=None)
+        visible = (self.active, self.tabs.paired)
+        candidates = [
+            each
+            for each in self.tabs
+            if each.has_answered and not each.is_busy and each not in visible
+        ]
+        return min(candidates, key=lambda each: each.last_run_at, default=None)
 
     def meta(self, thread_id: str) -> ThreadMeta:
         """Return the metadata of a thread in an open or closed tab; empty for any other thread."""
@@ -135,7 +135,7 @@ class Workspace:
 
     def close_if_empty(self, conversation: Conversation) -> None:
         """Close a tab if it is empty."""
-        if _is_empty(conversation) and conversation in list(self.tabs):
+        if _is_empty(conversation) and conversation in self.tabs:
             self.close(conversation)
 
     def new(self) -> None:
@@ -157,9 +157,9 @@ class Workspace:
     def add_paired(self) -> None:
         """Open an empty tab side by side with the active one, with the same settings."""
         self._check_limit()
-        front = self.active
-        paired = self.add_new(front.meta.copy(""))
-        self.tabs.activate(front)
+        active = self.active
+        paired = self.add_new(active.meta.copy(""))
+        self.tabs.activate(active)
         self.tabs.pair_with(paired)
 
     async def open(self, thread_id: str, title: str = "") -> None:
@@ -173,7 +173,7 @@ class Workspace:
                 self.tabs.activate(conversation)
                 return
         if self._backend is None:
-            raise RuntimeError("threads open after the start")
+            raise RuntimeError(STILL_STARTING)
         if thread_id in self._closing:
             await asyncio.wait([self._closing[thread_id]])
         if not _is_empty(self.active):  # else the new tab replaces the empty one
@@ -192,7 +192,8 @@ class Workspace:
         """
         parent = self.active
         self._check_limit()
-        session, backend = await parent.branch(message_id), self._backend
+        session = await parent.branch(message_id)
+        backend = self._backend
         if session is None or backend is None:
             return
         conversation = self._create()
@@ -309,6 +310,12 @@ class Workspace:
 def _is_empty(conversation: Conversation) -> bool:
     is_unused = conversation.is_new and not conversation.draft.strip()
     return is_unused and conversation.meta.is_empty
+
+
+def _open_tab(conversation: Conversation, pastes: PastePlaceholders) -> OpenTab:
+    thread_id = _saved_thread_id(conversation)
+    draft = pastes.draft(_unsent_text(conversation, pastes))
+    return OpenTab(thread_id, conversation.title if thread_id else "", draft)
 
 
 def _saved_thread_id(conversation: Conversation) -> str | None:

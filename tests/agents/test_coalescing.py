@@ -49,7 +49,7 @@ async def test_text_within_the_gap_is_one_delta() -> None:
 
 
 async def test_b31_held_text_does_not_wait_for_a_slow_delta() -> None:
-    called, told = asyncio.Event(), asyncio.Event()
+    called, reported = asyncio.Event(), asyncio.Event()
     seen: list[Delta] = []
 
     async def deltas() -> AsyncIterator[Delta]:
@@ -62,11 +62,11 @@ async def test_b31_held_text_does_not_wait_for_a_slow_delta() -> None:
         async for delta, _ in coalesce_deltas(deltas(), GAP):
             seen.append(delta)
             if len(seen) == 2:
-                told.set()
+                reported.set()
 
     reading = asyncio.create_task(read())
     async with asyncio.timeout(20):
-        await told.wait()
+        await reported.wait()
         called.set()
         await reading
     assert seen == [TextDelta("a"), TextDelta("b"), CALL]
@@ -74,7 +74,7 @@ async def test_b31_held_text_does_not_wait_for_a_slow_delta() -> None:
 
 @pytest.mark.parametrize("leave", ["close", "cancel"])
 async def test_b31_a_reader_that_leaves_ends_the_wait_for_the_next_delta(leave: str) -> None:
-    ended, told = asyncio.Event(), asyncio.Event()
+    ended, reported = asyncio.Event(), asyncio.Event()
 
     async def deltas() -> AsyncIterator[Delta]:
         try:
@@ -88,14 +88,14 @@ async def test_b31_a_reader_that_leaves_ends_the_wait_for_the_next_delta(leave: 
         async with aclosing(coalesce_deltas(deltas(), GAP if leave == "close" else 60)) as pieces:
             async for delta, _ in pieces:
                 if leave == "cancel":
-                    told.set()
+                    reported.set()
                 elif delta == TextDelta("b"):
                     return
 
     async with asyncio.timeout(20):
         reading = asyncio.create_task(read())
         if leave == "cancel":
-            await told.wait()
+            await reported.wait()
             await asyncio.sleep(0)
             reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
@@ -110,7 +110,7 @@ async def test_without_a_gap_all_is_as_it_came() -> None:
     ]
 
 
-async def test_what_came_before_an_error_is_told_first() -> None:
+async def test_what_came_before_an_error_is_reported_first() -> None:
     coming = Coming([(0.0, TextDelta("a")), (0.01, TextDelta("b"))], EngineCrashedError("gone"))
     seen = []
     with pytest.raises(EngineCrashedError):
@@ -125,13 +125,13 @@ async def test_nothing_is_lost_moved_or_late(steps: list[tuple[float, Delta]]) -
     for step, delta in steps:
         now += step
         timed.append((now, delta))
-    told = await Coming(timed).coalesce_deltas()
-    assert text_controls(delta for _, delta, _ in told) == text_controls(
+    reported = await Coming(timed).coalesce_deltas()
+    assert text_controls(delta for _, delta, _ in reported) == text_controls(
         delta for _, delta in timed
     )
-    assert sum(count for _, _, count in told) == len(timed)
+    assert sum(count for _, _, count in reported) == len(timed)
     # A late delta is sent with the first delta that came after the end of the gap.
-    for (before, *_), (after, *_) in pairwise(told):
+    for (before, *_), (after, *_) in pairwise(reported):
         assert all(moment >= after for moment, _ in timed if moment - before >= GAP)
 
 

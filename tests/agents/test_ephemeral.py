@@ -14,7 +14,7 @@ from koel_tui.protocol import ChatState, Message, TurnSettings
 from koel_tui.session import KoelClient, keep_usage
 from tests.agents.test_local import options, run_input
 from tests.agents.test_release import LONG, Scripted, cancelled
-from tests.agents.test_router import House
+from tests.agents.test_router import ScriptedModels
 from tests.engine.scripted import until
 
 ASKED = (Message("u", "user", "Sum it up."),)
@@ -105,11 +105,11 @@ async def test_b11_a_run_stopped_while_its_session_opens_does_not_lend_it_to_the
 async def test_b11_the_agent_of_a_thread_runs_its_model_and_adapter_without_keeping_anything() -> (
     None
 ):
-    house = House()
-    for agent in (house.router.agent("a", "pirate.gguf").ephemeral(), house.router.ephemeral()):
+    models = ScriptedModels()
+    for agent in (models.router.agent("a", "pirate.gguf").ephemeral(), models.router.ephemeral()):
         await read(agent.run(run_input()))
-    assert house.agents["a"].runs == [(None, "pirate.gguf", True)]
-    assert house.agents[None].runs == [(None, None, True)]
+    assert models.agents["a"].runs == [(None, "pirate.gguf", True)]
+    assert models.agents[None].runs == [(None, None, True)]
 
 
 async def test_b11_at_a_cap_of_one_session_the_runner_answers_a_thread_and_questions_of_no_thread(

@@ -155,7 +155,9 @@ async def test_an_empty_answer_opens_no_message(agent: LocalAgent, loader: Loade
     assert types[-1] == EventType.RUN_FINISHED
 
 
-async def test_the_second_of_two_threads_hears_its_place(agent: LocalAgent, loader: Loader) -> None:
+async def test_the_second_of_two_threads_gets_its_position(
+    agent: LocalAgent, loader: Loader
+) -> None:
     await agent.load()
     first = collect(agent, run_input("a"))
     await until(lambda: loader.link.started)
@@ -274,9 +276,9 @@ async def test_concurrent_loads_share_one_and_all_hear_of_it(
     agent: LocalAgent, loader: Loader
 ) -> None:
     loader.ready.clear()
-    heard: list[float] = []
-    loads = [asyncio.create_task(agent.load(heard.append)) for _ in range(3)]
-    await until(lambda: heard)
+    received: list[float] = []
+    loads = [asyncio.create_task(agent.load(received.append)) for _ in range(3)]
+    await until(lambda: received)
     loads[0].cancel()
     loader.ready.set()
     results = await asyncio.gather(*loads, return_exceptions=True)

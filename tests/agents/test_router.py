@@ -16,9 +16,9 @@ SETTINGS = TurnSettings(system="Be brief.")
 class Named:
     """An agent that says which one it is, and waits until it may end."""
 
-    def __init__(self, name: str | None, house: "House | None" = None) -> None:
+    def __init__(self, name: str | None, models: "ScriptedModels | None" = None) -> None:
         self.name = name
-        self.house = house
+        self.models = models
         self.released: list[str] = []
         self.runs: list[tuple[TurnSettings | None, str | None, bool]] = []
         self.closed = 0
@@ -28,9 +28,9 @@ class Named:
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
         if progress is not None:
             progress(0.5)
-        if self.house is not None:
-            await self.house.may_load.wait()
-            if self.name is not None and self.name == self.house.broken:
+        if self.models is not None:
+            await self.models.may_load.wait()
+            if self.name is not None and self.name == self.models.broken:
                 raise RuntimeError(f"{self.name} is broken")
         return ModelInfo(str(self.name), 8192)
 
@@ -53,7 +53,7 @@ class Named:
         self.closed += 1
 
 
-class House:
+class ScriptedModels:
     """A router and all the agents it made."""
 
     def __init__(self, find: Callable[[str | None], Path | None] | None = None) -> None:
@@ -87,82 +87,82 @@ class House:
 
 
 async def test_a_thread_is_answered_by_the_model_it_wants() -> None:
-    house = House()
-    assert (await house.router.load()).name == "None"
-    assert await house.answers() is None
-    assert await house.answers(model="a") == "a"
-    assert await house.answers(model="a") == "a"
-    assert house.made == [None, "a"]
+    models = ScriptedModels()
+    assert (await models.router.load()).name == "None"
+    assert await models.answers() is None
+    assert await models.answers(model="a") == "a"
+    assert await models.answers(model="a") == "a"
+    assert models.made == [None, "a"]
 
 
 async def test_the_agent_of_a_thread_runs_with_its_model_adapter_and_settings() -> None:
-    house = House()
-    agent = house.router.agent("a", "/adapters/pirate.gguf")
-    assert await house.answers("a", "/adapters/pirate.gguf") == "a"
-    assert house.agents["a"].runs == [(SETTINGS, "/adapters/pirate.gguf", False)]
-    assert agent == house.router.agent("a", "/adapters/pirate.gguf")
-    assert agent != house.router.agent("a") and agent != House().router.agent(agent.model)
-    assert house.router.agent() == house.router.agent("", "")
+    models = ScriptedModels()
+    agent = models.router.agent("a", "/adapters/pirate.gguf")
+    assert await models.answers("a", "/adapters/pirate.gguf") == "a"
+    assert models.agents["a"].runs == [(SETTINGS, "/adapters/pirate.gguf", False)]
+    assert agent == models.router.agent("a", "/adapters/pirate.gguf")
+    assert agent != models.router.agent("a") and agent != ScriptedModels().router.agent(agent.model)
+    assert models.router.agent() == models.router.agent("", "")
     await agent.release("t")
-    assert [each.released for each in house.agents.values()] == [["t"], ["t"]]
+    assert [each.released for each in models.agents.values()] == [["t"], ["t"]]
 
 
 async def test_a_model_too_many_is_closed_and_made_again_when_it_is_wanted() -> None:
-    house = House()
+    models = ScriptedModels()
     for name in ("a", "b", "a"):
-        assert await house.answers(model=name) == name
-    assert house.made == [None, "a", "b", "a"]
-    assert house.agents["b"].closed == 1 and house.agents[None].closed == 0
+        assert await models.answers(model=name) == name
+    assert models.made == [None, "a", "b", "a"]
+    assert models.agents["b"].closed == 1 and models.agents[None].closed == 0
 
 
 async def test_a_model_that_answers_is_not_closed() -> None:
-    house = House()
-    assert await house.answers(model="a") == "a"
-    first = house.agents["a"]
+    models = ScriptedModels()
+    assert await models.answers(model="a") == "a"
+    first = models.agents["a"]
     first.may_end.clear()
-    running = house.run(model="a")
+    running = models.run(model="a")
     await anext(running)
-    assert await house.answers(model="b") == "b"
+    assert await models.answers(model="b") == "b"
     assert first.closed == 0
     first.may_end.set()
     assert [event async for event in running] == []
-    assert await house.answers(model="c") == "c"
-    assert first.closed == 1 and house.agents["b"].closed == 1
+    assert await models.answers(model="c") == "c"
+    assert first.closed == 1 and models.agents["b"].closed == 1
 
 
 async def test_release_and_close_reach_every_model() -> None:
-    house = House()
-    await house.answers(model="a")
-    await house.router.release("t")
-    await house.router.close()
-    await house.router.close()
-    assert [agent.released for agent in house.agents.values()] == [["t"], ["t"]]
-    assert house.agents["a"].closed == 1 and house.agents[None].closed == 2
+    models = ScriptedModels()
+    await models.answers(model="a")
+    await models.router.release("t")
+    await models.router.close()
+    await models.router.close()
+    assert [agent.released for agent in models.agents.values()] == [["t"], ["t"]]
+    assert models.agents["a"].closed == 1 and models.agents[None].closed == 2
 
 
 async def test_a_model_whose_run_is_starting_is_not_closed() -> None:
-    house = House()
-    assert await house.answers(model="a") == "a"
+    models = ScriptedModels()
+    assert await models.answers(model="a") == "a"
     for name in ("b", "c"):
-        house.agents.pop(name, None)
-    runs = [house.run(model=name) for name in ("b", "c")]
+        models.agents.pop(name, None)
+    runs = [models.run(model=name) for name in ("b", "c")]
     first = await asyncio.gather(*(anext(run) for run in runs))
     assert [event.value for event in first if isinstance(event, CustomEvent)] == ["b", "c"]
-    assert house.agents["a"].closed == 1
-    assert house.agents["b"].closed == house.agents["c"].closed == 0
+    assert models.agents["a"].closed == 1
+    assert models.agents["b"].closed == models.agents["c"].closed == 0
 
 
 async def test_nothing_is_loaded_after_the_end() -> None:
-    house = House()
-    await house.router.close()
-    await house.answers(model="a")
-    assert house.made == [None]
+    models = ScriptedModels()
+    await models.router.close()
+    await models.answers(model="a")
+    assert models.made == [None]
 
 
-async def test_what_the_own_model_can_tell_is_told() -> None:
-    house = House()
-    assert await memory_of(house.router) is None
-    assert await tokens_in(house.router, "x") is None
+async def test_what_the_default_model_can_report_is_reported() -> None:
+    models = ScriptedModels()
+    assert await memory_of(models.router) is None
+    assert await tokens_in(models.router, "x") is None
 
     async def memory() -> MemoryUse:
         return MemoryUse(weights_bytes=5)
@@ -170,87 +170,87 @@ async def test_what_the_own_model_can_tell_is_told() -> None:
     async def count_tokens(text: str) -> int:
         return len(text)
 
-    own = house.agents[None]
-    own.memory, own.count_tokens = memory, count_tokens  # type: ignore[attr-defined]  # abilities
-    assert await memory_of(house.router) == MemoryUse(weights_bytes=5)
-    assert await tokens_in(house.router, "three") == 5
+    own = models.agents[None]
+    own.memory, own.count_tokens = memory, count_tokens  # type: ignore[attr-defined]  # capabilities
+    assert await memory_of(models.router) == MemoryUse(weights_bytes=5)
+    assert await tokens_in(models.router, "three") == 5
 
 
 async def test_another_model_answers_as_soon_as_it_is_loaded() -> None:
-    house = House()
-    assert await house.answers() is None
-    assert (await house.router.use("a")).name == "a"
-    assert await house.answers() == "a"
-    assert house.agents[None].closed == 1 and house.agents["a"].closed == 0
-    await house.router.close()
-    assert house.agents["a"].closed == 1
+    models = ScriptedModels()
+    assert await models.answers() is None
+    assert (await models.router.use("a")).name == "a"
+    assert await models.answers() == "a"
+    assert models.agents[None].closed == 1 and models.agents["a"].closed == 0
+    await models.router.close()
+    assert models.agents["a"].closed == 1
 
 
 async def test_a_model_that_does_not_load_leaves_the_one_before() -> None:
-    house = House()
-    house.broken = "a"
+    models = ScriptedModels()
+    models.broken = "a"
     with pytest.raises(RuntimeError, match="a is broken"):
-        await house.router.use("a")
-    assert await house.answers() is None
-    assert house.agents["a"].closed == 1 and house.agents[None].closed == 0
+        await models.router.use("a")
+    assert await models.answers() is None
+    assert models.agents["a"].closed == 1 and models.agents[None].closed == 0
 
 
 async def test_what_runs_at_the_model_before_ends_there() -> None:
-    house = House()
-    before = house.agents[None]
+    models = ScriptedModels()
+    before = models.agents[None]
     before.may_end.clear()
-    running = house.run()
+    running = models.run()
     await anext(running)
-    await house.router.use("a")
-    assert before.closed == 0 and await house.answers() == "a"
-    await house.router.release("t")
-    assert before.released == house.agents["a"].released == ["t"]
+    await models.router.use("a")
+    assert before.closed == 0 and await models.answers() == "a"
+    await models.router.release("t")
+    assert before.released == models.agents["a"].released == ["t"]
     before.may_end.set()
     assert [event async for event in running] == []
     await until(lambda: before.closed == 1)
 
 
 async def test_closed_while_another_model_loads_it_closes_that_too() -> None:
-    house = House()
-    house.may_load.clear()
-    using = asyncio.create_task(house.router.use("a"))
-    while "a" not in house.agents:
+    models = ScriptedModels()
+    models.may_load.clear()
+    using = asyncio.create_task(models.router.use("a"))
+    while "a" not in models.agents:
         await asyncio.sleep(0)
-    await house.router.close()
-    assert house.agents["a"].closed == 1
+    await models.router.close()
+    assert models.agents["a"].closed == 1
     using.cancel()
     with pytest.raises(asyncio.CancelledError):
         await using
-    assert house.agents[None].closed == 1
+    assert models.agents[None].closed == 1
 
 
 async def test_the_progress_of_another_model_is_reported() -> None:
-    house, seen = House(), list[float]()
-    await use_model(house.router, "a", progress=seen.append)
+    models, seen = ScriptedModels(), list[float]()
+    await use_model(models.router, "a", progress=seen.append)
     assert seen == [0.5]
 
 
 async def test_a_run_with_an_adapter_goes_to_the_programs_own_model_with_it() -> None:
-    house = House()
+    models = ScriptedModels()
     asked = RunAgentInput(thread_id="t", run_id="r", messages=[])
-    events = [event async for event in house.router.run(asked, SETTINGS, lora="/a.gguf")]
-    assert len(events) == 1 and house.made == [None]
-    assert house.agents[None].runs == [(SETTINGS, "/a.gguf", False)]
+    events = [event async for event in models.router.run(asked, SETTINGS, lora="/a.gguf")]
+    assert len(events) == 1 and models.made == [None]
+    assert models.agents[None].runs == [(SETTINGS, "/a.gguf", False)]
 
 
 async def test_an_ephemeral_agent_runs_so_with_its_model_and_adapter() -> None:
-    house = House()
+    models = ScriptedModels()
     asked = RunAgentInput(thread_id="t", run_id="r", messages=[])
-    once = BoundAgent(house.router, "a", "/a.gguf", is_ephemeral=True)
-    assert once == house.router.agent("a", "/a.gguf").ephemeral()
-    for agent in (once, house.router.agent("a", "/a.gguf")):
+    once = BoundAgent(models.router, "a", "/a.gguf", is_ephemeral=True)
+    assert once == models.router.agent("a", "/a.gguf").ephemeral()
+    for agent in (once, models.router.agent("a", "/a.gguf")):
         _ = [event async for event in agent.run(asked)]
-    assert house.agents["a"].runs == [(None, "/a.gguf", True), (None, "/a.gguf", False)]
+    assert models.agents["a"].runs == [(None, "/a.gguf", True), (None, "/a.gguf", False)]
 
 
-async def test_an_agent_with_a_model_of_its_own_is_told_from_one_with_a_choice() -> None:
-    house = House()
-    assert await use_model(house.router, "a") == ModelInfo("a", 8192)
+async def test_an_agent_with_one_model_is_distinguished_from_one_with_a_choice() -> None:
+    models = ScriptedModels()
+    assert await use_model(models.router, "a") == ModelInfo("a", 8192)
     assert await use_model(Named("b"), "a") is None
 
 
@@ -258,7 +258,7 @@ class Files:
     """A router whose models are files in a folder, some with several names."""
 
     def __init__(self, folder: Path) -> None:
-        self.house = House(self.find)
+        self.models = ScriptedModels(self.find)
         self.folder = folder
         for name in ("a", "b", "c"):
             (folder / f"{name}.gguf").write_text(name)
@@ -274,7 +274,7 @@ class Files:
 
     @property
     def alive(self) -> list[str | None]:
-        return [each.name for each in self.house.every if not each.closed]
+        return [each.name for each in self.models.every if not each.closed]
 
 
 @pytest.fixture
@@ -286,45 +286,45 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
 @pytest.mark.parametrize("own", ["a", None])
 async def test_b10_a_model_is_loaded_once_by_whichever_name(files: Files, own: str | None) -> None:
     files.own = own
-    house = files.house
+    models = files.models
     names = ["a", str(files.folder / "a.gguf"), "./a.gguf", "a.gguf", "link", "hard"]
-    answered = {await house.answers(model=name) for name in names}
+    answered = {await models.answers(model=name) for name in names}
     assert answered == {None if own else "a"}
-    assert house.made == ([None] if own else [None, "a"])
+    assert models.made == ([None] if own else [None, "a"])
 
 
 async def test_b10_using_a_model_that_a_thread_has_loaded_does_not_load_it_again(
     files: Files,
 ) -> None:
-    house = files.house
-    assert await house.answers(model="b") == "b"
-    assert (await house.router.use(str(files.folder / "b.gguf"))).name == "b"
-    assert house.made == [None, "b"]
-    assert await house.answers() == await house.answers(model="b") == "b"
-    assert house.made == [None, "b"] and files.alive == ["b"]
-    assert (await house.router.use("b")).name == "b"
-    assert house.made == [None, "b"] and files.alive == ["b"]
+    models = files.models
+    assert await models.answers(model="b") == "b"
+    assert (await models.router.use(str(files.folder / "b.gguf"))).name == "b"
+    assert models.made == [None, "b"]
+    assert await models.answers() == await models.answers(model="b") == "b"
+    assert models.made == [None, "b"] and files.alive == ["b"]
+    assert (await models.router.use("b")).name == "b"
+    assert models.made == [None, "b"] and files.alive == ["b"]
 
 
 async def test_b10_a_thread_that_wants_a_model_while_it_becomes_the_own_one_waits_for_that(
     files: Files,
 ) -> None:
-    house = files.house
-    house.may_load.clear()
-    using = asyncio.create_task(house.router.use("b"))
-    while "b" not in house.agents:
+    models = files.models
+    models.may_load.clear()
+    using = asyncio.create_task(models.router.use("b"))
+    while "b" not in models.agents:
         await asyncio.sleep(0.001)
-    assert await house.answers(model="b") == "b"
-    house.may_load.set()
+    assert await models.answers(model="b") == "b"
+    models.may_load.set()
     await using
-    assert house.made == [None, "b"] and files.alive == ["b"]
+    assert models.made == [None, "b"] and files.alive == ["b"]
 
 
 async def test_b10_extra_models_are_closed_when_their_runs_have_ended_and_not_before(
     files: Files,
 ) -> None:
-    house = files.house
-    runs = [house.run(model=name) for name in ("b", "c")]
+    models = files.models
+    runs = [models.run(model=name) for name in ("b", "c")]
     for run in runs:
         await anext(run)
     assert files.alive == [None, "b", "c"]
@@ -332,13 +332,13 @@ async def test_b10_extra_models_are_closed_when_their_runs_have_ended_and_not_be
         assert [event async for event in run] == []
     await until(lambda: len(files.alive) == 2)
     assert None in files.alive
-    await house.router.close()
+    await models.router.close()
     assert files.alive == []
 
 
 async def test_b10_a_name_without_a_model_closes_no_model(files: Files) -> None:
-    house = files.house
-    assert await house.answers(model="b") == "b"
-    assert await house.answers(model="nowhere") == "nowhere"  # a real agent reports that it is none
-    assert await house.answers(model="b") == "b"
-    assert house.made == [None, "b", "nowhere"] and files.alive == [None, "b"]
+    models = files.models
+    assert await models.answers(model="b") == "b"
+    assert await models.answers(model="nowhere") == "nowhere"  # a real agent reports it
+    assert await models.answers(model="b") == "b"
+    assert models.made == [None, "b", "nowhere"] and files.alive == [None, "b"]

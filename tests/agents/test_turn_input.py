@@ -59,14 +59,14 @@ def test_messages_are_taken_over_with_their_calls() -> None:
 def test_reasoning_is_taken_over_only_where_the_answer_is_to_follow() -> None:
     question = UserMessage(id="1", role="user", content="hi")
     thought = ReasoningMessage(id="2", role="reasoning", content="hm \ud83d")
-    sealed = ReasoningMessage(id="3", role="reasoning", content="", encrypted_value="eA==")
+    encrypted = ReasoningMessage(id="3", role="reasoning", content="", encrypted_value="eA==")
     asked = ChatMessage("user", "hi")
     assert engine_messages([question, thought]) == [
         asked,
         ChatMessage("assistant", "", thinking="hm \ufffd"),
     ]
     assert engine_messages([thought, question]) == [asked]
-    assert engine_messages([question, sealed]) == [asked]
+    assert engine_messages([question, encrypted]) == [asked]
 
 
 async def test_an_answer_of_thinking_only_is_continued_after_its_thinking(

@@ -37,9 +37,9 @@ def conversation(messages: int) -> ChatState:
     )
 
 
-def seconds(deed: Callable[[], object]) -> float:
+def seconds(call: Callable[[], object]) -> float:
     begin = time.perf_counter()
-    deed()
+    call()
     return time.perf_counter() - begin
 
 

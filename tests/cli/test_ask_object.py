@@ -56,7 +56,7 @@ HANGING = """
 import asyncio, os, signal
 from koel_tui.cli import wiring
 from koel_tui.cli.main import main
-from koel_tui.system.forced_exit import ForcedExit
+from koel_tui.system import forced_exit
 from tests.cli.asking import Playing
 
 class Hanging(Playing):
@@ -67,7 +67,7 @@ def stop(turn):
     turn.write("Half")
     os.kill(os.getpid(), signal.SIGTERM)
 
-ForcedExit.__init__.__kwdefaults__["timeout"] = 1.0
+forced_exit.EXIT_TIMEOUT = 1.0
 wiring.create_model_router = lambda *_: Hanging(stop)
 main(["ask", "--json", "Hi"])
 """

@@ -73,7 +73,7 @@ def test_ask_goes_on_with_a_saved_thread() -> None:
     assert "What is my cat called?" in shown and done.stdout.strip() in shown
 
 
-def test_ask_answers_a_thread_as_it_wants_unless_told_otherwise(
+def test_ask_uses_the_settings_of_a_thread_unless_an_option_replaces_them(
     tmp_path: Path, starter_path: Path
 ) -> None:
     save("short", "Say a.", "a")

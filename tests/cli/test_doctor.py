@@ -23,10 +23,10 @@ from tests.engine.tiny_models import write_sliding_model
 from tests.models.gguf_file import write_gguf
 
 
-def printed(examination: Report, width: int = 80) -> str:
+def printed(report: Report, width: int = 80) -> str:
     console = Console(width=width, highlight=False)
     with console.capture() as shown:
-        console.print(table(examination))
+        console.print(table(report))
     return shown.get()
 
 
@@ -79,6 +79,7 @@ def test_doctor_a_good_terminal_has_no_warning() -> None:
         ({"encoding": "ISO-8859-1"}, {}, "characters"),
         ({}, {"TERM": "linux"}, "focus"),
         ({"tmux_focus": "off"}, {"TMUX": "x"}, "focus"),
+        ({"tmux_focus": ""}, {"TMUX": "x"}, "focus"),
     ],
 )
 def test_doctor_each_lack_of_a_terminal_is_a_warning(
@@ -87,6 +88,12 @@ def test_doctor_each_lack_of_a_terminal_is_a_warning(
     found = replace(GOOD, **changed, environ={**GOOD.environ, **environ})
     assert name in marked(found)
     assert all(each.mark is not Mark.PROBLEM for each in terminal.evaluate(found))
+
+
+def test_doctor_says_that_the_focus_option_of_tmux_is_not_known() -> None:
+    environ = {**GOOD.environ, "TMUX": "x"}
+    assert "not known" in marked(replace(GOOD, tmux_focus="", environ=environ))["focus"]
+    assert "does not" in marked(replace(GOOD, tmux_focus="off", environ=environ))["focus"]
 
 
 def test_doctor_says_what_is_between_and_how_text_is_copied() -> None:
@@ -204,7 +211,7 @@ def test_doctor_models_are_looked_into(
     assert "not tested" in models.evaluate(models.inspect(load_settings()))[1].found
 
 
-async def test_doctor_an_engine_that_does_not_start_is_told(tmp_path: Path) -> None:
+async def test_doctor_an_engine_that_does_not_start_is_reported(tmp_path: Path) -> None:
     good = write_sliding_model(tmp_path / "good.gguf")
     bad = tmp_path / "bad.gguf"
     shutil.copy(good, bad)
@@ -229,27 +236,27 @@ def test_doctor_one_check_that_fails_keeps_no_other_from_being_made(
 
     monkeypatch.setattr(threads, "inspect", broken)
     monkeypatch.setattr(checks, "_models", lambda *_: ())
-    examination = checks.run_checks(threads.Access(), lambda words: None)
-    assert examination.code is Exit.INTERNAL
-    assert CANARY not in json.dumps(examination.as_json())
-    assert examination.sections[-1].title == "Versions" and examination.sections[-1].findings
+    report = checks.run_checks(threads.ThreadAccess(), lambda words: None)
+    assert report.code is Exit.INTERNAL
+    assert CANARY not in json.dumps(report.as_json())
+    assert report.sections[-1].title == "Versions" and report.sections[-1].findings
 
 
 @pytest.mark.parametrize("width", [80, 60])
 def test_doctor_the_table_fits_and_shows_names_as_they_are(width: int) -> None:
-    examination = Report((
+    report = Report((
         Section("First", (Finding("a", "[red]x[/red] \x1b]0;evil\x07 \u202e"),
                           warning("b", "w" * 200, "advice"))),
         Section("Second", (problem("c", "p", "do this", Exit.LOCKED),)),
     ))  # fmt: skip
-    text = printed(examination, width)
+    text = printed(report, width)
     assert max(map(len, text.splitlines())) <= width
     assert "[red]x[/red]" in text and not {"\x1b", "\x07", "\u202e"} & {*text}
     assert "✓ a" in text and "! b" in text and "✗ c" in text and "do this" in text
     assert "Errors (✗): 1, warnings (!): 1." in text
-    assert examination.code is Exit.LOCKED
+    assert report.code is Exit.LOCKED
 
 
 def test_doctor_warnings_alone_are_well() -> None:
-    examination = Report((Section("Only", (warning("a", "b"),)),))
-    assert examination.code is Exit.OK and "No errors, warnings (!): 1" in printed(examination)
+    report = Report((Section("Only", (warning("a", "b"),)),))
+    assert report.code is Exit.OK and "No errors, warnings (!): 1" in printed(report)

@@ -108,6 +108,14 @@ def test_doctor_counts_what_lies_beside_the_threads(private_home: Path) -> None:
     assert look_at_threads(private_home)["locks"].found.startswith("0 held now, ")
 
 
+def test_doctor_counts_the_files_in_every_recovery_directory(private_home: Path) -> None:
+    saved()
+    for directory in paths.recovery_dirs():
+        directory.mkdir(parents=True, mode=0o700)
+        (directory / "x.json").touch()
+    assert look_at_threads(private_home)["recovery"].found.startswith("3 files")
+
+
 def test_doctor_an_index_that_lies_is_a_problem_and_one_that_is_behind_is_not(
     private_home: Path,
 ) -> None:
@@ -134,14 +142,14 @@ def test_doctor_an_index_in_use_is_left_alone(private_home: Path) -> None:
 
 
 @pytest.fixture
-def sealed(secret: Path) -> FileStorage:
+def encrypted_storage(secret: Path) -> FileStorage:
     storage = encrypted(paths.threads_dir())
     fill(storage)
     return storage
 
 
 def test_doctor_encrypted_threads_are_read_with_the_key(
-    private_home: Path, sealed: FileStorage
+    private_home: Path, encrypted_storage: FileStorage
 ) -> None:
     found = look_at_threads(private_home)
     assert {each.mark for each in found.values()} == {Mark.OK}
@@ -152,7 +160,7 @@ def test_doctor_encrypted_threads_are_read_with_the_key(
 
 
 def test_doctor_without_a_terminal_no_passphrase_is_asked_for(
-    private_home: Path, sealed: FileStorage, monkeypatch: pytest.MonkeyPatch
+    private_home: Path, encrypted_storage: FileStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KOEL_PASSPHRASE_FILE")
     found = look_at_threads(private_home)
@@ -160,8 +168,8 @@ def test_doctor_without_a_terminal_no_passphrase_is_asked_for(
     assert found["quarantine"].found == "0"
 
 
-def test_doctor_a_wrong_key_and_a_damaged_one_are_told_apart(
-    private_home: Path, sealed: FileStorage, secret: Path
+def test_doctor_a_wrong_key_and_a_damaged_one_are_distinguished(
+    private_home: Path, encrypted_storage: FileStorage, secret: Path
 ) -> None:
     secret.write_text(CANARY)
     assert look_at_threads(private_home)["threads"].code is Exit.WRONG_PASSPHRASE
@@ -171,9 +179,9 @@ def test_doctor_a_wrong_key_and_a_damaged_one_are_told_apart(
 
 
 def test_doctor_what_is_in_clear_of_encrypted_threads_is_a_problem(
-    private_home: Path, sealed: FileStorage
+    private_home: Path, encrypted_storage: FileStorage
 ) -> None:
-    file = index_file(paths.cache_dir(), sealed.directory)
+    file = index_file(paths.cache_dir(), encrypted_storage.directory)
     file.parent.mkdir(parents=True)
     file.touch()
     assert look_at_threads(private_home)["unencrypted"].code is Exit.SAVE_FAILED

@@ -20,7 +20,7 @@ TABS = OpenTabs(
 )
 
 
-def aside() -> Path:
+def recovery_file() -> Path:
     """Write a recovery file with a thread and the typed text."""
     thread = Thread("t", saying("question", "half an ans"), {"title": "Sea"})
     unsaved = UnsavedWork((thread,), json.loads(TABS.encode()))
@@ -30,16 +30,16 @@ def aside() -> Path:
     )
 
 
-@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("is_encrypted", [False, True])
 def test_import_restores_all_threads_of_a_recovery_file(
-    threads: Threads, request: pytest.FixtureRequest, sealed: bool, tally: Tally
+    threads: Threads, request: pytest.FixtureRequest, is_encrypted: bool, tally: Tally
 ) -> None:
     save("other", "Where?", "Here.")
-    if sealed:
+    if is_encrypted:
         request.getfixturevalue("secret")
         assert threads("encrypt").code == 0
-    path = aside()
-    assert path.suffix == (".sealed" if sealed else ".json")
+    path = recovery_file()
+    assert path.suffix == (".sealed" if is_encrypted else ".json")
     said = threads("import", str(path))
     assert said.code == 0, said.err
     assert "Sea" in said.out and "x say?" in said.out
@@ -53,12 +53,12 @@ def test_threads_are_not_encrypted_while_text_waits_in_clear(
     threads: Threads, secret: Path
 ) -> None:
     save("other", "Where?", "Here.")
-    path = aside()
+    path = recovery_file()
     said = threads("encrypt")
     assert said.code == 2 and str(path) in said.err
     path.unlink()
     assert threads("encrypt").code == 0
-    path = aside()
+    path = recovery_file()
     assert str(path) in threads("decrypt").err
     path.unlink()
     assert threads("decrypt").code == 0

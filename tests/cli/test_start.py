@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from koel_tui import paths
-from koel_tui.cli.early_settings import StartSettings, load_start_settings, why_window_impossible
+from koel_tui.cli.early_settings import StartSettings, load_start_settings
+from koel_tui.cli.window_requirements import why_window_impossible
 from koel_tui.settings import SettingsError
 
 

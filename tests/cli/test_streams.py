@@ -17,7 +17,7 @@ sys.exit(0 if flush_standard_streams() else 7)
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no file that is always full")
-def test_what_cannot_be_written_at_the_end_is_told_and_leaves_the_code_as_it_is() -> None:
+def test_what_cannot_be_written_at_the_end_is_reported_and_leaves_the_code_as_it_is() -> None:
     with FULL.open("w") as nobody:
         done = subprocess.run([sys.executable, "-c", ENDS], stdout=nobody, check=False)
     assert done.returncode == 7

@@ -15,5 +15,5 @@ def test_all_threads_can_be_searched_and_encrypted_ones_leave_nothing_in_clear(
     assert (
         clear.index_updater is not None and clear.index is not None and clear.snapshots is not None
     )
-    sealed = create_backend(Settings(), encrypted(tmp_path / "sealed"))
-    assert sealed.index is not None and (sealed.index_updater, sealed.snapshots) == (None, None)
+    backend = create_backend(Settings(), encrypted(tmp_path / "sealed"))
+    assert backend.index is not None and (backend.index_updater, backend.snapshots) == (None, None)

@@ -247,7 +247,7 @@ async def test_what_a_job_does_to_end_well_is_not_cut_off() -> None:
 
 
 @pytest.mark.parametrize("fails", [True, False])
-async def test_a_summary_that_does_not_come_is_told(fails: bool) -> None:
+async def test_a_summary_that_does_not_come_is_reported(fails: bool) -> None:
     storage = MemoryStorage()
     await storage.save("t", messages(4))
     async with opened(storage=storage, thread="t") as window:

@@ -38,6 +38,6 @@ class RawWidgets(App[None]):
 
 
 if __name__ == "__main__":
-    if "--without-belt" not in sys.argv:
+    if "--without-sanitizer" not in sys.argv:
         internals.install_output_sanitizer()
     RawWidgets().run()

@@ -56,11 +56,11 @@ def test_an_error_in_the_window_restores_the_terminal_and_names_the_log(
             terminal.type(KEYS_TO[fault])
         assert terminal.wait() == 1
         assert terminal.restored()
-        told = terminal.bytes.rpartition(b"\x1b[?1049l")[2].decode()
-    assert "koel-chat ended because of an internal error: RuntimeError" in told
-    assert "Your threads are saved." in told
-    assert str(paths.log_file()) in told.replace("\r\n", "")
-    assert told.count("\n") <= 6 and "Traceback" not in told
+        output = terminal.bytes.rpartition(b"\x1b[?1049l")[2].decode()
+    assert "koel-chat ended because of an internal error: RuntimeError" in output
+    assert "Your threads are saved." in output
+    assert str(paths.log_file()) in output.replace("\r\n", "")
+    assert output.count("\n") <= 6 and "Traceback" not in output
     log = paths.log_file().read_text()
     assert "RuntimeError" in log
     assert CANARY.encode() not in terminal.bytes and CANARY not in log
@@ -75,9 +75,9 @@ def test_debug_shows_the_traceback_without_locals(tally: Tally) -> None:
         terminal.type(KEYS_TO["a key"])
         assert terminal.wait() == 1
         assert terminal.restored()
-        told = terminal.bytes.rpartition(b"\x1b[?1049l")[2].decode()
-    assert "Traceback (most recent call last)" in told and "in refuse" in told
-    assert told.count(CANARY) == 1  # in the error's own message, and in no local
+        output = terminal.bytes.rpartition(b"\x1b[?1049l")[2].decode()
+    assert "Traceback (most recent call last)" in output and "in refuse" in output
+    assert output.count(CANARY) == 1  # in the error's own message, and in no local
     tally("window error", tried=1)
 
 

@@ -32,7 +32,7 @@ def test_the_output_sanitizer_removes_control_characters_of_raw_widgets(tally: T
 
 def test_raw_text_changes_the_terminal_without_the_output_sanitizer() -> None:
     """So the test above is one that can fail."""
-    with Terminal("--without-belt", command=RAW) as terminal:
+    with Terminal("--without-sanitizer", command=RAW) as terminal:
         terminal.until(lambda _: foreign(terminal.bytes) and not terminal.modes >= MODES)
 
 

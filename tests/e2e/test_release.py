@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 900
+TIMEOUT_S = 900
 COMPILED = "llama-cpp-python"
 IN_SOURCES = {
     "koel_tui", "tests", "docs", "examples", "screenshots", ".ci", "pyproject.toml", "README.md",
@@ -93,7 +93,7 @@ def check_sources(sources: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(PATIENCE)
+@pytest.mark.timeout(TIMEOUT_S)
 def test_the_wheel_runs_in_an_environment_of_its_own(
     tmp_path: Path, downloads: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

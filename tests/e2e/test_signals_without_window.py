@@ -54,9 +54,9 @@ def test_a_signal_to_ask_saves_the_partial_answer(name: str, tally: Tally) -> No
     with asking() as program:
         begun = time.monotonic()
         program.send_signal(number)
-        _, told = program.communicate(timeout=20)
+        _, errors = program.communicate(timeout=20)
         assert time.monotonic() - begun < WITHIN
-    assert (program.returncode, told) == (128 + number, b"")
+    assert (program.returncode, errors) == (128 + number, b"")
     assert_kept()
     tally("signals", tried=1)
 
@@ -65,8 +65,8 @@ def test_ask_saves_the_partial_answer_when_stdout_closes(tally: Tally) -> None:
     with asking() as program:
         assert program.stdout is not None and program.stderr is not None
         program.stdout.close()
-        told = program.stderr.read()
-        assert (program.wait(20), told) == (1, b"")
+        errors = program.stderr.read()
+        assert (program.wait(20), errors) == (1, b"")
     assert_kept()
     tally("strange terminal", tried=1)
 

@@ -17,7 +17,7 @@ from tests.e2e.terminal import Terminal
 
 ENVIRONMENT = {"KOEL_TEMPERATURE": "0.8", "KOEL_SEED": "7", "KOEL_MAX_OUTPUT_TOKENS": "24"}
 LONG = {**ENVIRONMENT, "KOEL_MAX_OUTPUT_TOKENS": "2000"}
-PATIENCE = 60.0
+TIMEOUT_S = 60.0
 _QUIET = 0.6
 
 
@@ -41,7 +41,7 @@ class Walk:
         self.until(lambda screen: text in screen and not (misses and misses in screen))
 
     def until(self, holds: Callable[[str], object]) -> None:
-        self.terminal.until(holds, PATIENCE)
+        self.terminal.until(holds, TIMEOUT_S)
 
     def ask(self, text: str) -> None:
         """Ask, and wait for the whole answer."""

@@ -21,7 +21,7 @@ from koel_tui.engine import (
     SessionClosedError,
     TextDelta,
 )
-from tests.engine.host_parts import EXACT_TOKENS, FAULTS, CallerError, Held, Reading, Told
+from tests.engine.host_parts import EXACT_TOKENS, FAULTS, CallerError, FinishedAnswer, Held, Reading
 from tests.engine.host_rig import CAP, GREEDY, SHORT, Rig, said
 
 
@@ -60,7 +60,7 @@ class Books(RuleBasedStateMachine):
         self.rig = rig
         self.host = rig.host
         self.held: list[Held] = []
-        self.told: list[Told] = []
+        self.finished_answers: list[FinishedAnswer] = []
         self.steps: list[str] = []
         self.snapshots: list[Path] = []
 
@@ -87,10 +87,10 @@ class Books(RuleBasedStateMachine):
             expected = self.rig.do(self.rig.answer(SHORT, own, lora))
             assert self.rig.do(said(held.session, SHORT, own)) == expected
         self.rig.do(self.rig.known_natively(self.numbers))
-        for told in self.told[-4:]:
-            fresh = self.rig.do(self.rig.answer(told.messages, told.settings, told.lora))
-            assert told.text == fresh
-        self.told.clear()
+        for answer in self.finished_answers[-4:]:
+            fresh = self.rig.do(self.rig.answer(answer.messages, answer.settings, answer.lora))
+            assert answer.text == fresh
+        self.finished_answers.clear()
 
     def check(self) -> None:
         """Check what holds at any time: the same runner, and the sessions that the test holds."""
@@ -194,7 +194,8 @@ class Books(RuleBasedStateMachine):
         elif own.sampling and not own.sampling.temperature and end.metrics.total < EXACT_TOKENS:
             assert end.reason in ("end", "length", "tool_calls")
             assert reading.messages is not None
-            self.told.append(Told(reading.messages, own, options.lora, reading.text))
+            answer = FinishedAnswer(reading.messages, own, options.lora, reading.text)
+            self.finished_answers.append(answer)
 
     async def rest(self, reading: Reading) -> Delta | None:
         deltas = 0

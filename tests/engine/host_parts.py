@@ -120,7 +120,7 @@ class Reading:
 
 
 @dataclass
-class Told:
+class FinishedAnswer:
     """A greedy answer that was read to its end."""
 
     messages: tuple[ChatMessage, ...]

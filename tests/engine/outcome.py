@@ -15,7 +15,7 @@ STOP_TIMEOUT_S = 60
 QUESTION = [ChatMessage("user", "abc")]
 
 
-async def trouble(spec: ModelSpec, sessions: int = 1) -> EngineError | None:
+async def load_error(spec: ModelSpec, sessions: int = 1) -> EngineError | None:
     """Load a model and let it answer in some sessions; return what put an end to it, if any did."""
     async with asyncio.timeout(STOP_TIMEOUT_S):
         try:

@@ -175,7 +175,7 @@ class StrictLink(ScriptedLink):
 
     async def open(self, receive: Callable[[Event], None]) -> None:
         await super().open(receive)
-        assert not self.alive, "a second native side beside the first"
+        assert not self.alive, "a second worker next to the first"
         self.alive = True
 
     def send(self, command: Command) -> None:

@@ -11,9 +11,9 @@ from koel_tui.engine.bench.figures import Samples
 
 
 async def test_bench_measures_everything_once(tiny_path: Path) -> None:
-    told: list[str] = []
+    reported: list[str] = []
     plan = Plan(rounds=1, history_tokens=120, output_tokens=6, at_once=(2,), turns=2)
-    report = await measure(tiny_path, plan, told.append)
+    report = await measure(tiny_path, plan, reported.append)
     names = [figure.name for figure in report.figures]
     assert names[:3] == ["load", "prefill, 120 tokens", "decode after 120 tokens"]
     for name in (
@@ -27,7 +27,7 @@ async def test_bench_measures_everything_once(tiny_path: Path) -> None:
     ):
         assert name in names
     assert all(figure.value > 0 for figure in report.figures if "extra" not in figure.name)
-    assert told[0] == "round 1 of 1: loading"
+    assert reported[0] == "round 1 of 1: loading"
 
 
 async def test_bench_says_what_the_bare_loop_died_of(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ async def test_engine_case_25_the_oldest_turns_are_left_out(engine: Engine) -> N
     assert len(session.history) == 62, "the history itself is trimmed"
     before = session.metrics
     await ask(session, "Name a fruit.")
-    assert session.metrics.reused_tokens >= before.total - 1, "all is read anew each turn"
+    assert session.metrics.reused_tokens >= before.total - 1, "all is read again each turn"
     await session.close()
 
 

@@ -38,9 +38,9 @@ async def host(starter_path: Path) -> AsyncIterator[EngineHost]:
 
 
 async def test_host_answers_in_another_process_and_reports_loading(starter_path: Path) -> None:
-    heard: list[float] = []
+    received: list[float] = []
     host = await EngineHost.load(
-        ModelSpec(starter_path, context_tokens=512, threads=1), on_progress=heard.append
+        ModelSpec(starter_path, context_tokens=512, threads=1), on_progress=received.append
     )
     try:
         assert len(runners()) == 1
@@ -50,7 +50,7 @@ async def test_host_answers_in_another_process_and_reports_loading(starter_path:
         assert len(pieces) > 3
         assert session.metrics.output_tokens >= len(pieces)
         assert await host.count_tokens("hello world") == 2
-        assert heard == sorted(heard) and heard[-1] == pytest.approx(1, abs=0.05)
+        assert received == sorted(received) and received[-1] == pytest.approx(1, abs=0.05)
     finally:
         await host.close()
     assert runners() == []

@@ -52,45 +52,45 @@ class HostMachine(Books):
     @initialize()
     def open_two(self) -> None:
         """Open two sessions."""
-        for lane in (True, False):
-            self.opened(self.opening(0, GREEDY, 0, lane), lane=lane)
+        for single in (True, False):
+            self.opened(self.opening(0, GREEDY, 0, single), single=single)
 
-    @step(lora=LORAS, own=TURN_SETTINGS, kv=st.integers(0, 3), lane=st.booleans())
-    def open(self, lora: int, own: TurnSettings, kv: int, lane: bool) -> None:
+    @step(lora=LORAS, own=TURN_SETTINGS, kv=st.integers(0, 3), single=st.booleans())
+    def open(self, lora: int, own: TurnSettings, kv: int, single: bool) -> None:
         """Open a session, with a snapshot if there is one, or replace the single session."""
         if len(self.held) >= OPEN:
             return
-        self.opened(self.opening(lora, own, kv, lane), lane=lane)
+        self.opened(self.opening(lora, own, kv, single), single=single)
 
     def opening(
-        self, lora: int, own: TurnSettings, kv: int, lane: bool
+        self, lora: int, own: TurnSettings, kv: int, single: bool
     ) -> Coroutine[Any, Any, EngineSession]:
         options: dict[str, Any] = {
             "settings": own,
             "lora": [None, self.rig.adapter, self.rig.other_adapter][lora],
             "kv": self.snapshots[-kv] if 0 < kv <= len(self.snapshots) else None,
         }
-        return (self.host.create_session if lane else self.host.open_session)(**options)
+        return (self.host.create_session if single else self.host.open_session)(**options)
 
-    def opened(self, opening: Coroutine[Any, Any, EngineSession], *, lane: bool) -> None:
+    def opened(self, opening: Coroutine[Any, Any, EngineSession], *, single: bool) -> None:
         hits = self.hits
         before = self.host.session
         try:
             self.held.append(Held(self.rig.do(opening)))
         except EngineError as error:
             self.judge(error, hits, None, "OpenSession")
-        if lane and before is not None:
+        if single and before is not None:
             self.shut(before)
 
-    @step(lora=LORAS, turns=TURNS, lane=st.booleans())
-    def open_and_leave(self, lora: int, turns: int, lane: bool) -> None:
+    @step(lora=LORAS, turns=TURNS, single=st.booleans())
+    def open_and_leave(self, lora: int, turns: int, single: bool) -> None:
         """Cancel the caller of an opening; a single session is opened anyway."""
         if len(self.held) >= OPEN:
             return
         before, hits = self.host.session, self.hits
-        opening = self.opening(lora, GREEDY, 0, lane)
+        opening = self.opening(lora, GREEDY, 0, single)
         result = self.leave(opening, turns, hits, "OpenSession")
-        if not lane:
+        if not single:
             if result is not None:
                 self.held.append(Held(result))
             return

@@ -57,13 +57,13 @@ async def test_b19_a_window_beyond_what_llama_cpp_counts_is_refused(
 
 
 async def test_b36_the_card_tells_of_a_window_beyond_the_training(tiny_path: Path) -> None:
-    for context_tokens, told in ((4096, False), (4097, True), (8192, True), (None, False)):
+    for context_tokens, is_reported in ((4096, False), (4097, True), (8192, True), (None, False)):
         spec = ModelSpec(tiny_path, context_tokens=context_tokens, slots=2, threads=1)
         engine = await EngineHost.load(spec)
         assert engine.card is not None and engine.card.trained_tokens == 4096
         notice = engine.card.notice
-        assert bool(notice) == told
-        if told:
+        assert bool(notice) == is_reported
+        if is_reported:
             assert "larger than the 4,096 that tiny was trained for" in notice
             assert "--context-tokens 4096" in notice
         await engine.close()

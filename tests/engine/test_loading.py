@@ -165,17 +165,17 @@ async def test_engine_case_13_an_engine_nobody_takes_is_closed(
     assert world.links[0].closed == 1
 
 
-async def test_engine_case_13_progress_is_told_to_every_caller(
+async def test_engine_case_13_progress_is_reported_to_every_caller(
     kind: type[Engine], world: World
 ) -> None:
     world.hold = True
-    heard: tuple[list[float], list[float]] = ([], [])
-    both = [loading(kind, on_progress=each.append) for each in heard]
+    received: tuple[list[float], list[float]] = ([], [])
+    both = [loading(kind, on_progress=each.append) for each in received]
     await until(lambda: world.links and world.links[0].sent(Load))
     world.links[0].emit(LoadProgress(0.5))
     world.links[0].finish_load()
     await asyncio.gather(*both)
-    assert heard == ([0.5], [0.5])
+    assert received == ([0.5], [0.5])
 
 
 async def test_engine_close_while_the_link_opens_leaves_no_native_side() -> None:

@@ -7,12 +7,12 @@ from koel_tui.engine.mutex import GenerationMutex, Ticket
 
 
 def test_mutex_tells_each_waiter_its_place_as_the_line_moves() -> None:
-    mutex, heard = GenerationMutex(), [[], [], []]  # type: tuple[GenerationMutex, list[list[int]]]
-    tickets = [mutex.enter(places.append) for places in heard]
-    assert heard == [[0], [1], [2]]
+    mutex, received = GenerationMutex(), [[], [], []]  # type: tuple[GenerationMutex, list[list[int]]]
+    tickets = [mutex.enter(places.append) for places in received]
+    assert received == [[0], [1], [2]]
     mutex.leave(tickets[1])
     mutex.leave(tickets[0])
-    assert heard == [[0], [1], [2, 1, 0]]
+    assert received == [[0], [1], [2, 1, 0]]
 
 
 def test_mutex_a_late_leave_does_not_end_the_next_turn() -> None:

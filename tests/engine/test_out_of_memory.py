@@ -17,7 +17,7 @@ from koel_tui.engine import (
     Sampling,
 )
 from koel_tui.engine.native.context.free_memory import free_container_memory
-from tests.engine.outcome import trouble
+from tests.engine.outcome import load_error
 from tests.engine.processes import runners, until
 from tests.hostile_summary import Tally
 
@@ -40,10 +40,10 @@ async def caps_tried(
     ended = {}
     for cap in caps:
         monkeypatch.setattr(sys, "executable", capped(tmp_path, cap))
-        ended[cap] = type(await trouble(spec, sessions=2))
+        ended[cap] = type(await load_error(spec, sessions=2))
         assert runners() == []
     monkeypatch.undo()
-    assert await trouble(spec, sessions=2) is None, "the next one did not work"
+    assert await load_error(spec, sessions=2) is None, "the next one did not work"
     tally("low memory", tried=len(caps))
     return ended
 

@@ -132,37 +132,37 @@ async def test_b7_tools_that_cannot_be_sent_fail_their_turn(engine: Engine) -> N
 
 
 async def test_b8_a_progress_callback_that_raises_stops_no_load(tiny_path: Path) -> None:
-    heard: list[float] = []
+    received: list[float] = []
 
     def fail(fraction: float) -> None:
-        heard.append(fraction)
+        received.append(fraction)
         raise ZeroDivisionError
 
     for kind in (Engine, EngineHost):
         async with asyncio.timeout(30):
             engine = await kind.load(ModelSpec(tiny_path, threads=1), on_progress=fail)
-        assert heard
-        heard.clear()
+        assert received
+        received.clear()
         await engine.close()
 
 
-async def test_b8_a_receiver_that_raises_hears_of_every_event_and_of_the_end(
+async def test_b8_a_receiver_that_raises_gets_every_event_and_the_end(
     tmp_path: Path,
 ) -> None:
-    told: list[Event] = []
+    events: list[Event] = []
 
     def receive(event: Event) -> None:
-        told.append(event)
+        events.append(event)
         raise ZeroDivisionError
 
     link = process_transport.ProcessTransport(tmp_path / "log")
     await link.open(receive)
     for number in (1, 2):
         link.send(wire_messages.CountTokens(number, "x"))
-        await until(lambda number=number: len(told) == number)  # type: ignore[misc]
+        await until(lambda number=number: len(events) == number)  # type: ignore[misc]
     link.kill("was killed by the test")
-    await until(lambda: len(told) == 3)
-    assert isinstance(told[-1], Crashed) and "killed by the test" in told[-1].message
+    await until(lambda: len(events) == 3)
+    assert isinstance(events[-1], Crashed) and "killed by the test" in events[-1].message
     await link.close()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from koel_tui.engine import Delta, Finished, Progress, TextDelta, TurnSettings
-from koel_tui.engine.wire_messages import Reading, StartTurn
+from koel_tui.engine.wire_messages import PrefillProgress, StartTurn
 from tests.engine.scripted import QUESTION, scripted_engine, until
 
 
@@ -37,7 +37,7 @@ async def test_settings_and_progress_of_one_completion() -> None:
 
     reading = asyncio.create_task(read())
     await until(lambda: session.number in link.turns)
-    link.emit(Reading(link.turns[session.number], 1, 2))
+    link.emit(PrefillProgress(link.turns[session.number], 1, 2))
     link.say(session.number, " a")
     link.end(session.number)
     await reading

@@ -118,7 +118,7 @@ async def test_engine_case_03_a_superseded_session_is_closed_and_harmless(pair: 
     assert link.closed_sessions == [first.number]
 
 
-async def test_engine_case_03_closing_the_current_session_empties_the_lane(pair: Pair) -> None:
+async def test_engine_case_03_after_closing_the_current_session_there_is_none(pair: Pair) -> None:
     engine, _ = pair
     session = await engine.create_session()
     await session.close()

@@ -17,13 +17,13 @@ class Work:
         self.runs = 0
         self.cancelled = 0
         self.error: Exception | None = None
-        self.go_on = asyncio.Event()
+        self.may_end = asyncio.Event()
 
     async def __call__(self) -> int:
         self.runs += 1
         run = self.runs
         try:
-            await self.go_on.wait()
+            await self.may_end.wait()
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -43,7 +43,7 @@ async def callers(call: SharedCall[int], work: Work, count: int = 3) -> list[asy
 async def test_callers_share_one_run_and_the_next_call_is_another() -> None:
     call, work = SharedCall[int]("work"), Work()
     tasks = await callers(call, work)
-    work.go_on.set()
+    work.may_end.set()
     assert await asyncio.gather(*tasks) == [1, 1, 1]
     assert await call.join(work) == 2
 
@@ -52,7 +52,7 @@ async def test_callers_share_an_error_and_the_next_call_tries_again() -> None:
     call, work = SharedCall[int]("work"), Work()
     tasks = await callers(call, work)
     work.error = OSError("no")
-    work.go_on.set()
+    work.may_end.set()
     assert await asyncio.gather(*tasks, return_exceptions=True) == [work.error] * 3
     await call.wait()
     work.error = None
@@ -65,7 +65,7 @@ async def test_a_cancelled_caller_stops_neither_the_call_nor_the_others() -> Non
     first.cancel()
     await asyncio.wait([first])
     assert first.cancelled()
-    work.go_on.set()
+    work.may_end.set()
     assert await asyncio.gather(*others) == [1, 1]
 
 
@@ -76,7 +76,7 @@ async def test_a_call_whose_callers_are_all_cancelled_goes_on_and_can_be_joined(
         task.cancel()
     await asyncio.wait(tasks)
     late = asyncio.create_task(call.join(work))
-    work.go_on.set()
+    work.may_end.set()
     assert await late == 1
     assert (work.runs, work.cancelled) == (1, 0)
 
@@ -90,7 +90,7 @@ async def test_an_error_that_nobody_waits_for_is_not_logged(
         task.cancel()
     await asyncio.wait(tasks)
     work.error = OSError("no")
-    work.go_on.set()
+    work.may_end.set()
     await call.wait()
     with caplog.at_level(logging.ERROR):
         del call, tasks
@@ -105,7 +105,7 @@ async def test_a_cancelled_call_ends_before_the_return_and_cancels_its_callers()
     assert work.cancelled == 1
     await asyncio.wait(tasks)
     assert all(task.cancelled() for task in tasks)
-    work.go_on.set()
+    work.may_end.set()
     assert await call.join(work) == 2
 
 

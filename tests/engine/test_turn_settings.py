@@ -177,8 +177,8 @@ async def test_the_answer_in_the_history_begins_with_the_prefill(session: Engine
     assert session.history[-1] == ChatMessage("assistant", f"You are called{said.text}")
     session.add(ChatMessage("user", "And where do I live?"))
     following = await say(session, messages=None)
-    spoken = said.metrics.prompt_tokens + said.metrics.output_tokens
-    assert following.metrics.reused_tokens >= spoken - 1
+    total = said.metrics.prompt_tokens + said.metrics.output_tokens
+    assert following.metrics.reused_tokens >= total - 1
 
 
 async def test_a_prefill_is_added_to_an_answer_that_is_continued(session: EngineSession) -> None:

@@ -88,7 +88,7 @@ async def test_engine_says_how_many_turns_were_left_out() -> None:
     assert await answer == [Finished("end", trimmed_turns=2)]
 
 
-async def test_engine_thinking_is_told_and_not_recorded() -> None:
+async def test_engine_thinking_is_reported_and_not_recorded() -> None:
     engine, link = await scripted_engine()
     session = await engine.open_session(thinking=True)
     answer = ask(session)
@@ -172,16 +172,16 @@ async def test_b15_a_message_added_during_a_turn_follows_its_answer(ends: str) -
     question, next_question = ChatMessage("user", "France?"), ChatMessage("user", "Italy?")
     session.add(question)
     stream = session.stream()
-    heard: list[object] = []
+    received: list[object] = []
 
     async def read() -> None:
         async for delta in stream:
-            heard.append(delta)
+            received.append(delta)
 
     reading = asyncio.create_task(read())
     await until(lambda: link.started)
     link.say(session.number, "Paris")
-    await until(lambda: heard)
+    await until(lambda: received)
     session.add(next_question)
     assert list(session.history) == [question]
     if ends == "ended":

@@ -13,7 +13,7 @@ import pytest
 from koel_tui.engine import EngineCrashedError, EngineError, ModelLoadError, ModelSpec
 from koel_tui.models.probe import ProbeResult, probe_model
 from koel_tui.models.verified_models import VerifiedModels
-from tests.engine.outcome import STOP_TIMEOUT_S, trouble
+from tests.engine.outcome import STOP_TIMEOUT_S, load_error
 from tests.engine.processes import runners, trials
 from tests.hostile_summary import Tally
 from tests.models.damaged import FIELDS, damaged_headers, flipper, patched
@@ -50,7 +50,7 @@ async def verdict_on(path: Path, verified: VerifiedModels) -> ProbeResult:
 
 async def loaded(path: Path) -> type[EngineError | None]:
     """Load a model and let it say something; return the class of what put an end to that."""
-    error = await trouble(ModelSpec(path, slots=1, threads=1))
+    error = await load_error(ModelSpec(path, slots=1, threads=1))
     assert not isinstance(error, ModelLoadError) or path.name in str(error)
     return type(error)
 

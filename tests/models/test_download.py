@@ -46,12 +46,14 @@ def files_in(directory: Path) -> list[str]:
 
 
 def test_a_model_arrives_whole_with_progress(download: Download, server: HubServer) -> None:
-    told: list[tuple[int, int]] = []
-    path = download.pull(REPO, on_progress=lambda *words: told.append(words))
+    reported: list[tuple[int, int]] = []
+    path = download.pull(REPO, on_progress=lambda *words: reported.append(words))
     assert path == download.directory / "owner" / "model-GGUF" / "m-Q4_K_M.gguf"
     assert path.read_bytes() == BIG
     assert path.stat().st_mode & 0o777 == 0o600
-    assert len(told) > 5 and told == sorted(told) and told[-1] == (len(BIG), len(BIG))
+    assert (
+        len(reported) > 5 and reported == sorted(reported) and reported[-1] == (len(BIG), len(BIG))
+    )
     assert files_in(download.directory) == ["owner/model-GGUF/m-Q4_K_M.gguf"]
     download.pull(REPO)
     assert server.begins == [0]  # what is here is not fetched again
@@ -84,11 +86,11 @@ def test_a_broken_connection_is_taken_up_where_it_broke(
     download: Download, server: HubServer
 ) -> None:
     server.cuts = [700_000, 0, 1_000_000]
-    told: list[int] = []
-    path = download.pull(REPO, on_progress=lambda done, _total: told.append(done))
+    reported: list[int] = []
+    path = download.pull(REPO, on_progress=lambda done, _total: reported.append(done))
     assert path.read_bytes() == BIG
     assert server.begins == [0, 700_000, 700_000, 1_700_000]
-    assert told == sorted(told)
+    assert reported == sorted(reported)
 
 
 def test_given_up_it_keeps_what_came_and_goes_on_next_time(
@@ -112,7 +114,7 @@ def test_a_server_that_cannot_go_on_begins_anew(download: Download, server: HubS
     assert download.pull(REPO).read_bytes() == BIG
 
 
-def test_a_server_in_trouble_is_asked_again(download: Download, server: HubServer) -> None:
+def test_a_failing_server_is_asked_again(download: Download, server: HubServer) -> None:
     server.statuses = [503, 429]
     assert download.pull(REPO).read_bytes() == BIG
     server.statuses = [418]
@@ -257,13 +259,13 @@ def test_two_at_once_do_not_write_into_each_other(download: Download, server: Hu
 def test_a_model_in_parts_comes_whole(download: Download, server: HubServer) -> None:
     names = [f"Q4_K_M/big-0000{number}-of-00002.gguf" for number in (1, 2)]
     server.files = {name: gguf_bytes(4000, seed) for seed, name in enumerate(names)}
-    told: list[tuple[int, int]] = []
-    path = download.pull(REPO, on_progress=lambda *words: told.append(words))
+    reported: list[tuple[int, int]] = []
+    path = download.pull(REPO, on_progress=lambda *words: reported.append(words))
     assert path == download.directory / REPO / names[0]
     for name, content in server.files.items():
         assert (download.directory / REPO / name).read_bytes() == content
     total = sum(map(len, server.files.values()))
-    assert told[-1] == (total, total) and told == sorted(told)
+    assert reported[-1] == (total, total) and reported == sorted(reported)
 
 
 @pytest.mark.parametrize(

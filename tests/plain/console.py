@@ -24,7 +24,7 @@ class ScriptedConsole:
         self.typed_text = ""
         self.gone = False
         self._prompt: asyncio.Future[str | None] | None = None
-        self._heard: Callable[[str | None], None] | None = None
+        self._on_line: Callable[[str | None], None] | None = None
 
     def print_line(self, line: str) -> None:
         if self.gone:
@@ -41,12 +41,12 @@ class ScriptedConsole:
             self._prompt = None
 
     @contextmanager
-    def reading_lines(self, heard: Callable[[str | None], None]) -> Iterator[None]:
-        self._heard = heard
+    def reading_lines(self, on_line: Callable[[str | None], None]) -> Iterator[None]:
+        self._on_line = on_line
         try:
             yield
         finally:
-            self._heard = None
+            self._on_line = None
 
     def add_history(self, texts: Iterable[str]) -> None:
         self.history += texts
@@ -60,8 +60,8 @@ class ScriptedConsole:
 
     def enter(self, line: str | None) -> bool:
         """Type a line where one is read, and say whether that is so."""
-        if self._heard is not None:
-            self._heard(line)
+        if self._on_line is not None:
+            self._on_line(line)
         elif self._prompt is not None and not self._prompt.done():
             self.typed_text = ""
             self._prompt.set_result(line)
@@ -85,7 +85,7 @@ class Plain:
             assert monotonic() < end, "never so:\n" + "\n".join(self.console.said)
             await asyncio.sleep(0.005)
 
-    async def hears(self, line: str) -> None:
+    async def prints(self, line: str) -> None:
         """Wait until this line was printed, and drop it and all lines before it."""
         await self.until(lambda: line in self.console.said)
         del self.console.said[: self.console.said.index(line) + 1]

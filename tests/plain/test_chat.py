@@ -10,6 +10,7 @@ import pytest
 
 from koel_tui.conversation.backend import Backend
 from koel_tui.engine import ModelLoadError
+from koel_tui.protocol import ChatState, Message, ToolCall
 from koel_tui.session import ThreadSettings
 from koel_tui.storage import MemoryStorage
 from tests.plain.console import Plain, plain
@@ -25,18 +26,18 @@ def test_nothing_of_the_window_is_imported() -> None:
 
 async def test_an_answer_is_said_in_lines_each_once() -> None:
     async with plain() as chat:
-        await chat.hears("koel-chat, plain mode. /help lists the commands.")
-        await chat.hears("Thread 1 of 1: New thread, 0 messages.")
+        await chat.prints("koel-chat, plain mode. /help lists the commands.")
+        await chat.prints("Thread 1 of 1: New thread, 0 messages.")
         turn = await chat.ask("Why?")
         for _ in range(3):
             turn.report(phase="reading", fraction=0.5)
-        await chat.hears("Model is reading the prompt…")
+        await chat.prints("Model is reading the prompt…")
         turn.write("\n\nBecause of the rivers that carry the salt. There")
-        await chat.hears("Model: Because of the rivers that carry the salt.")
+        await chat.prints("Model: Because of the rivers that carry the salt.")
         turn.write(" is\x1b[31m more.\nLast")
-        await chat.hears("There is␛[31m more.")
+        await chat.prints("There is␛[31m more.")
         turn.finish()
-        await chat.hears("Last")
+        await chat.prints("Last")
         await chat.until(lambda: chat.console.prompting)
         assert chat.console.said == ["You: "]
 
@@ -45,14 +46,14 @@ async def test_b36_a_window_beyond_the_training_is_said_with_the_model() -> None
     agent = ScriptedAgent()
     agent.notice = "The window is larger than what the model was trained for."
     async with plain(agent=agent) as chat:
-        await chat.hears("The model is ready: Scripted-1B.")
-        await chat.hears("The window is larger than what the model was trained for.")
+        await chat.prints("The model is ready: Scripted-1B.")
+        await chat.prints("The window is larger than what the model was trained for.")
 
 
 async def test_b36_a_thread_model_beyond_its_training_is_said_once_after_its_answer() -> None:
     notice = "The context of 9,216 tokens is larger than the 4,096 that Own-1B was trained for."
     async with plain() as chat:
-        await chat.hears("The model is ready: Scripted-1B.")
+        await chat.prints("The model is ready: Scripted-1B.")
         active = chat.chat._workspace.active
         await active.configure("", ThreadSettings(model="/models/own.gguf"))
         for question in ("First", "Second"):
@@ -71,50 +72,50 @@ async def test_lines_typed_during_an_answer_are_commands_or_wait_for_its_end() -
     async with plain() as chat:
         first = await chat.ask("one")
         await chat.enter("two")
-        await chat.hears("Queued. It is sent after the answer.")
+        await chat.prints("Queued. It is sent after the answer.")
         await chat.enter("/tabs")
-        await chat.hears("1: one, 1 message, the model is answering, you are here.")
+        await chat.prints("1: one, 1 message, the model is answering, you are here.")
         first.write("First answer.")
         first.finish()
-        await chat.hears("Model: First answer.")
-        await chat.hears("You: two")
+        await chat.prints("Model: First answer.")
+        await chat.prints("You: two")
         await chat.until(lambda: len(chat.agent.turns) == 2)
         chat.agent.turns[1].write("Second")
         await chat.until(lambda: chat.chat._workspace.active.last_answer == "Second")
         await chat.enter("/stop")
-        await chat.hears("Model: Second")
-        await chat.hears("The answer was stopped. /continue continues it.")
+        await chat.prints("Model: Second")
+        await chat.prints("The answer was stopped. /continue continues it.")
         await chat.enter("/continue")
         await chat.until(lambda: len(chat.agent.turns) == 3)
-        chat.agent.turns[2].go_on()
+        chat.agent.turns[2].continue_answer()
         chat.agent.turns[2].write(" answer.")
         chat.agent.turns[2].finish()
-        await chat.hears("Model: answer.")
+        await chat.prints("Model: answer.")
         await chat.until(lambda: chat.console.prompting)
         await chat.enter("/read 1")
-        await chat.hears("Model: Second answer.")
+        await chat.prints("Model: Second answer.")
 
 
 async def test_threads_go_on_out_of_sight_and_are_read_on_return() -> None:
     async with plain() as chat:
         turn = await chat.ask("one")
         await chat.enter("/new")
-        await chat.hears("Thread 2 of 2: New thread, 0 messages.")
+        await chat.prints("Thread 2 of 2: New thread, 0 messages.")
         turn.write("Answer one.")
         turn.finish()
-        await chat.hears("Thread 1 is done: one, 2 messages.")
+        await chat.prints("Thread 1 is done: one, 2 messages.")
         await chat.enter("/tab 1")
-        await chat.hears("Thread 1 of 2: one, 2 messages.")
-        await chat.hears("Model: Answer one.")
+        await chat.prints("Thread 1 of 2: one, 2 messages.")
+        await chat.prints("Model: Answer one.")
         await chat.enter("/tab 7")
-        await chat.hears("No open thread has this number. /tabs lists them.")
+        await chat.prints("No open thread has this number. /tabs lists them.")
         await chat.enter(f"/tab {'9' * 5000}")
-        await chat.hears("No open thread has this number. /tabs lists them.")
+        await chat.prints("No open thread has this number. /tabs lists them.")
         await chat.enter("/close")
-        await chat.hears("Closed: one.")
-        await chat.hears("Thread 1 of 1: New thread, 0 messages.")
+        await chat.prints("Closed: one.")
+        await chat.prints("Thread 1 of 1: New thread, 0 messages.")
         await chat.enter("/nonsense")
-        await chat.hears("Unknown command /nonsense. /help lists the commands.")
+        await chat.prints("Unknown command /nonsense. /help lists the commands.")
 
 
 async def test_saved_threads_are_listed_opened_and_read() -> None:
@@ -124,28 +125,28 @@ async def test_saved_threads_are_listed_opened_and_read() -> None:
         await chat.enter("/list")
         await chat.until(lambda: any(s.startswith("message 0, 20") for s in chat.console.said))
         await chat.enter("/open nothing")
-        await chat.hears("No saved thread is called 'nothing'. /list lists all.")
+        await chat.prints("No saved thread is called 'nothing'. /list lists all.")
         await chat.enter("/open t1")
-        await chat.hears("Thread 1 of 1: message 0, 4 messages.")
+        await chat.prints("Thread 1 of 1: message 0, 4 messages.")
         await chat.enter("/read")
-        await chat.hears("You: message 2")
-        await chat.hears("Model: message 3")
+        await chat.prints("You: message 2")
+        await chat.prints("Model: message 3")
         assert "You: message 0" not in chat.console.said
         await chat.enter("/read all")
-        await chat.hears("You: message 0")
+        await chat.prints("You: message 0")
     async with plain(storage=storage, thread="t1") as chat:
-        await chat.hears("Thread 1 of 1: message 0, 4 messages.")
+        await chat.prints("Thread 1 of 1: message 0, 4 messages.")
 
 
 async def test_an_error_has_its_cause_and_the_next_step() -> None:
     async with plain() as chat:
         await chat.enter("one\\")
-        await chat.hears("More: ")
+        await chat.prints("More: ")
         turn = await chat.ask("two")
         assert turn.prompt == "one\ntwo"
         turn.fail("The engine died.")
-        await chat.hears("Error: The engine died.")
-        await chat.hears("/retry tries again. The up arrow restores your message.")
+        await chat.prints("Error: The engine died.")
+        await chat.prints("/retry tries again. The up arrow restores your message.")
 
 
 async def tried_again(chat: Plain) -> Turn:
@@ -159,8 +160,8 @@ async def test_b20_a_model_without_a_template_is_answered_after_a_choice() -> No
     async with plain() as chat:
         turn = await chat.ask("Once upon a time")
         turn.fail("base has no chat template.", "ChatTemplateError")
-        await chat.hears("Error: base has no chat template.")
-        await chat.hears(
+        await chat.prints("Error: base has no chat template.")
+        await chat.prints(
             "/set chat_template NAME chooses one of chatml, gemma, llama3, mistral, none; "
             "none completes the text without a template."
         )
@@ -175,10 +176,10 @@ async def test_b20_the_built_in_template_that_fits_the_model_is_named() -> None:
     agent = ScriptedAgent()
     agent.fitting_template = "gemma"
     async with plain(agent=agent) as chat:
-        await chat.hears("The model is ready: Scripted-1B.")
+        await chat.prints("The model is ready: Scripted-1B.")
         turn = await chat.ask("Once upon a time")
         turn.fail("base has no chat template.", "ChatTemplateError")
-        await chat.hears(
+        await chat.prints(
             "/set chat_template NAME chooses one of chatml, gemma, llama3, mistral, none; "
             "none completes the text without a template. gemma fits the model."
         )
@@ -188,11 +189,11 @@ async def test_a_failed_answer_that_has_begun_can_be_continued() -> None:
     hint = "/retry tries again. The up arrow restores your message."
     async with plain() as chat:
         (await chat.ask("one")).fail("The engine died.")
-        await chat.hears(hint)  # there is nothing to continue
+        await chat.prints(hint)  # there is nothing to continue
         turn = await tried_again(chat)
         turn.write("Half")
         turn.fail("The engine died.")
-        await chat.hears(f"{hint} /continue continues the answer.")
+        await chat.prints(f"{hint} /continue continues the answer.")
         await chat.until(lambda: chat.console.prompting)
         await chat.enter("/continue")
         await chat.until(lambda: len(chat.agent.turns) == 3)
@@ -203,21 +204,21 @@ async def test_a_failed_answer_that_has_begun_can_be_continued() -> None:
         await chat.until(lambda: chat.chat._workspace.active.last_answer == "Half and whole.")
 
 
-async def test_what_failed_is_tried_again_and_each_end_is_told() -> None:
+async def test_what_failed_is_tried_again_and_each_end_is_reported() -> None:
     async with plain() as chat:
         (await chat.ask("one")).fail("The engine died.")
-        await chat.hears("Error: The engine died.")
+        await chat.prints("Error: The engine died.")
         for _ in range(2):
             turn = await tried_again(chat)
             assert turn.prompt == "one"
             turn.fail("The engine died.")
-            await chat.hears("Error: The engine died.")
+            await chat.prints("Error: The engine died.")
         turn = await tried_again(chat)
         turn.write("At last.")
         turn.finish()
-        await chat.hears("Model: At last.")
+        await chat.prints("Model: At last.")
         await chat.enter("/retry")
-        await chat.hears("Error: No answer failed, so there is nothing to retry.")
+        await chat.prints("Error: No answer failed, so there is nothing to retry.")
 
 
 async def test_a_model_that_cannot_be_loaded_is_said_and_known_after_the_end() -> None:
@@ -225,7 +226,7 @@ async def test_a_model_that_cannot_be_loaded_is_said_and_known_after_the_end() -
     async with plain(agent=agent) as chat:
         await chat.until(lambda: chat.console.prompting)
         agent.end_load(ModelLoadError("Not a model. Try another."))
-        await chat.hears("Error: No model: Not a model. Try another.")
+        await chat.prints("Error: No model: Not a model. Try another.")
     assert isinstance(chat.chat.fatal_error, ModelLoadError)
 
 
@@ -245,8 +246,8 @@ async def test_ctrl_c_stops_the_answer_and_twice_quits_with_130() -> None:
         turn.write("Half an ans")
         await chat.until(lambda: chat.chat._workspace.active.last_answer != "")
         os.kill(os.getpid(), signal.SIGINT)
-        await chat.hears("Model: Half an ans")
-        await chat.hears("The answer was stopped. /continue continues it.")
+        await chat.prints("Model: Half an ans")
+        await chat.prints("The answer was stopped. /continue continues it.")
         os.kill(os.getpid(), signal.SIGINT)
         assert await chat.end() == 130
     (thread_id,) = await storage.list_threads()
@@ -292,13 +293,13 @@ async def test_tabs_drafts_and_history_come_back(tmp_path: Path) -> None:
         turn = await chat.ask("one")
         turn.write("Answer.")
         turn.finish()
-        await chat.hears("Model: Answer.")
+        await chat.prints("Model: Answer.")
         await chat.until(lambda: chat.console.prompting)
         chat.console.typed_text = "half a thou"
         os.kill(os.getpid(), signal.SIGTERM)
         assert await chat.end() == 143
     async with plain(storage=storage, home=home) as chat:
-        await chat.hears("Thread 1 of 1: one, 2 messages.")
+        await chat.prints("Thread 1 of 1: one, 2 messages.")
         await chat.until(lambda: chat.console.prompting)
         assert chat.console.typed_text == "half a thou"
         assert chat.console.history == ["one"]
@@ -307,3 +308,17 @@ async def test_tabs_drafts_and_history_come_back(tmp_path: Path) -> None:
         assert [message.role for message in chat.agent.turns[0].asked.messages] == [
             "user", "assistant", "user",
         ]  # fmt: skip
+
+
+async def test_a_saved_tool_call_is_not_announced_when_its_thread_is_opened() -> None:
+    call = ToolCall("c", "weather", '{"city": "Bonn"}')
+    storage = MemoryStorage()
+    await storage.save("t1", ChatState(messages=(
+        Message("u", "user", "What is it like?"),
+        Message("a", "assistant", "I look.", tool_calls=(call,)),
+        Message("r", "tool", "sunny", tool_call_id="c"),
+    )))  # fmt: skip
+    async with plain(storage=storage, thread="t1") as chat:
+        await chat.until(lambda: any("is ready" in line for line in chat.console.said))
+        await chat.until(lambda: chat.console.prompting)
+        assert not [line for line in chat.console.said if "weather" in line]

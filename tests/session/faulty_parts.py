@@ -68,16 +68,16 @@ class Native(StrictLink):
 class Files(JsonFileStorage):
     """Files whose writes fail while `broken`: "before" the write, or "after" it.
 
-    "sealed" means that another program has encrypted the threads.
+    "encrypted" means that another program has encrypted the threads.
     """
 
     broken = ""
 
-    def seal_on_request(self) -> None:
+    def encrypt_on_request(self) -> None:
         check = self.codec.check_directory
 
         def check_directory() -> None:
-            if self.broken == "sealed":
+            if self.broken == "encrypted":
                 raise StorageError("The threads are encrypted.")
             check()
 
@@ -152,12 +152,12 @@ async def _raise() -> None:
 raising_tool = tool_handler(_raise, name="broken")
 
 
-def last_words(state: ChatState) -> str:
+def last_text(state: ChatState) -> str:
     return next((each.content for each in reversed(state.messages) if each.role == "user"), "")
 
 
 def raising_reducer(state: ChatState, event: Event) -> ChatState:
-    if last_words(state) == "boom reducer":
+    if last_text(state) == "boom reducer":
         raise RuntimeError("a reducer raised")
     return keep_usage(state, event)
 
@@ -176,7 +176,7 @@ class RaisingObserver:
         raise ValueError("an observer raised")
 
     def on_state(self, thread_id: str, state: ChatState) -> None:
-        if last_words(state) == "boom observer":
+        if last_text(state) == "boom observer":
             raise ValueError("an observer raised")
 
 

@@ -183,14 +183,14 @@ async def test_without_a_storage_nothing_is_ever_dirty() -> None:
     assert not thread.autosave.dirty
 
 
-@pytest.mark.parametrize("patience", [0.0, 0.01])
-async def test_waiting_for_a_slow_write_ends(patience: float) -> None:
+@pytest.mark.parametrize("timeout_s", [0.0, 0.01])
+async def test_waiting_for_a_slow_write_ends(timeout_s: float) -> None:
     storage = SlowStorage()
     thread = Thread(storage)
-    await thread.autosave.wait_saved(patience)
+    await thread.autosave.wait_saved(timeout_s)
     thread.say("a")
     saving = thread.autosave.save_now()
-    await thread.autosave.wait_saved(patience)
+    await thread.autosave.wait_saved(timeout_s)
     assert thread.autosave.dirty
     storage.gate.set()
     await saving

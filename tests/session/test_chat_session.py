@@ -321,7 +321,7 @@ async def test_b21_a_state_that_is_no_json_is_refused_before_it_is_stored(value:
     await client.dispose()
 
 
-async def test_a_send_settles_although_even_its_failure_cannot_be_told(
+async def test_a_send_settles_although_even_its_failure_cannot_be_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(chat_session, "error_event", lambda _: 1 / 0)

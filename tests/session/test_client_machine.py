@@ -33,7 +33,7 @@ from tests.session.faulty_parts import (
     Files,
     Native,
     faulty_client,
-    last_words,
+    last_text,
     permits_are_free,
     raising_tool,
 )
@@ -54,7 +54,7 @@ class ClientMachine(RuleBasedStateMachine):
         self.native = Native()
         self.files = Files(self.directory / "threads")
         self.files.watch(lambda: 1 / 0)
-        self.files.seal_on_request()
+        self.files.encrypt_on_request()
         self.clock = Clock()
         self.live: dict[str, ChatSession] = {}
         self.ever: list[ChatSession] = []
@@ -79,9 +79,9 @@ class ClientMachine(RuleBasedStateMachine):
         for thread in ("a", "b", "c"):
             self.open(thread, fresh=False)
 
-    def do(self, deed: Coroutine[Any, Any, T]) -> T:
+    def do(self, action: Coroutine[Any, Any, T]) -> T:
         """Do something, within the deadline that every call has."""
-        return self.loop.run_until_complete(asyncio.wait_for(deed, DEADLINE))
+        return self.loop.run_until_complete(asyncio.wait_for(action, DEADLINE))
 
     def pause(self) -> None:
         """Let the started calls continue for some turns of the loop."""
@@ -138,7 +138,7 @@ class ClientMachine(RuleBasedStateMachine):
     def answer_again(self, thread: str, again: bool) -> None:
         session = self._idle(thread)
         if session is not None:
-            self._forgive(thread, last_words(session.state))
+            self._forgive(thread, last_text(session.state))
 
             async def answering() -> None:
                 last = session.state.messages[-1:]
@@ -153,8 +153,8 @@ class ClientMachine(RuleBasedStateMachine):
         session = self.live.get(thread)
         return None if session is None or session.state.phase.is_running else session
 
-    def _begin(self, deed: Coroutine[Any, Any, None]) -> None:
-        self.sends.append(self.loop.create_task(deed))
+    def _begin(self, action: Coroutine[Any, Any, None]) -> None:
+        self.sends.append(self.loop.create_task(action))
         self.pause()
 
     def _forgive(self, thread: str, words: str) -> None:
@@ -204,9 +204,9 @@ class ClientMachine(RuleBasedStateMachine):
             self._now(self.live[thread].cancel)
             assert not self.live[thread].state.phase.is_running
 
-    def _now(self, deed: Callable[[], object]) -> None:
+    def _now(self, action: Callable[[], object]) -> None:
         async def done() -> None:
-            deed()
+            action()
 
         self.do(done())
 
@@ -266,7 +266,7 @@ class ClientMachine(RuleBasedStateMachine):
             with suppress(StorageError):
                 self.do(session.describe(sampling={"temperature": temperature}))
 
-    @rule(broken=st.sampled_from(["", "before", "after", "sealed"]), slow=st.booleans())
+    @rule(broken=st.sampled_from(["", "before", "after", "encrypted"]), slow=st.booleans())
     def change_weather(self, broken: str, slow: bool) -> None:
         """Let saves fail or work again, and snapshots take long or no time."""
         self.files.broken = broken

@@ -140,8 +140,8 @@ async def test_an_answer_of_thinking_only_is_kept_with_its_figures_and_answered_
     assert (answer.finish_reason, answer.is_thinking_only) == ("length", True)
     assert answer.usage == {"output_tokens": 3}
     await session.continue_answer()
-    told = agent.inputs[-1].messages[-1]
-    assert (told.role, told.content) == ("reasoning", "a port in France")
+    sent = agent.inputs[-1].messages[-1]
+    assert (sent.role, sent.content) == ("reasoning", "a port in France")
     answer = session.state.messages[-1]
     assert (answer.content, answer.reasoning) == ("Lyon", "a port in France")
     assert len(session.state.messages) == 2

@@ -244,7 +244,9 @@ async def test_the_log_tells_of_runs_and_never_of_words(caplog: pytest.LogCaptur
     assert levels == {"DEBUG", "INFO", "WARNING"}
 
 
-async def test_the_log_tells_which_error_an_agent_told_of(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_has_the_error_that_an_agent_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def failing(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
         yield begin(run)
         yield error_event(BusinessError("a secret limit", "quota"))

@@ -18,12 +18,12 @@ class Log:
 
     def run(self) -> Run:
         return Run(
-            on_event=self._hear,
+            on_event=self._on_event,
             on_failure=self.failures.append,
             on_end=self._end,
         )
 
-    def _hear(self, event: Event) -> bool:
+    def _on_event(self, event: Event) -> bool:
         self.events.append(event)
         return False
 
@@ -68,7 +68,7 @@ async def test_an_abandoned_run_reports_nothing_more_and_closes_its_agent() -> N
     assert other_tasks() == set()
 
 
-async def test_a_run_begins_after_the_earlier_ones_have_let_go() -> None:
+async def test_a_run_begins_after_the_earlier_ones_have_released_the_agent() -> None:
     earlier: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     log = Log()
     task = log.run().start(lambda: _raw(1), [earlier])

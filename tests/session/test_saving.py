@@ -196,7 +196,7 @@ async def test_an_untouched_session_is_not_saved() -> None:
     assert await storage.list_threads() == []
 
 
-async def test_a_thread_is_held_while_it_is_open_and_let_go_with_its_session(
+async def test_a_thread_is_held_while_it_is_open_and_released_with_its_session(
     tmp_path: Path,
 ) -> None:
     here, elsewhere = JsonFileStorage(tmp_path), JsonFileStorage(tmp_path)

@@ -36,14 +36,14 @@ async def test_threads_are_read_to_their_last_message(store: JsonFileStorage, fo
         path = folder / file_name(name)
         path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     (folder / file_name("torn")).write_text("{")
-    before, told = names(folder), list[tuple[int, int]]()
+    before, reported = names(folder), list[tuple[int, int]]()
     found = scan_threads(
-        folder, UnencryptedCodec(folder), lambda done, all_: told.append((done, all_))
+        folder, UnencryptedCodec(folder), lambda done, all_: reported.append((done, all_))
     )
     assert {name: each.texts for name, each in found.intact.items()} == {file_name("whole"): 3}
     assert found.newer == (file_name("newer"),)
     assert set(found.damaged) == {file_name("odd"), file_name("torn")}
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert reported == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert names(folder) == before
 
 
@@ -77,7 +77,7 @@ async def test_what_lies_beside_threads_is_counted(store: JsonFileStorage, folde
     assert count_other_files(folder, ".json").held_locks == 0
 
 
-async def test_a_glance_sees_what_can_be_read_newest_first(
+async def test_a_read_only_listing_has_what_can_be_read_newest_first(
     store: JsonFileStorage, folder: Path
 ) -> None:
     for name in ("old", "new", "torn", "gone"):

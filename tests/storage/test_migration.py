@@ -147,7 +147,7 @@ async def test_an_unknown_older_schema_is_reported_as_damaged(old: Path, tally: 
     assert old.read_bytes() == before
 
 
-async def test_a_damaged_older_thread_is_put_aside(old: Path) -> None:
+async def test_a_damaged_older_thread_is_copied_to_quarantine(old: Path) -> None:
     wire = json.loads(old.read_bytes())
     del wire["about"]
     old.write_text(json.dumps(wire))
@@ -172,7 +172,7 @@ def test_the_steps_are_taken_one_after_another_and_change_nothing_given() -> Non
     assert migrate(wire, 2, MIGRATIONS) is wire
 
 
-async def test_a_sealed_thread_in_an_older_schema_is_migrated(folder: Path) -> None:
+async def test_an_encrypted_thread_in_an_older_schema_is_migrated(folder: Path) -> None:
     before = encrypted(folder)
     await before.save("t", saying("new"))
     (path,) = folder.glob("t-*.sealed")

@@ -82,16 +82,18 @@ async def test_the_recovery_file_of_encrypted_threads_is_never_unencrypted(
 ) -> None:
     clear = in_clear(tmp_path / "threads")
     await clear.save("t", saying("hi"))
-    sealed = encrypted(tmp_path / "other")
-    await sealed.save("t", saying("hi"))
+    other = encrypted(tmp_path / "other")
+    await other.save("t", saying("hi"))
     (tmp_path / "other" / "keys.json").replace(tmp_path / "threads" / "keys.json")
     with pytest.raises(EncryptedThreadsError):
-        write_recovery_file(UNSAVED, [tmp_path / "aside"], clear.codec.encode_recovery, MOMENT)
-    assert not (tmp_path / "aside").exists()
+        write_recovery_file(UNSAVED, [tmp_path / "recovery"], clear.codec.encode_recovery, MOMENT)
+    assert not (tmp_path / "recovery").exists()
     # The directory of the key may be gone, with the disk it was on: the key is known.
-    path = write_recovery_file(UNSAVED, [tmp_path / "aside"], sealed.codec.encode_recovery, MOMENT)
+    path = write_recovery_file(
+        UNSAVED, [tmp_path / "recovery"], other.codec.encode_recovery, MOMENT
+    )
     assert b"secret" not in path.read_bytes()
-    assert read_recovery_file(path, sealed.codec) == UNSAVED
+    assert read_recovery_file(path, other.codec) == UNSAVED
     tally("interrupted encryption", tried=1)
 
 
@@ -101,7 +103,9 @@ async def test_a_recovery_file_can_be_read_after_the_passphrase_changed(
     folder = tmp_path / "threads"
     store = encrypted(folder)
     await store.save("t", saying("hi"))
-    path = write_recovery_file(UNSAVED, [tmp_path / "aside"], store.codec.encode_recovery, MOMENT)
+    path = write_recovery_file(
+        UNSAVED, [tmp_path / "recovery"], store.codec.encode_recovery, MOMENT
+    )
     change_key(folder, passphrase(), passphrase("battery staple"))
     again = encrypted(folder, "battery staple")
     assert read_recovery_file(path, again.codec) == UNSAVED

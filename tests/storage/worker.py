@@ -24,9 +24,9 @@ from tests.storage.helpers import FILE_STORES, passphrase, saying, words
 REPOSITORY = Path(__file__).parents[2]
 
 
-def start(deed: str, kind: str, folder: Path, *more: str) -> subprocess.Popen[str]:
+def start(task: str, kind: str, folder: Path, *more: str) -> subprocess.Popen[str]:
     """Start an action in a separate process."""
-    command = [sys.executable, "-m", "tests.storage.worker", deed, kind, str(folder), *more]
+    command = [sys.executable, "-m", "tests.storage.worker", task, kind, str(folder), *more]
     return subprocess.Popen(
         command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -121,11 +121,11 @@ def kills(kind: str, folder: Path, rounds: str, seed: str, size: str) -> None:
     print(json.dumps(vars(toll)))
 
 
-def convert(deed: str, folder: Path) -> None:
+def convert(task: str, folder: Path) -> None:
     """Encrypt or decrypt a directory."""
     importlib.import_module("cryptography.hazmat.primitives.ciphers.aead")
     print("ready", flush=True)
-    (encrypt_threads if deed == "encrypt" else decrypt_threads)(folder, passphrase())
+    (encrypt_threads if task == "encrypt" else decrypt_threads)(folder, passphrase())
     print("done", flush=True)
 
 
@@ -169,14 +169,14 @@ def _left_over(folder: Path) -> int:
 
 def main() -> None:
     """Do what the command line says."""
-    deed, kind, folder, *more = sys.argv[1:]
-    if deed == "kills":
+    task, kind, folder, *more = sys.argv[1:]
+    if task == "kills":
         kills(kind, Path(folder), *more)
-    elif deed == "convert":
+    elif task == "convert":
         convert(kind, Path(folder))
-    elif deed == "rotate":
+    elif task == "rotate":
         rotate(Path(folder), *more)
-    elif deed == "hold":
+    elif task == "hold":
         asyncio.run(hold(kind, Path(folder)))
     else:
         asyncio.run(append(kind, Path(folder), *more))

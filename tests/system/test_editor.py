@@ -109,7 +109,7 @@ async def test_control_bytes_of_an_editor_do_not_reach_the_terminal(
         await window.prompts("a␛[31m\nb")
 
 
-async def told(window: Window, words: str) -> None:
+async def reports(window: Window, words: str) -> None:
     await window.type("as it was")
     await window.press("ctrl+g")
     await window.sees(words)
@@ -121,20 +121,20 @@ async def test_an_editor_that_fails_leaves_the_prompt_as_it_was(
 ) -> None:
     use(monkeypatch, "path.write_text('lost'); sys.exit(1)")
     async with opened(size=(100, 24)) as window:
-        await told(window, "ended with 1")
+        await reports(window, "ended with 1")
 
 
-async def test_no_editor_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_editor_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, "")
     monkeypatch.delenv("EDITOR")
     async with opened() as window:
-        await told(window, "No editor is set")
+        await reports(window, "No editor is set")
 
 
-async def test_where_there_is_no_terminal_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_there_is_no_terminal_it_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDITOR", "true")
     async with opened() as window:
-        await told(window, "suspend")
+        await reports(window, "suspend")
 
 
 async def test_text_given_back_while_the_editor_is_open_stays(

@@ -95,7 +95,7 @@ async def test_the_window_tidies_when_no_answer_is_written() -> None:
     assert gc.get_threshold() == before
 
 
-async def test_widgets_that_are_gone_are_let_go() -> None:
+async def test_widgets_that_are_gone_are_collected() -> None:
     async with opened() as window:
         app = window.app
         (await window.ask("One")).finish()

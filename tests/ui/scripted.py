@@ -59,7 +59,7 @@ class Turn:
             self._say(TextMessageStartEvent(message_id=self._message_id, role="assistant"))
         self._say(TextMessageContentEvent(message_id=self._message_id, delta=text))
 
-    def go_on(self) -> None:
+    def continue_answer(self) -> None:
         """Continue the message at the end of the thread, as the local agent does."""
         self._message_id = self.asked.messages[-1].id
 

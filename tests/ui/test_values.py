@@ -216,7 +216,7 @@ class TestFindThread:
         assert isinstance(found, SavedThread)
         assert found.id == thread_id
 
-    def test_what_fits_nothing_or_too_much_is_told(self) -> None:
+    def test_what_fits_nothing_or_too_much_is_reported(self) -> None:
         assert find_thread(self.THREADS, "ab") == "3 saved threads match 'ab'."
         assert find_thread(self.THREADS, "Cities") == "2 saved threads match 'Cities'."
         assert find_thread(self.THREADS, "file.json") == "No saved thread is called 'file.json'."
@@ -224,7 +224,7 @@ class TestFindThread:
 
 
 class TestKeys:
-    def test_ids_and_keys_are_told_apart(self) -> None:
+    def test_ids_and_keys_are_distinguished(self) -> None:
         keys = ALL_KEYS
         assert len({key.id for key in keys}) == len(keys)
         names = [name for key in keys for name in key.names]

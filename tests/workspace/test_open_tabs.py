@@ -125,7 +125,7 @@ class TestTabsFile:
         third.close()
         assert OpenTabsFile(tmp_path).open() == of("b")
 
-    def test_a_damaged_list_is_put_aside_and_told(self, tmp_path: Path) -> None:
+    def test_a_damaged_list_is_kept_and_reported(self, tmp_path: Path) -> None:
         path = tmp_path / "tabs-1.json"
         damages = (b"", b"\0" * 100, b'{"format": "koel-chat/tabs"', b"[" * 200_000)
         for number, damage in enumerate(damages, 1):
@@ -134,8 +134,8 @@ class TestTabsFile:
             assert tabs_file.open() == OpenTabs()
             (problem,) = tabs_file.problems
             assert "damaged" in problem
-            aside = path.with_name(f"tabs-1.json.damaged{f'.{number}' if number > 1 else ''}")
-            assert str(aside) in problem and aside.read_bytes() == damage
+            backup = path.with_name(f"tabs-1.json.damaged{f'.{number}' if number > 1 else ''}")
+            assert str(backup) in problem and backup.read_bytes() == damage
             tabs_file.write(of("new"))
             tabs_file.close()
             assert decode(path.read_bytes()) == of("new")

@@ -121,12 +121,12 @@ def test_an_append_waits_while_another_program_cuts_the_file(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prompt_history_file, "MAX_ENTRIES", 4)
-    cutting, go_on = threading.Event(), threading.Event()
+    cutting, may_end = threading.Event(), threading.Event()
 
     class Slow(PromptHistoryFile):
         def _rewrite(self, lines: list[bytes]) -> None:
             cutting.set()
-            go_on.wait(10)
+            may_end.wait(10)
             super()._rewrite(lines)
 
     for n in range(3):
@@ -137,7 +137,7 @@ def test_an_append_waits_while_another_program_cuts_the_file(
     assert cutting.wait(10)
     other.start()
     other.join(0.2)  # without the lock it is done now, and lost in a moment
-    go_on.set()
+    may_end.set()
     cutter.join(10)
     other.join(10)
     assert [draft.text for draft in PromptHistoryFile(path).read()][-2:] == ["cutter", "other"]
@@ -172,7 +172,7 @@ async def test_up_brings_what_another_run_sent(tmp_path: Path) -> None:
         await window.prompts("a")
 
 
-async def test_a_history_that_cannot_be_written_is_told_and_does_not_stop_the_user(
+async def test_a_history_that_cannot_be_written_is_reported_and_does_not_stop_the_user(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "history.jsonl").mkdir()

@@ -1,6 +1,7 @@
 """The commands `koel-chat config path` and `show`."""
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +10,8 @@ from koel_tui import paths
 from koel_tui.text import safe_text
 
 if TYPE_CHECKING:
-    from koel_tui.settings import Settings
+    from koel_tui.setting_sources import Origin
+    from koel_tui.ui.keys.key_table import Key
 
 
 @click.command()
@@ -28,51 +30,49 @@ def show(as_json: bool) -> None:
 
     The source is the environment, config.toml or the default. The output is a valid config.toml.
     """
+    from koel_tui.setting_sources import setting_origin
     from koel_tui.settings import load_settings
 
     settings = load_settings()
-    for name in type(settings).model_fields:
+    for name, field in type(settings).model_fields.items():
+        value, origin = getattr(settings, name), setting_origin(name)
         if as_json:
-            click.echo(json.dumps(_as_json(settings, name)))
+            entry = {
+                "name": name,
+                "value": _as_json(name, value),
+                "source": origin,
+                "description": field.description,
+            }
+            click.echo(json.dumps(entry))
         else:
-            click.echo(safe_text("\n".join([*_format_lines(settings, name), ""])))
+            lines = [f"# {field.description}", *_format_lines(name, value, origin)]
+            click.echo(safe_text("\n".join(lines)) + "\n")
 
 
-def _format_lines(settings: "Settings", name: str) -> list[str]:
+def _format_lines(name: str, value: Any, origin: "Origin") -> Iterable[str]:
+    """Return the lines of a setting in config.toml, with its source as a comment."""
     from koel_tui.cli.config.toml import KEYS_TABLE, format_toml, key_table
-    from koel_tui.setting_sources import Origin, setting_origin
+    from koel_tui.setting_sources import Origin
     from koel_tui.ui.keys.keymap import parse_keymap
 
-    value, origin = getattr(settings, name), setting_origin(name)
-    head = f"# {type(settings).model_fields[name].description}"
     if name == KEYS_TABLE:
-        origins = dict.fromkeys(settings.keys, origin)
-        table = key_table(
-            parse_keymap(settings.keys),
-            lambda key: f"{key.help}; {origins.get(key.id, Origin.DEFAULT)}",
-        )
-        return [head, *table]
+
+        def note(key: "Key") -> str:
+            return f"{key.help}; {origin if key.id in value else Origin.DEFAULT}"
+
+        return key_table(parse_keymap(value), note)
     if value is None:
-        return [head, f"# {name} is not set ({origin})"]
-    return [head, f"{name} = {format_toml(value)}  # {origin}"]
+        return [f"# {name} is not set ({origin})"]
+    return [f"{name} = {format_toml(value)}  # {origin}"]
 
 
-def _as_json(settings: "Settings", name: str) -> dict[str, Any]:
+def _as_json(name: str, value: Any) -> Any:
+    """Return the value of a setting as JSON; all keys, not only those that the user remapped."""
     from koel_tui.cli.config.toml import KEYS_TABLE
-    from koel_tui.setting_sources import setting_origin
     from koel_tui.ui.keys.keymap import parse_keymap
 
-    value = getattr(settings, name)
     if name == KEYS_TABLE:
-        keymap = parse_keymap(value)
-        value = {key.id: key.keys for key in keymap.keys}
-    elif isinstance(value, tuple):
-        value = [str(each) for each in value]
-    elif not isinstance(value, bool | int | float | None):
-        value = str(value)
-    return {
-        "name": name,
-        "value": value,
-        "source": setting_origin(name),
-        "description": type(settings).model_fields[name].description,
-    }
+        return {key.id: key.keys for key in parse_keymap(value).keys}
+    if isinstance(value, tuple):
+        return [str(each) for each in value]
+    return value if isinstance(value, bool | int | float | None) else str(value)

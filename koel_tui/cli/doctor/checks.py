@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from koel_tui.settings import Settings
 
 
-def run_checks(access: threads.Access, on_progress: OnProgress) -> Report:
+def run_checks(access: threads.ThreadAccess, on_progress: OnProgress) -> Report:
     """Run all checks; `on_progress` is called with the progress."""
     configuration = settings.inspect()
     return Report(
@@ -59,7 +59,7 @@ def _models(chosen: "Settings | None", on_progress: OnProgress) -> Iterable[Sect
         found = (warning("model", "not checked: the configuration cannot be used"),)
         return (Section("Models", found), Section("Engine", (_instructions(),)))
     on_progress("looking for models")
-    inspected: list[models.Models] = []
+    inspected: list[models.Models] = []  # stays empty if the check fails
 
     def inspect() -> Iterable[Finding]:
         inspected.append(models.inspect(chosen))

@@ -12,6 +12,8 @@ from koel_tui.cli.exit_codes import Exit
 from koel_tui.formatting import format_bytes
 
 _LOW_SPACE, _NO_SPACE = 100_000_000, 1_000_000
+"""Free bytes below which there is a warning, and a problem."""
+_FREE_SPACE = "Free some disk space: without it, answers cannot be saved."
 _NETWORK_PREFIXES = ("9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "smb", "webdav")
 """Prefixes of the types of network file systems, which other computers may write to."""
 _NETWORK_FUSE_TYPES = ("fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.davfs", "fuse.glusterfs")
@@ -19,7 +21,7 @@ _NETWORK_FUSE_TYPES = ("fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.davfs", "
 
 @dataclass(frozen=True, slots=True)
 class DirectoryState:
-    """The state of a directory; `parent` is its nearest existing parent if it is absent."""
+    """The state of a directory; `parent` is its nearest existing parent, or itself if it exists."""
 
     name: str
     path: Path
@@ -55,9 +57,7 @@ def inspect(name: str, path: Path) -> DirectoryState:
     link = str(path.readlink()) if path.is_symlink() else ""
     try:
         status = path.stat()
-    except FileNotFoundError:
-        status = None
-    except NotADirectoryError:  # a parent is a file
+    except (FileNotFoundError, NotADirectoryError):  # absent, or a parent is a file
         status = None
     inspected = status or parent.stat()
     return DirectoryState(
@@ -87,8 +87,9 @@ def _file_system(path: Path) -> str:
 
 def evaluate(directory: DirectoryState) -> Finding:
     """Return the worst finding about a directory, with the remedy."""
-    path, advice = str(directory.path), f"Move the file that is in the way: {directory.parent}"
+    path = str(directory.path)
     if not directory.is_directory:
+        advice = f"Move the file that is in the way: {directory.parent}"
         return problem(directory.name, f"{path}: not a directory", advice, Exit.NO_DIRECTORY)
     if not directory.is_ours:
         advice = f'Change its owner: sudo chown -R "$USER" "{path}"'
@@ -102,9 +103,6 @@ def evaluate(directory: DirectoryState) -> Finding:
     if directory.free < _NO_SPACE:
         return problem(directory.name, f"{path}: the disk is full", _FREE_SPACE, Exit.SAVE_FAILED)
     return _evaluate_usable(directory)
-
-
-_FREE_SPACE = "Free some disk space: without it, answers cannot be saved."
 
 
 def _evaluate_usable(directory: DirectoryState) -> Finding:

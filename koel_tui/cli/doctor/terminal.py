@@ -8,28 +8,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from koel_tui.cli.doctor.findings import Finding, warning
-from koel_tui.cli.early_settings import MIN_COLUMNS, MIN_ROWS, why_window_impossible
+from koel_tui.cli.window_requirements import MIN_COLUMNS, MIN_ROWS, why_window_impossible
 
-_COLOURS = {"truecolor": "16 million", "256": "256", "standard": "16", "windows": "16"}
-_FOCUS_PREFIXES = ("alacritty", "foot", "ghostty", "kitty", "wezterm", "xterm")
-"""Prefixes of TERM or TERM_PROGRAM of terminals that report focus."""
+_COLOURS = {"truecolor": "16 million", "256": "256", "standard": "16"}
+"""The number of colours, by Rich's name of the colour system."""
+_FOCUS_PREFIXES = (
+    "alacritty", "foot", "ghostty", "iterm.app", "kitty", "vscode", "wezterm", "xterm",
+)  # fmt: skip
+"""Prefixes of TERM or TERM_PROGRAM, in lower case, of terminals that report focus."""
 _FOCUS_VARIABLES = ("KITTY_WINDOW_ID", "VTE_VERSION", "WT_SESSION", "WEZTERM_PANE")
 """Variables set by terminals that report focus but have another TERM."""
-_FOCUS_PROGRAMS = ("iTerm.app", "WezTerm", "ghostty", "vscode")
 _TMUX_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """The detected terminal; `clipboard` is the desktop's clipboard program, if any."""
+    """The detected terminal."""
 
     is_terminal: bool
+    """True if standard input and output are a terminal."""
     environ: Mapping[str, str]
     columns: int
+    """0 if the size is unknown."""
     rows: int
     colours: str | None
+    """Rich's name of the colour system; None if it is unknown."""
     encoding: str
     clipboard: str
+    """The desktop's clipboard program; '' if there is none."""
     tmux_focus: str
     """The value of tmux's option focus-events; '' outside tmux or if unknown."""
 
@@ -42,23 +48,24 @@ def inspect() -> Terminal:
 
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     columns, rows = os.get_terminal_size() if is_terminal else (0, 0)
-    tool = clipboard_command(os.environ)
+    clipboard = clipboard_command(os.environ)
     return Terminal(
         is_terminal=is_terminal,
         environ=dict(os.environ),
         columns=columns,
         rows=rows,
+        # The report may be piped, but it is about the colours of the terminal.
         colours=Console(force_terminal=True).color_system,
         encoding=locale.getpreferredencoding(do_setlocale=False),
-        clipboard=tool[0] if tool else "",
-        tmux_focus=_tmux_option("focus-events") if "TMUX" in os.environ else "",
+        clipboard=clipboard[0] if clipboard else "",
+        tmux_focus=_tmux_focus_events() if "TMUX" in os.environ else "",
     )
 
 
-def _tmux_option(option: str) -> str:
+def _tmux_focus_events() -> str:
     try:
-        done = subprocess.run(  # noqa: S603 - fixed arguments, no shell
-            ["tmux", "show-options", "-gv", option],  # noqa: S607 - the tmux that the user's PATH finds
+        done = subprocess.run(
+            ["tmux", "show-options", "-gv", "focus-events"],  # noqa: S607 - the user's PATH finds it
             capture_output=True,
             text=True,
             errors="replace",
@@ -91,11 +98,12 @@ def _kind(terminal: Terminal) -> Finding:
     if why_window_impossible(0, 0, term):
         return warning("terminal", f"TERM={term}: the window cannot run", "The plain mode starts.")
     program = terminal.environ.get("TERM_PROGRAM", "")
-    text = " in ".join(filter(None, (f"TERM={term}" if term else "", program)))
-    return Finding("terminal", text) if text else warning("terminal", "TERM is not set", _SET_TERM)
-
-
-_SET_TERM = "Set TERM to the type of your terminal, xterm-256color for most."
+    if term:
+        return Finding("terminal", f"TERM={term} in {program}" if program else f"TERM={term}")
+    if program:
+        return Finding("terminal", program)
+    advice = "Set TERM to the type of your terminal, xterm-256color for most."
+    return warning("terminal", "TERM is not set", advice)
 
 
 def _size(terminal: Terminal) -> Finding:
@@ -111,15 +119,15 @@ def _size(terminal: Terminal) -> Finding:
 def _colours(terminal: Terminal) -> Finding:
     if "NO_COLOR" in terminal.environ:
         return Finding("colours", "shades of grey, because NO_COLOR is set")
-    found = _COLOURS.get(terminal.colours or "")
+    found = _COLOURS.get(terminal.colours or "", "unknown")
     if terminal.colours == "truecolor":
-        return Finding("colours", f"{found}")
+        return Finding("colours", found)
     advice = "If your terminal supports more: export COLORTERM=truecolor"
-    return warning("colours", found or "unknown", advice)
+    return warning("colours", found, advice)
 
 
 def _characters(terminal: Terminal) -> Finding:
-    if terminal.encoding.replace("-", "").lower() in ("utf8", "cp65001"):
+    if terminal.encoding.replace("-", "").lower() == "utf8":
         return Finding("characters", terminal.encoding)
     advice = "Set a UTF-8 locale, for example: export LANG=C.UTF-8"
     return warning("characters", f"{terminal.encoding}, which lacks most characters", advice)
@@ -131,12 +139,11 @@ def _focus(terminal: Terminal) -> Finding:
         if terminal.tmux_focus == "on":
             return Finding("focus", "tmux passes it on if the terminal reports it")
         advice = "Without it, no bell rings when an answer ends: tmux set -g focus-events on"
-        return warning("focus", "tmux does not pass it on", advice)
+        found = "tmux does not pass it on" if terminal.tmux_focus else "not known: tmux did not say"
+        return warning("focus", found, advice)
     names = (environ.get("TERM", "").lower(), environ.get("TERM_PROGRAM", "").lower())
-    if (
-        any(name.startswith(_FOCUS_PREFIXES) for name in names)
-        or environ.get("TERM_PROGRAM") in _FOCUS_PROGRAMS
-        or any(name in environ for name in _FOCUS_VARIABLES)
+    if any(name.startswith(_FOCUS_PREFIXES) for name in names) or any(
+        variable in environ for variable in _FOCUS_VARIABLES
     ):
         return Finding("focus", "this terminal reports it")
     advice = "Without it, no bell rings when an answer ends."
@@ -150,10 +157,11 @@ def _clipboard(terminal: Terminal) -> Finding:
     advice = "If copying does not work, allow it in the settings of your terminal"
     if "TMUX" in environ:
         advice += ", and in tmux: set -g set-clipboard on"
-    tools = {"WAYLAND_DISPLAY": "wl-clipboard", "DISPLAY": "xclip"}
-    package = next((tools[name] for name in tools if environ.get(name)), "")
-    if package and not _is_remote(terminal):
-        advice += f"; or install {package}"
+    if not _is_remote(terminal):
+        if environ.get("WAYLAND_DISPLAY"):
+            advice += "; or install wl-clipboard"
+        elif environ.get("DISPLAY"):
+            advice += "; or install xclip"
     return Finding("clipboard", "through the terminal (OSC 52)", advice=f"{advice}.")
 
 
@@ -163,12 +171,11 @@ def _is_remote(terminal: Terminal) -> bool:
 
 def _layers(terminal: Terminal) -> str:
     """Return the layers between the program and the terminal: tmux, screen, ssh."""
-    environ = terminal.environ
-    found = [
-        "tmux" if "TMUX" in environ else "",
-        "GNU screen" if "STY" in environ else "",
-        "ssh" if _is_remote(terminal) else "",
-    ]
-    words = ", ".join(filter(None, found))
-    slow = " (over a slow connection: --low-bandwidth)" if _is_remote(terminal) else ""
-    return f"{words}{slow}" if words else "none: neither tmux nor ssh"
+    layers = []
+    if "TMUX" in terminal.environ:
+        layers.append("tmux")
+    if "STY" in terminal.environ:
+        layers.append("GNU screen")
+    if _is_remote(terminal):
+        layers.append("ssh (over a slow connection: --low-bandwidth)")
+    return ", ".join(layers) or "none: neither tmux nor ssh"

@@ -22,7 +22,7 @@ _UNENCRYPTED = ("kv/*", "tabs-*.json*", "history.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class ThreadAccess:
     """The codec of the threads; None if there are no threads, or no key.
 
     `locked` is the reason why no key was given, `error` the problem of the key, `code` its exit
@@ -45,7 +45,7 @@ class Threads:
     """
 
     directory: Path
-    access: Access
+    access: ThreadAccess
     error: str = ""
     code: Exit = Exit.OK
     scan: "ThreadScan | None" = None
@@ -57,24 +57,24 @@ class Threads:
     unencrypted: tuple[Path, ...] = ()
 
 
-def get_access() -> Access:
+def get_access() -> ThreadAccess:
     """Return the access to the threads; on a terminal it may prompt for the passphrase."""
     from koel_tui.storage import NoKeyError, StorageError
     from koel_tui.storage.files.file_codec import UnencryptedCodec
 
     directory = paths.threads_dir()
     if not directory.is_dir():
-        return Access()
+        return ThreadAccess()
     if not is_encrypted():
-        return Access(UnencryptedCodec(directory))
+        return ThreadAccess(UnencryptedCodec(directory))
     import click
 
     try:
-        return Access(_unlock_codec(directory), encrypted=True)
+        return ThreadAccess(_unlock_codec(directory), encrypted=True)
     except (NoKeyError, click.Abort) as error:
-        return Access(encrypted=True, locked=str(error) or "no passphrase was given")
+        return ThreadAccess(encrypted=True, locked=str(error) or "no passphrase was given")
     except StorageError as error:
-        return Access(encrypted=True, error=str(error), code=exit_code(error))
+        return ThreadAccess(encrypted=True, error=str(error), code=exit_code(error))
 
 
 def _unlock_codec(directory: Path) -> "Codec":
@@ -86,7 +86,7 @@ def _unlock_codec(directory: Path) -> "Codec":
     return codec
 
 
-def inspect(access: Access, on_progress: OnProgress) -> Threads:
+def inspect(access: ThreadAccess, on_progress: OnProgress) -> Threads:
     """Read all threads and inspect the other files in their directory; nothing is changed.
 
     `on_progress` is called with the progress.
@@ -115,7 +115,7 @@ def inspect(access: Access, on_progress: OnProgress) -> Threads:
     return threads if scan is None else _compare_index(threads, index, scan)
 
 
-def _suffix(access: Access) -> str:
+def _suffix(access: ThreadAccess) -> str:
     from koel_tui.storage.encryption.encrypted_codec import ENCRYPTED_SUFFIX
     from koel_tui.storage.files.file_codec import UnencryptedCodec
 
@@ -150,9 +150,9 @@ def _compare_index(threads: Threads, index: Path, scan: "ThreadScan") -> Threads
 
 
 def _count_recovery_files() -> int:
-    """Return the number of files in the recovery directories of data and state."""
-    folders = {each / "recovery" for each in (paths.data_dir(), paths.state_dir())}
-    return sum(len(list(folder.iterdir())) for folder in folders if folder.is_dir())
+    """Return the number of files in all recovery directories."""
+    folders = {each for each in paths.recovery_dirs() if each.is_dir()}
+    return sum(len(list(folder.iterdir())) for folder in folders)
 
 
 def evaluate(threads: Threads) -> tuple[Finding, ...]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
     from koel_tui.storage import SessionStorage
-    from koel_tui.storage.interchange import ImportFormat, Stored
+    from koel_tui.storage.interchange import ImportFormat, ImportProblem, Stored
 
 _FORMATS = ("json", "koel", "chatgpt", "oterm", "elia", "llm")
 
@@ -47,30 +48,39 @@ def import_threads(files: tuple[Path, ...], format_name: str | None, as_json: bo
 async def _import(
     storage: "SessionStorage",
     files: tuple[Path, ...],
-    format_name: "ImportFormat | None",
+    import_format: "ImportFormat | None",
     as_json: bool,
 ) -> int:
     """Import the files; report unreadable ones and continue with the others."""
-    from koel_tui.storage.interchange import ImportProblem, read_threads, store_thread
-    from koel_tui.storage.recovery_files import is_recovery_file
+    from koel_tui.storage.interchange import ImportProblem
 
     problems = 0
     for file in files:
-        try:
-            if format_name is None and is_recovery_file(file):
-                for stored in await _restore(storage, expand_user(file)):
-                    click.echo(_format_stored(stored, as_json))
-                continue
-            for found in read_threads(expand_user(file), format_name):
-                if isinstance(found, ImportProblem):
-                    problems += 1
-                    click.echo(safe_line(f"koel-chat: {found}", 1000), err=True)
-                else:
-                    click.echo(_format_stored(await store_thread(storage, found), as_json))
-        except ImportProblem as problem:
-            problems += 1
-            click.echo(safe_line(f"koel-chat: {problem}", 1000), err=True)
+        async for found in _import_file(storage, file, import_format):
+            if isinstance(found, ImportProblem):
+                problems += 1
+                click.echo(safe_line(f"koel-chat: {found}", 1000), err=True)
+            else:
+                click.echo(_format_stored(found, as_json))
     return Exit.NO_FILE if problems else Exit.OK
+
+
+async def _import_file(
+    storage: "SessionStorage", file: Path, import_format: "ImportFormat | None"
+) -> "AsyncIterator[Stored | ImportProblem]":
+    """Store the threads of a file; yield each, or the reason why it cannot be read."""
+    from koel_tui.storage.interchange import ImportProblem, read_threads, store_thread
+    from koel_tui.storage.recovery_files import is_recovery_file
+
+    try:
+        if import_format is None and is_recovery_file(file):
+            for stored in await _restore(storage, expand_user(file)):
+                yield stored
+            return
+        for found in read_threads(expand_user(file), import_format):
+            yield found if isinstance(found, ImportProblem) else await store_thread(storage, found)
+    except ImportProblem as problem:
+        yield problem
 
 
 async def _restore(storage: "SessionStorage", file: Path) -> "list[Stored]":

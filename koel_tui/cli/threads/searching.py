@@ -51,6 +51,7 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
 
 async def _search(index: "ThreadIndex", query: str, limit: int) -> "list[Hit]":
     try:
+        # `search` updates the index too, but without progress, which the first update needs.
         await index.refresh(_print_progress if sys.stderr.isatty() else None)
         return await index.search(query, limit)
     finally:
@@ -58,6 +59,7 @@ async def _search(index: "ThreadIndex", query: str, limit: int) -> "list[Hit]":
 
 
 def _print_progress(done: int, total: int) -> None:
+    """Replace the line with the progress, which is erased at the end."""
     line = "" if done == total else f"Indexing threads: {done} of {total}"
     click.echo(f"\r\x1b[K{line}", nl=False, err=True)
 
@@ -82,16 +84,18 @@ def _format_hit(hit: "Hit") -> str:
 
 def _highlight(hit: "Hit") -> str:
     """Return the excerpt on one line, with the matches in bold."""
-    pieces, end = [], 0
-    for start, stop in hit.spans:
-        pieces += [
-            _safe_part(hit.snippet[end:start]),
-            click.style(_safe_part(hit.snippet[start:stop]), bold=True),
-        ]
-        end = stop
-    return "".join([*pieces, _safe_part(hit.snippet[end:])])
+    line, previous_end = "", 0
+    for start, end in hit.spans:
+        line += _safe_part(hit.snippet[previous_end:start])
+        line += click.style(_safe_part(hit.snippet[start:end]), bold=True)
+        previous_end = end
+    return line + _safe_part(hit.snippet[previous_end:])
 
 
 def _safe_part(text: str) -> str:
-    """Return a sanitized part of a line, with the spaces at its ends kept."""
+    """Return a sanitized part of a line, with the spaces at its ends kept.
+
+    `safe_line` strips spaces at the ends, so they are enclosed. The limit truncates nothing, also
+    if control characters are replaced by their names.
+    """
     return safe_line(f"[{text}]", len(text) * 8 + 8)[1:-1]

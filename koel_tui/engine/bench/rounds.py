@@ -202,15 +202,15 @@ class Round:
         """Measure the time from a stop during prefill to the start of the next turn."""
         self._report_step(f"stopping the prefill of {self._thread}")
         thread = await self._threads.thread(engine, self._plan.history_tokens)
-        reading, waiting = await self._open(engine), await self._open(engine)
+        prefilling, waiting = await self._open(engine), await self._open(engine)
         stopped_at = started_at = 0.0
 
         async def stop() -> None:
             nonlocal stopped_at
-            async for delta in reading.stream(thread, progress=True):
+            async for delta in prefilling.stream(thread, progress=True):
                 if _is_prefill(delta) and delta.done >= delta.total / 4 and not stopped_at:
                     stopped_at = time.perf_counter()
-                    reading.stop()
+                    prefilling.stop()
 
         stopping = asyncio.create_task(stop())
         await asyncio.sleep(0)  # so that this turn is queued first

@@ -1,6 +1,7 @@
 """A loaded model: weights, context, chat templates, adapters and KV cache."""
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -9,13 +10,13 @@ from typing import Any
 import llama_cpp
 
 from koel_tui.chat_templates import OWN_TEMPLATE, RAW_COMPLETION, find_template
-from koel_tui.engine.errors import EngineError, ModelLoadError
+from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.adapters import Adapters
 from koel_tui.engine.native.answer.answer_parser import AnswerParser
 from koel_tui.engine.native.answer.answer_text import Answer
 from koel_tui.engine.native.answer.thinking_tags import Tags, ThinkingTags
 from koel_tui.engine.native.context.context_trimming import TrimmedConversation, trim_to_fit
-from koel_tui.engine.native.context.free_memory import free_memory
+from koel_tui.engine.native.context.free_memory import check_memory, free_memory
 from koel_tui.engine.native.context.kv_cache import KvCache
 from koel_tui.engine.native.context.kv_snapshot import Fingerprint, file_id
 from koel_tui.engine.native.context.llama_context import KV_TYPES, Context
@@ -33,12 +34,8 @@ from koel_tui.engine.types import (
 from koel_tui.engine.wire_messages import Load
 from koel_tui.protocol.turn_settings import TurnSettings
 
-_COMPUTE_BYTES = 128 * 1024 * 1024
-"""Approximate size of a context without its KV cache: the buffers of one batch."""
-
-
 _TAIL_TOKENS = 64
-"""Tokens at the end of a prompt to search for a tag; some vocabularies spell tags by bytes."""
+"""Tokens at the end of a prompt to search for a tag: enough even if each byte is a token."""
 
 
 class LoadedModel:
@@ -47,13 +44,15 @@ class LoadedModel:
     def __init__(self, load: Load, log: NativeLog, progress: Callable[[float], bool]) -> None:
         """Load the model. Raises `ModelLoadError`; everything is then freed."""
         spec = load.spec
-        self.model = Model(spec, log, progress)
-        try:
+        with ExitStack() as on_failure:
+            self.model = Model(spec, log, progress)
+            on_failure.callback(self.model.close)
             self._file_id = file_id(spec.path)
             context_tokens = spec.context_tokens or min(
                 self.model.trained_tokens or DEFAULT_CONTEXT_TOKENS, DEFAULT_CONTEXT_TOKENS
             )
-            token_bytes = self.model.kv_bytes_per_token(KV_TYPES[spec.kv_type][1])
+            _, bytes_per_value = KV_TYPES[spec.kv_type]
+            token_bytes = self.model.kv_bytes_per_token(bytes_per_value)
             free = free_memory()
             slots = spec.slots or slot_count(
                 free_bytes=free,
@@ -72,14 +71,9 @@ class LoadedModel:
                 spellings=self._tokenizer.spellings,
                 fitting=fitting,
             )
-            try:
-                self.context = Context(self.model, spec, log, slots, context_tokens)
-            except BaseException:
-                self._templates.close()
-                raise
-        except BaseException:
-            self.model.close()
-            raise
+            on_failure.callback(self._templates.close)
+            self.context = Context(self.model, spec, log, slots, context_tokens)
+            on_failure.pop_all()  # nothing has failed
         self.adapters = Adapters(self.model, self.context, log)
         self.cache = KvCache(self.context, slots, token_bytes, parked_limit_bytes=free // 4)
         self._context_bytes = slots * self.context.context_tokens * token_bytes
@@ -106,22 +100,21 @@ class LoadedModel:
             if not tokens:
                 raise EngineError("There is no text to complete. Write some.")
             return tokens
-        partial_answer: ChatMessage | None = None
-        if messages and messages[-1].begins_answer:
-            messages, partial_answer = messages[:-1], messages[-1]
         template = self.template(settings)
-        # Without thinking, a template may write an empty thinking block.
-        thinking = settings.thinking not in (None, False) or bool(
-            partial_answer and partial_answer.thinking
-        )
-        prompt = template.render(messages, tools=offered_tools(settings), thinking=thinking)
-        if partial_answer is not None:
+        tools, thinking = offered_tools(settings), requests_thinking(settings)
+        partial_answer = find_partial_answer(messages)
+        if partial_answer is None:
+            prompt = template.render(messages, tools=tools, thinking=thinking)
+        else:
+            # Without thinking, a template may write an empty block, before the thinking so far.
+            thinking = thinking or bool(partial_answer.thinking)
+            prompt = template.render(messages[:-1], tools=tools, thinking=thinking)
             prompt = with_partial_answer(prompt, partial_answer, template.thinking_tags)
         tokens = self._tokenizer.tokens(prompt)
-        if forbids_thinking(settings) and (
-            tags := self._find_open_tags(tokens, template.thinking_tags)
-        ):
-            tokens += self.closing_tokens(tags)
+        if forbids_thinking(settings):
+            open_tags = self._find_open_tags(tokens, template.thinking_tags)
+            if open_tags is not None:
+                tokens += self.closing_tokens(open_tags)
         return tokens
 
     def trim_conversation(
@@ -134,7 +127,7 @@ class LoadedModel:
         if settings.system and not (messages and messages[0].role == "system"):
             messages = (ChatMessage("system", settings.system), *messages)
         context_tokens = self.context.context_tokens
-        # At most half the context is reserved, even if the limit on answers is larger.
+        # The tokens reserved for the answer: at most half the context, even if its limit is larger.
         reserve = min(settings.max_output_tokens or context_tokens // 4, context_tokens // 2)
         return trim_to_fit(
             messages,
@@ -148,42 +141,43 @@ class LoadedModel:
         prompt: list[int],
         messages: tuple[ChatMessage, ...],
         settings: TurnSettings,
-        name: str,
+        session_name: str,
     ) -> Answer:
-        """Return the parser of the answer to a prompt of these messages. `name`: the session's."""
+        """Return the parser of the answer to `prompt`, the tokens of `messages`."""
+        partial_answer: ChatMessage | None = None
         if settings.chat_template == RAW_COMPLETION:
-            thinking_tags, open_tags, partial_answer = ThinkingTags((), declared=False), None, ""
+            thinking_tags = ThinkingTags((), declared=False)
             markers: tuple[str, ...] = ()
         else:
             template = self.template(settings)
-            thinking_tags = template.thinking_tags
-            partial_answer = messages[-1].content if messages and messages[-1].begins_answer else ""
-            open_tags = self._find_open_tags(prompt, thinking_tags)
-            markers = template.markers
-        closed_tags = (
-            self._find_closed_tags(prompt, thinking_tags) if forbids_thinking(settings) else None
-        )
-        open_tags = open_tags or closed_tags
-        controls = self._tokenizer.controls
+            thinking_tags, markers = template.thinking_tags, template.markers
+            partial_answer = find_partial_answer(messages)
+        has_text = partial_answer is not None and bool(partial_answer.content.strip())
+        closed_tags = None
+        if forbids_thinking(settings):
+            closed_tags = self._find_closed_tags(prompt, thinking_tags)
+        open_tags = self._find_open_tags(prompt, thinking_tags) or closed_tags
         parser = AnswerParser(
             thinking_tags,
             open_tags=open_tags,
-            has_text=bool(partial_answer.strip()) and open_tags is None,
+            has_text=has_text and open_tags is None,
             tools=[tool_name(tool) for tool in offered_tools(settings)],
-            call_prefix=f"{name}:{len(messages)}",
+            call_prefix=f"{session_name}:{len(messages)}",
         )
-        if closed_tags:
+        if closed_tags is not None:
+            # The parser ends the thinking itself, to skip the whitespace after the tag.
             parser.feed(closed_tags.end)
+        controls = self._tokenizer.controls
+        # A format with channels has markers in its tags, so they do not end the answer.
         tags = "".join(parser.tags)
         return Answer(
             parser,
-            thinking=settings.thinking not in (None, False),
+            thinking=requests_thinking(settings),
             markers=[marker for marker in markers if marker not in controls],
             stops=settings.stop or (),
             text_controls=self._text_controls(parser.tags),
-            # Some formats also use the marker within an answer, between its channels.
             end_tokens={
-                controls[each] for each in markers if each in controls and each not in tags
+                controls[marker] for marker in markers if marker in controls and marker not in tags
             },
         )
 
@@ -196,7 +190,7 @@ class LoadedModel:
         return thinking_tags.find_open_tags(self._decode_tail(prompt))
 
     def _find_closed_tags(self, prompt: list[int], thinking_tags: ThinkingTags) -> Tags | None:
-        """Return the tags whose closing tokens are the end of the prompt."""
+        """Return the tags of the thinking block that the last tokens of a prompt close."""
         closings = ((tags, self.closing_tokens(tags)) for tags in thinking_tags.thinking)
         return next((tags for tags, end in closings if prompt[-len(end) :] == end), None)
 
@@ -238,7 +232,7 @@ class LoadedModel:
 def with_partial_answer(
     prompt: RenderedPrompt, partial_answer: ChatMessage, thinking_tags: ThinkingTags
 ) -> RenderedPrompt:
-    """Return a prompt with the beginning of its answer: the closed thinking, then the text.
+    """Return a prompt with the beginning of its answer: a closed block of thinking, then text.
 
     The thinking is omitted if the template has no thinking tags.
     """
@@ -269,6 +263,11 @@ def raw_text(messages: tuple[ChatMessage, ...]) -> str:
     return "".join(pieces)
 
 
+def find_partial_answer(messages: tuple[ChatMessage, ...]) -> ChatMessage | None:
+    """Return the answer that the end of a conversation begins, None if there is none."""
+    return messages[-1] if messages and messages[-1].begins_answer else None
+
+
 def with_prefill(messages: tuple[ChatMessage, ...], prefill: str | None) -> tuple[ChatMessage, ...]:
     """Return a conversation that ends with `prefill` as the beginning of the answer.
 
@@ -276,8 +275,8 @@ def with_prefill(messages: tuple[ChatMessage, ...], prefill: str | None) -> tupl
     """
     if not prefill:
         return messages
-    if messages and messages[-1].begins_answer:
-        partial_answer = messages[-1]
+    partial_answer = find_partial_answer(messages)
+    if partial_answer is not None:
         return (*messages[:-1], replace(partial_answer, content=partial_answer.content + prefill))
     return (*messages, ChatMessage("assistant", prefill))
 
@@ -288,25 +287,17 @@ def tool_name(tool: Mapping[str, object]) -> str:
     return str(function.get("name", "")) if isinstance(function, Mapping) else ""
 
 
+def requests_thinking(settings: TurnSettings) -> bool:
+    """Return whether the model is asked to think, and its thinking is shown."""
+    return bool(settings.thinking)
+
+
 def forbids_thinking(settings: TurnSettings) -> bool:
     """Return whether the thinking budget is 0, so thinking ends before its first token."""
+    # False is equal to 0, but not a budget: the model may still think, hidden.
     return settings.thinking == 0 and not isinstance(settings.thinking, bool)
 
 
 def offered_tools(settings: TurnSettings) -> tuple[Mapping[str, Any], ...]:
     """Return the tools that a turn offers to the model."""
     return () if settings.tool_choice == "none" else settings.tools or ()
-
-
-def check_memory(slots: int, context_tokens: int, token_bytes: int, free: int) -> None:
-    """Reject a context that does not fit the free memory, because llama.cpp may abort on it.
-
-    Raises `ModelLoadError` with both numbers.
-    """
-    needed = slots * context_tokens * token_bytes + _COMPUTE_BYTES
-    if needed > free * 0.9:
-        raise ModelLoadError(
-            f"A context of {slots} x {context_tokens} tokens needs {needed / 1e6:,.0f} MB and "
-            f"{free / 1e6:,.0f} MB are free. Use a smaller context (--context-tokens) or fewer "
-            "contexts (--max-sessions)."
-        )

@@ -135,7 +135,7 @@ class Model:
             )
             if count >= 0:
                 return tokens[:count]
-            size = -count
+            size = -count  # the size that llama.cpp needs
         raise EngineError(f"The tokenizer of {self.name} failed on a text of {len(data)} bytes.")
 
     def special_tokens(self) -> dict[str, SpecialToken]:
@@ -170,7 +170,7 @@ class Model:
             count = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
             if count >= 0:
                 return buffer.raw[:count]
-            size = -count
+            size = -count  # the size that llama.cpp needs
         raise EngineError(f"The vocabulary of {self.name} cannot spell token {token}.")
 
     def ends_answer(self, token: int) -> bool:

@@ -35,7 +35,7 @@ from koel_tui.engine.wire_messages import (
     LoadProgress,
     MemoryChanged,
     OpenSession,
-    Reading,
+    PrefillProgress,
     SaveKv,
     Shutdown,
     StartTurn,
@@ -128,9 +128,9 @@ class Worker:
                 case StopTurn(turn=turn) if turn in self._running:
                     session = self._running[turn].parameters.session
                     self._abandon(turn, session, failure, drop_context=True)
-                case StopTurn(turn=call) | OpenSession(call=call) | SaveKv(call=call):
+                case StopTurn(turn=call) | OpenSession(call=call):
                     self._emit(Failed.from_error(call, failure))
-                case CountTokens(call=call):
+                case SaveKv(call=call) | CountTokens(call=call):
                     self._emit(Failed.from_error(call, failure))
 
     def _dispatch(self, command: Command | Failed) -> None:
@@ -246,7 +246,7 @@ class Worker:
         self._running[start.turn] = Generation(
             parameters, slot, prompt, sampler, answer, started_at
         )
-        self._emit(Reading(start.turn, len(slot.tokens), len(prompt)))
+        self._emit(PrefillProgress(start.turn, len(slot.tokens), len(prompt)))
 
     def _step(self) -> None:
         """Decode one batch of the turns that share an adapter; the others follow in later steps."""
@@ -296,7 +296,7 @@ class Worker:
         generation.slot.tokens.extend(chunk.tokens)
         if generation.is_prefilling:
             decoded = len(generation.slot.tokens)
-            self._emit(Reading(generation.turn, decoded, generation.prompt_tokens))
+            self._emit(PrefillProgress(generation.turn, decoded, generation.prompt_tokens))
         if row < 0:
             return
         loaded = self._require_model()
@@ -378,7 +378,7 @@ class Worker:
             if drop_context and self._model is not None:
                 self._model.cache.release(session)
         except Exception as error:
-            to_engine_error(error, "the end of a turn")
+            to_engine_error(error, "the end of a turn")  # logs an unexpected one
         self._emit(Failed.from_error(turn, failure))
 
     def _remove(self, generation: Generation) -> None:

@@ -1,4 +1,4 @@
-"""The fold, which applies each event to a state. Pure; without a change it returns its argument."""
+"""The fold, which applies each event to a state. Pure."""
 
 from functools import singledispatch
 
@@ -34,14 +34,15 @@ from koel_tui.protocol.state import ChatState
 def fold(state: ChatState, event: Event) -> ChatState:
     """Return `state` after `event`; the identical object if nothing changes.
 
-    Never raises. A message that an event completes takes its time from the event, so the fold needs
-    no clock.
+    Never raises: an event that cannot be used becomes the state's error. A message has the time of
+    the event that completes it, so the fold needs no clock.
     """
-    return _fold(event, state)
+    return _fold(event, state)  # `singledispatch` chooses by the type of the first argument
 
 
 @singledispatch
 def _fold(event: object, state: ChatState) -> ChatState:
+    """Apply an event without an entry below, which changes nothing."""
     return state
 
 

@@ -76,22 +76,21 @@ def start_reasoning(event: ReasoningMessageStartEvent, state: ChatState) -> Chat
 
 def append_reasoning(event: ReasoningMessageContentEvent, state: ChatState) -> ChatState:
     """Append to the open thought."""
-    location = _open_thought(state, event.message_id)
-    if location is None or not event.delta:
+    found = _open_thought(state, event.message_id)
+    if found is None or not event.delta:
         return state
-    thought = state.open_messages[location[0]].thoughts[location[1]]
-    return _replace_thought(
-        state, location, replace(thought, text=thought.text.append(event.delta))
-    )
+    index, position, thought = found
+    changed = replace(thought, text=thought.text.append(event.delta))
+    return _replace_thought(state, index, position, changed)
 
 
 def end_reasoning(event: ReasoningMessageEndEvent, state: ChatState) -> ChatState:
     """Close the open thought; its message may not have started yet."""
-    location = _open_thought(state, event.message_id)
-    if location is None:
+    found = _open_thought(state, event.message_id)
+    if found is None:
         return state
-    thought = state.open_messages[location[0]].thoughts[location[1]]
-    return _replace_thought(state, location, replace(thought, is_open=False))
+    index, position, thought = found
+    return _replace_thought(state, index, position, replace(thought, is_open=False))
 
 
 def store_encrypted_reasoning(event: ReasoningEncryptedValueEvent, state: ChatState) -> ChatState:
@@ -117,11 +116,12 @@ def _is_known(state: ChatState, entity_id: str) -> bool:
     )
 
 
-def _open_thought(state: ChatState, thought_id: str) -> tuple[int, int] | None:
+def _open_thought(state: ChatState, thought_id: str) -> tuple[int, int, Thought] | None:
+    """Return an open thought, with the index of its open message and its position there."""
     for index, opened in enumerate(state.open_messages):
         for position, thought in enumerate(opened.thoughts):
             if thought.id == thought_id and thought.is_open:
-                return index, position
+                return index, position, thought
     return None
 
 
@@ -146,8 +146,7 @@ def _reopen(message: Message) -> OpenMessage:
     return OpenMessage.of(replace(message, interrupted=False, timestamp=None, finish_reason=None))
 
 
-def _replace_thought(state: ChatState, location: tuple[int, int], thought: Thought) -> ChatState:
-    index, position = location
+def _replace_thought(state: ChatState, index: int, position: int, thought: Thought) -> ChatState:
     opened = state.open_messages[index]
     thoughts = (*opened.thoughts[:position], thought, *opened.thoughts[position + 1 :])
     return with_open(state, index, replace(opened, thoughts=thoughts))

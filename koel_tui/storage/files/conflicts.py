@@ -28,26 +28,23 @@ class Conflicts:
         return tuple(self._found.values())
 
     def save_path(self, path: Path, base: Header) -> tuple[Path, Header]:
-        """Return the path for a save that must not replace `path`, and the previous header.
+        """Return the conflict file for a save that must not replace `path`, and its last header.
 
-        The first such save gets a free name made from its generation; later saves replace that
-        file.
+        All such saves replace one file, until `resolve`. The first one gets a free path, with
+        `base` as the last header.
         """
-        return (
-            self._conflict_paths[path]
-            if path in self._conflict_paths
-            else self.free_path(path, base)
-        )
+        recorded = self._conflict_paths.get(path)
+        return self.free_path(path, base) if recorded is None else recorded
 
     def free_path(self, path: Path, base: Header) -> tuple[Path, Header]:
-        """Return a free path for a save that must not replace `path`, and the previous header."""
+        """Return the path of a new conflict file, and `base` with the generation before it."""
         gen = base.gen + 1
         while (conflict_path := tagged_path(path, f"conflict-{gen}")).exists():
             gen += 1
         return conflict_path, replace(base, gen=gen - 1)
 
     def record_conflict(self, path: Path, conflict_path: Path, header: Header) -> None:
-        """Record that the thread of `path` was saved to the conflict file `conflict_path`."""
+        """Record that `conflict_path` has the state that must not replace `path`."""
         self._conflict_paths[path] = (conflict_path, header)
         self.add(header.id, conflict_path)
 

@@ -34,18 +34,19 @@ from koel_tui.system.atomic_write import flush_directory, remove_temporaries, wr
 
 @dataclass(frozen=True, slots=True)
 class _KnownFile:
-    """The digest and header of a file when it was last loaded or saved here."""
+    """The digest and header of a file that this process loaded or wrote."""
 
     digest: bytes
     header: Header
 
 
 class ThreadDirectory:
-    """Reads and writes the thread files of one directory, and no others.
+    """Reads and writes the thread files of one directory.
 
-    Calls for one thread must not overlap. Every write holds the thread's lock and reads the file
-    that it replaces; content that was not loaded or saved here is not replaced. In addition to
-    their documented errors, all methods raise OSError.
+    Every write holds the thread's lock, reads the file that it would replace, and replaces it only
+    if it has the content that was last loaded or saved here; other content is from another process.
+    Calls for one thread must not overlap. In addition to their documented errors, all methods raise
+    OSError.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class ThreadDirectory:
         self._folder = self.folder_at(".")
         self._locks = ThreadLocks(path)
         self._known: dict[Path, _KnownFile] = {}
-        self._attempted: dict[Path, _KnownFile] = {}
+        self._attempted: dict[Path, _KnownFile] = {}  # by writes that raised an error
         self._encoders: dict[Path, StateEncoder] = {}
         self._open_paths: dict[str, Path] = {}
         self._prepare_lock = threading.Lock()
@@ -68,7 +69,7 @@ class ThreadDirectory:
 
     def open(self, thread_id: str) -> Access:
         """Acquire the thread's lock until `close`, unless another process holds it."""
-        self.close(thread_id)  # the lock's name depends on the directory's key, which may change
+        self.close(thread_id)  # under its old path: the name depends on the key, which may change
         path = self.thread_path(thread_id)
         access = self._locks.open(parse_stem(path))
         self._open_paths[thread_id] = path
@@ -101,48 +102,46 @@ class ThreadDirectory:
         return state
 
     def save(self, thread_id: str, state: ChatState) -> None:
-        """Save `state` and keep the metadata; to a conflict file if another process changed it.
+        """Save `state` and keep the metadata.
 
-        Raises `StorageError`; nothing has changed then.
+        If another process changed the thread, `state` goes to a conflict file. Raises
+        `StorageError`; nothing has changed then.
         """
         encoder = self._encoders.get(self.thread_path(thread_id)) or StateEncoder()
         text = encode_chat_state(thread_id, state, encoder.encode)
         with self.hold_for_write(thread_id) as path:
             data = _read_content(path)
-            is_known = self._is_known(path, data)
-            known = self._known.get(path)
-            header = Header(thread_id) if known is None else known.header
-            if data is None or is_known:
+            foreign = None if data is None or self._is_known(path, data) else data
+            header = self._known_header(thread_id, path)  # after `_is_known`, which may change it
+            if foreign is None:
                 self._back_up(path, header, data)
-                self._write(path, header.for_save(self._clock()), text, is_known=True)
+                self._write(path, header.for_save(self._clock()), text, as_known=True)
                 self.conflicts.resolve(path)
             else:
-                self._save_conflict(path, header, text, data)
+                self._save_to_conflict_file(path, header, text, foreign)
 
     def save_conflict(self, thread_id: str, state: ChatState) -> None:
-        """Write `state` to a conflict file of the thread. Raises `StorageError`."""
+        """Write `state` to a new conflict file of the thread. Raises `StorageError`."""
         text = encode_chat_state(thread_id, state)
         with self.hold_for_write(thread_id) as path:
-            known = self._known.get(path)
-            header = Header(thread_id) if known is None else known.header
+            header = self._known_header(thread_id, path)
             conflict_path, base = self.conflicts.free_path(path, header)
-            self._write(conflict_path, base.for_save(self._clock()), text, is_known=False)
+            self._write(conflict_path, base.for_save(self._clock()), text, as_known=False)
             self.conflicts.add(thread_id, conflict_path)
 
     def update_meta(self, thread_id: str, fields: Mapping[str, Any]) -> None:
         """Set or remove fields of the thread's metadata. Raises `StorageError`."""
         with self.hold_for_write(thread_id) as path:
             data = _read_content(path)
-            is_known = data is None or self._is_known(path, data)
+            may_replace = data is None or self._is_known(path, data)
             if data is None:
                 record = Record.empty(thread_id)
             else:
-                record = self._validate(thread_id, path, data)[0]
+                record, _ = self._validate(thread_id, path, data)
                 self._back_up(path, record.header, data)
             header = record.header.with_meta(fields, self._clock())
-            # Otherwise the file has a state that was never loaded here, so a later save must not
-            # replace it.
-            self._write(path, header, dumps(record.state), is_known=is_known)
+            # If another process wrote this state, a later save must still not replace it.
+            self._write(path, header, dumps(record.state), as_known=may_replace)
 
     def meta(self, thread_id: str) -> dict[str, Any]:
         """Return the thread's metadata; empty if it is absent or unreadable."""
@@ -153,9 +152,10 @@ class ThreadDirectory:
         if self._is_known(path, data):
             return dict(self._known[path].header.meta)
         try:
-            return dict(self._validate(thread_id, path, data)[0].header.meta)
+            record, _ = self._validate(thread_id, path, data)
         except DamagedThreadError:
             return {}  # reported in `quarantine`
+        return dict(record.header.meta)
 
     def delete(self, thread_id: str) -> None:
         """Delete the thread's file and its backups permanently. Raises `StorageError`."""
@@ -178,7 +178,7 @@ class ThreadDirectory:
         return check_regular(self.thread_path(thread_id))
 
     def thread_path(self, thread_id: str) -> Path:
-        """Return the path of the thread's file, which need not exist."""
+        """Prepare the directory; return the path of the thread's file, which need not exist."""
         self.prepare()
         return self._folder.thread_path(thread_id)
 
@@ -186,13 +186,13 @@ class ThreadDirectory:
     def hold_for_write(self, thread_id: str) -> Iterator[Path]:
         """Hold the thread's lock for the block; yield the path of its file."""
         path = self.thread_path(thread_id)
-        private_directory(self.path)
+        private_directory(self.path)  # created again if it was deleted
         with self._locks.hold(parse_stem(path), thread_id):
-            self._codec.check_directory()
+            self._codec.check_directory()  # it may have been encrypted while this waited
             yield path
 
     def folder_at(self, folder: str) -> ThreadFolder:
-        """Return the threads in a subfolder of the directory, with the same codec."""
+        """Return a reader of the threads in a subfolder, with the directory's codec."""
         return ThreadFolder(self.path / folder, self._codec, self.quarantine, self._migrations)
 
     def forget(self, path: Path) -> None:
@@ -203,8 +203,8 @@ class ThreadDirectory:
         self.conflicts.resolve(path)
 
     def prepare(self) -> None:
-        """Create and clean up the directory. Raises `StorageError` if it has another encoding."""
-        with self._prepare_lock:
+        """Create and clean up the directory once. Raises `StorageError` for another encoding."""
+        with self._prepare_lock:  # worker threads call this at the same time
             if not self._is_prepared:
                 private_directory(self.path)
                 for folder in (self.path, self.path / "quarantine", self.path / "trash"):
@@ -227,37 +227,48 @@ class ThreadDirectory:
         self.quarantine.withdraw(path)
         return record, state
 
-    def _is_known(self, path: Path, data: bytes | None) -> bool:
-        """Return whether a file's content was last loaded or saved here.
+    def _is_known(self, path: Path, data: bytes) -> bool:
+        """Return whether `data`, the file's content, was last loaded or saved here.
 
-        A write that raised an error may have replaced the file; then its content counts as saved.
+        A write that raised an error may have replaced the file. If the file has the content of
+        that write, the write is recorded as successful.
         """
+        digest = _digest(data)
         attempted = self._attempted.get(path)
-        digest = None if data is None else _digest(data)
         if attempted is not None and attempted.digest == digest:
             self._known[path] = attempted
         known = self._known.get(path)
         return known is not None and known.digest == digest
 
-    def _save_conflict(self, path: Path, last: Header, text: str, data: bytes) -> None:
-        current = self._validate(last.id, path, data)[0].header
-        if current.schema > SCHEMA:
-            raise FutureSchemaError(current.id, current.schema)
-        conflict_path, base = self.conflicts.save_path(path, last)
+    def _known_header(self, thread_id: str, path: Path) -> Header:
+        """Return the header of the last load or save here; a new one if there was none."""
+        known = self._known.get(path)
+        return Header(thread_id) if known is None else known.header
+
+    def _save_to_conflict_file(self, path: Path, known: Header, text: str, data: bytes) -> None:
+        """Write a state to the thread's conflict file, because `data` must not be replaced.
+
+        Raises `DamagedThreadError` or `FutureSchemaError` if `data` is damaged or from a newer
+        version.
+        """
+        current, _ = self._validate(known.id, path, data)
+        if current.header.schema > SCHEMA:
+            raise FutureSchemaError(current.header.id, current.header.schema)
+        conflict_path, base = self.conflicts.save_path(path, known)
         header = base.for_save(self._clock())
-        self._write(conflict_path, header, text, is_known=False)
+        self._write(conflict_path, header, text, as_known=False)
         self.conflicts.record_conflict(path, conflict_path, header)
 
     def _back_up(self, path: Path, header: Header, data: bytes | None) -> None:
-        """Copy a file in an older schema before it is replaced by one in this schema."""
+        """Copy the file if it has an older schema, because the next write changes its schema."""
         if data is None or header.schema >= SCHEMA:
             return
         backup = tagged_path(path, f"schema-{header.schema}-{_digest(data).hex()[:12]}")
         if not backup.exists():
             write_atomically(backup, data)
 
-    def _write(self, path: Path, header: Header, state: str, *, is_known: bool) -> None:
-        """Write a file; `is_known` allows a later save to replace it."""
+    def _write(self, path: Path, header: Header, state: str, *, as_known: bool) -> None:
+        """Write a file; `as_known` allows a later save to replace it."""
         text = encode_record(header, state).encode("ascii")
         data = self._codec.encode(parse_stem(path), text)
         if is_too_large(len(data)):
@@ -266,7 +277,7 @@ class ThreadDirectory:
                 "large to be loaded again. It is still in memory; continue in a new thread."
             )
         written = _KnownFile(_digest(data), header)
-        if is_known:
+        if as_known:
             self._attempted[path] = written
         try:
             write_atomically(path, data)
@@ -275,7 +286,7 @@ class ThreadDirectory:
                 f"Thread {header.id!r} was not saved to {path}: {error.strerror or error}. "
                 "It is still in memory and will be saved again; free some space or check the disk."
             ) from error
-        if is_known:
+        if as_known:
             self._known[path] = written
             self._attempted.pop(path, None)
 

@@ -53,7 +53,8 @@ class Trash:
         if not self._folder.path.is_dir():
             return 0
         latest = (self._clock() - older_than).timestamp() * 1e9
-        expired = [path for path, signature in self._folder.files() if signature[3] <= latest]
+        files = self._folder.files()
+        expired = [path for path, (*_, modified) in files if modified <= latest]
         for path in expired:
             path.unlink(missing_ok=True)
             self._folder.forget(path)

@@ -8,7 +8,7 @@ from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.interchange.portable_thread import Thread, parse_time, thread_from_messages
 from koel_tui.text import repair
 
-_ROLES = {"user": "user", "assistant": "assistant", "system": "system", "tool": "tool"}
+_ROLES = frozenset(("user", "assistant", "system", "tool"))
 _HIDDEN_TYPES = {"model_editable_context", "reasoning_recap", "user_editable_context"}
 
 
@@ -40,9 +40,9 @@ def _thread(wire: Any) -> Thread:
         message = _message(node, thoughts)
         if message is not None:
             messages.append(message)
-    name = _text(wire, "conversation_id") or _text(wire, "id")
+    conversation_id = _text(wire, "conversation_id") or _text(wire, "id")
     return thread_from_messages(
-        f"chatgpt-{name}" if name else "",
+        f"chatgpt-{conversation_id}" if conversation_id else "",
         messages,
         title=_text(wire, "title"),
         model=_text(wire, "default_model_slug"),
@@ -50,22 +50,23 @@ def _thread(wire: Any) -> Thread:
     )
 
 
-def _branch(mapping: Mapping[str, Any], last: object) -> list[Mapping[str, Any]]:
+def _branch(mapping: Mapping[str, Any], current_node: object) -> list[Mapping[str, Any]]:
     """Return the messages from the root to the current node, or else to the last leaf."""
     nodes = {key: node for key, node in mapping.items() if isinstance(node, dict)}
-    if not isinstance(last, str) or last not in nodes:
-        parents = {node.get("parent") for node in nodes.values() if _is_text(node.get("parent"))}
-        last = next((key for key in reversed(nodes) if key not in parents), None)
+    key = current_node
+    if not isinstance(key, str) or key not in nodes:
+        parents = {node["parent"] for node in nodes.values() if isinstance(node.get("parent"), str)}
+        key = next((key for key in reversed(nodes) if key not in parents), None)
     branch: list[Mapping[str, Any]] = []
     seen: set[object] = set()
-    while isinstance(last, str) and last in nodes:
-        if last in seen:
+    while isinstance(key, str) and key in nodes:
+        if key in seen:
             raise NotAThreadError("its messages form a cycle")
-        seen.add(last)
-        node = nodes[last]
+        seen.add(key)
+        node = nodes[key]
         if isinstance(node.get("message"), dict):
-            branch.append({"id": last, **node["message"]})
-        last = node.get("parent")
+            branch.append({"id": key, **node["message"]})
+        key = node.get("parent")
     return branch[::-1]
 
 
@@ -74,7 +75,9 @@ def _message(wire: Mapping[str, Any], thoughts: list[str]) -> Message | None:
     author, content = wire.get("author"), wire.get("content")
     if not isinstance(author, dict) or not isinstance(content, dict) or _is_hidden(wire):
         return None
-    role = _ROLES.get(_text(author, "role"), "assistant")
+    role = _text(author, "role")
+    if role not in _ROLES:
+        role = "assistant"
     if content.get("content_type") == "thoughts":
         thoughts += filter(None, (_text(item, "content") for item in _items(content, "thoughts")))
         return None
@@ -131,7 +134,3 @@ def _list(source: Mapping[str, Any], key: str) -> list[Any]:
 def _text(source: Mapping[str, Any], key: str) -> str:
     found = source.get(key)
     return repair(found) if isinstance(found, str) else ""
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)

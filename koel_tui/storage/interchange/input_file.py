@@ -53,8 +53,9 @@ def read_json_in_zip(path: Path, limit: int = MAX_BYTES) -> list[Any]:
             members = [info for info in archive.infolist() if _MEMBER.fullmatch(info.filename)]
             for info in sorted(members, key=lambda info: info.filename):
                 if info.compress_type not in _COMPRESSIONS or info.flag_bits & 1:
-                    reason = "in it is encrypted or has an unsupported compression"
-                    raise NotAThreadError(f"{info.filename} {reason}")
+                    raise NotAThreadError(
+                        f"{info.filename} in it is encrypted or has an unsupported compression"
+                    )
                 with archive.open(info) as file:
                     data = _check_size(file.read(limit + 1), limit)
                 limit -= len(data)
@@ -63,7 +64,7 @@ def read_json_in_zip(path: Path, limit: int = MAX_BYTES) -> list[Any]:
                     raise NotAThreadError(f"{info.filename} in it has no conversations")
                 found += wire if isinstance(wire, list) else [wire]
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, NotAThreadError):
+        if isinstance(error, NotAThreadError):  # a ValueError that has the reason already
             raise
         raise NotAThreadError(f"it is not a complete zip file: {error}") from error
     if not members:

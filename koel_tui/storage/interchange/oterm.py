@@ -5,7 +5,7 @@ from itertools import groupby
 
 from koel_tui.protocol import Message
 from koel_tui.storage.errors import NotAThreadError
-from koel_tui.storage.interchange.database import Database, column_text
+from koel_tui.storage.interchange.database import Database, Row, column_text
 from koel_tui.storage.interchange.portable_thread import Thread, thread_from_messages
 
 _ROLES = {"me": "user", "user": "user", "system": "system"}
@@ -25,17 +25,20 @@ def from_oterm(database: Database) -> Iterator[Thread | NotAThreadError]:
     for chat_id, chat_rows in groupby(rows, key=lambda row: row["chat_id"]):
         chat = chats.get(chat_id, {})
         try:
-            messages = [
-                Message(f"oterm-{column_text(row['id'])}", role, column_text(row["text"]))
-                for row in chat_rows
-                if (role := _ROLES.get(column_text(row["author"]), "assistant"))
-            ]
             yield thread_from_messages(
                 f"oterm-{column_text(chat_id)}",
-                messages,
+                [_message(row) for row in chat_rows],
                 title=column_text(chat.get("name")),
                 model=column_text(chat.get("model")),
                 system=column_text(chat.get("system")),
             )
         except NotAThreadError as error:
             yield NotAThreadError(f"chat {chat_id!r}: {error}")
+
+
+def _message(row: Row) -> Message:
+    return Message(
+        id=f"oterm-{column_text(row['id'])}",
+        role=_ROLES.get(column_text(row["author"]), "assistant"),
+        content=column_text(row["text"]),
+    )

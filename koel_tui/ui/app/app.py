@@ -53,8 +53,8 @@ _QUIT_TIMEOUT = 2.0
 LOW_BANDWIDTH_INTERVAL = 0.2
 """Minimum seconds between two repaints in low-bandwidth mode."""
 _CHECK_INTERVAL = 1.0
-_TABS_SAVING = "tabs saving"
-"""The group of the worker that saves the tabs."""
+_WATCHERS = "watchers"
+"""The group of the workers that run until the app is closed."""
 
 
 class KoelApp(internals.AppBase):
@@ -169,7 +169,7 @@ class KoelApp(internals.AppBase):
         self.set_interval(_CHECK_INTERVAL, self._check)
         self.run_worker(
             self._window_state.save_changes(self._main.open_tabs, self._request_repaint),
-            group=_TABS_SAVING,
+            group=_WATCHERS,
         )
         self.call_after_refresh(self.run_worker, self._start)
         self._is_shown = True
@@ -279,7 +279,7 @@ class KoelApp(internals.AppBase):
             restored = await restore(backend)
             if self._is_shutting_down:
                 return  # the recovery file is kept, so the next start restores the work
-            self.run_worker(self._watch_saves(backend))
+            self.run_worker(self._watch_saves(backend), group=_WATCHERS)
             self._workspace.connect(backend)
             await self._restore_work(restored)
             await self._main.show_active()  # its thread is available now
@@ -364,7 +364,7 @@ class KoelApp(internals.AppBase):
         self.exit(code, code, Text(safe_text(left)) if left else None)
 
     async def _close(self, *, signalled: bool = False) -> str:
-        self.workers.cancel_group(self, _TABS_SAVING)  # `close_within_deadline` saves the tabs
+        self.workers.cancel_group(self, _WATCHERS)  # `close_within_deadline` saves the tabs
         await self._editor.end()
         await self._background_jobs.close()
         await self._download.close()

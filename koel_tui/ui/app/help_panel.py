@@ -64,15 +64,15 @@ def key_list(active_keys: Mapping[str, Sequence[str]]) -> Content:
 
 def _tab_key_range(active_keys: Mapping[str, Sequence[str]]) -> str:
     """Return the tab keys as one range if they differ only by the number, else an empty string."""
-    before = {
+    prefixes = {
         name.removesuffix(str(number)) if name.endswith(str(number)) else ""
         for number, tab in enumerate(_TAB_KEYS, 1)
         for name in active_keys.get(tab, ("",))
     }
-    if len(before) > 1 or "" in before:
+    if len(prefixes) > 1 or "" in prefixes:
         return ""
-    (same,) = before
-    return f"{same}1 … {same}{TAB_COUNT}"
+    (prefix,) = prefixes
+    return f"{prefix}1 … {prefix}{TAB_COUNT}"
 
 
 def _row(names: str, text: str) -> Content:

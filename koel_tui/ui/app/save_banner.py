@@ -35,10 +35,11 @@ class SaveBanner(Static):
         lines = [self._problem.summary, self._problem.reason, self._problem.advice]
         if self.app.size.height < _MIN_FULL_HEIGHT:
             del lines[1:]
-        width = (self.content_size.width or self.app.size.width - 2) - 2
+        # Before the first layout the content has no size: the terminal less the padding.
+        width = self.content_size.width or self.app.size.width - 2
         marks = ("✗ ", "  ", "  ")
         shown = [
-            mark + formatting.truncate(safe_line(line, 1000), width)
-            for mark, line in zip(marks, lines, strict=False)
+            mark + formatting.truncate(safe_line(line, 1000), width - len(mark))
+            for mark, line in zip(marks, lines, strict=False)  # there may be only one line
         ]
         self.update(Content.styled("\n".join(shown), "bold $text-error"))

@@ -74,7 +74,7 @@ def status_for(
 
     `background_job` describes the background job, `download` the download of a model.
     """
-    figures = conversation.metrics.last
+    metrics = conversation.metrics.last
     problem = conversation.save_problem
     return Status(
         activity=hint
@@ -83,9 +83,9 @@ def status_for(
         or background_job
         or download
         or runtime.idle_text,
-        model=figures.model or runtime.model_name,
-        used=figures.used_tokens,
-        context_tokens=figures.context_tokens or runtime.context_tokens,
+        model=metrics.model or runtime.model_name,
+        used=metrics.used_tokens,
+        context_tokens=metrics.context_tokens or runtime.context_tokens,
         tokens_per_s=conversation.tokens_per_s,
         saved=_save_state(conversation),
         alert=_alert_text(problem, runtime, download),

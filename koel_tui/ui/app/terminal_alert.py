@@ -12,7 +12,7 @@ _MAX_TITLE = 60
 
 
 class TerminalAlert:
-    """Tracks the focus of the terminal and alerts the user; `enabled` enables the alerts."""
+    """Tracks the focus of the terminal and alerts the user, unless `enabled` is False."""
 
     def __init__(self, write: Callable[[str], None], *, enabled: bool = True) -> None:
         """`write` sends control sequences to the terminal."""
@@ -37,11 +37,11 @@ class TerminalAlert:
         """Report a finished answer, unless the terminal is focused or alerts are disabled."""
         if not (self._is_blurred and self.enabled):
             return
-        keep = "" if self._is_titled else _PUSH_TITLE
+        push = "" if self._is_titled else _PUSH_TITLE  # the stack keeps the user's title
         self._is_titled = True
         mark, state = ("✗", "failed") if failed else ("●", "is done")
         title = f"{mark} {_PROGRAM}: {safe_line(thread, _MAX_TITLE)} {state}"
-        self._write(keep + _title_sequence(title) + _BELL)
+        self._write(push + _title_sequence(title) + _BELL)
 
 
 def _title_sequence(title: str) -> str:

@@ -110,13 +110,15 @@ def _load(file: Path) -> dict[str, Any]:
 def _field_problem(field: str, value: object) -> str:
     """Return what is wrong with the value of a field; empty if it is valid."""
     if field == "name":
-        is_valid = isinstance(value, str) and _NAME.fullmatch(value)
+        is_valid = isinstance(value, str) and _NAME.fullmatch(value) is not None
         return "" if is_valid else "must be a word of letters, digits, - and _"
     if field in _BOOLEANS:
         return "" if isinstance(value, bool) else "must be true or false"
     if field in _FRACTIONS:
-        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-        return "" if number else "must be a number from 0 to 1"
+        is_valid = (
+            isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+        )
+        return "" if is_valid else "must be a number from 0 to 1"
     if field == "variables":
         return _variable_problem(value) if isinstance(value, Mapping) else "must be a table"
     return "" if _is_color(value) else 'must be a colour like "#ffa62b"'
@@ -130,7 +132,10 @@ def _is_color(value: object) -> bool:
 
 
 def _variable_problem(variables: Mapping[str, object]) -> str:
-    """Return the error of the first variable that breaks a style sheet; Textual does not check."""
+    """Return the error of the first variable that breaks a style sheet; empty if none does.
+
+    Textual does not check them when a theme is registered.
+    """
     defaults = ColorSystem(primary="#0178D4").generate()
     for name, value in variables.items():
         if name not in defaults:

@@ -9,7 +9,8 @@ from textual.dom import DOMNode
 from textual.widgets import TextArea
 from textual.widgets.text_area import Selection
 
-from koel_tui.conversation.drafts import Draft, PastePlaceholders
+from koel_tui.conversation.drafts import Draft
+from koel_tui.conversation.placeholders import PastePlaceholders
 from koel_tui.conversation.prompt_history import PromptHistory
 from koel_tui.text import safe_input
 from koel_tui.ui import internals

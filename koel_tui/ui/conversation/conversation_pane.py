@@ -351,4 +351,3 @@ class ConversationPane(NoRestyle, Vertical):
             self.notify(f"An answer is being written. {key} stops it.")
             return None
         return self._conversation
-

@@ -151,8 +151,8 @@ class AppBase(App[int]):
 
     def add_exit_message(self, words: str, code: int = 0) -> None:
         """Print `words` after the app exits, and exit with `code` unless an error code is set."""
-        said = [str(each) for each in self._exit_renderables[:1]]
-        self._exit_renderables[:1] = [Text("\n".join([*said, safe_text(words)]))]
+        messages = [str(each) for each in self._exit_renderables[:1]]
+        self._exit_renderables[:1] = [Text("\n".join([*messages, safe_text(words)]))]
         self._return_code = self._return_code or code
 
     def _handle_exception(self, error: Exception) -> None:

@@ -8,18 +8,18 @@ from koel_tui.ui import internals
 from koel_tui.ui.keys.key_table import display_names
 
 Hint = tuple[str, str]
-"""The id of a key and its description; the description is empty if the text before states it."""
+"""The id of a binding and a description, which is empty if the text before the hint states it."""
 
 
-def key_of(app: App[int], key: str) -> str:
-    """Return the display name of the key with this id."""
-    return _first_key(_active_bindings(app), key) or "the palette"
+def key_of(app: App[int], binding_id: str) -> str:
+    """Return the display name of a binding's key; without a key, name the palette instead."""
+    return _first_key(_active_keys(app), binding_id) or "the palette"
 
 
 def format_hints(app: App[int], hints: Sequence[Hint]) -> str:
     """Format hints as one text; hints without a key are skipped."""
-    active_keys = _active_bindings(app)
-    named = [(_first_key(active_keys, key), description) for key, description in hints]
+    active_keys = _active_keys(app)
+    named = [(_first_key(active_keys, binding_id), text) for binding_id, text in hints]
     return ", ".join(
         f"{name} {description}" if description else f"({name})"
         for name, description in named
@@ -27,10 +27,10 @@ def format_hints(app: App[int], hints: Sequence[Hint]) -> str:
     )
 
 
-def _active_bindings(app: App[int]) -> Mapping[str, Sequence[str]]:
+def _active_keys(app: App[int]) -> Mapping[str, Sequence[str]]:
     main = app.screen_stack[0]
     return internals.active_keys(app, main, *main.query("#pane, #prompt"))
 
 
-def _first_key(active_keys: Mapping[str, Sequence[str]], key: str) -> str:
-    return next(iter(display_names(active_keys.get(key, ()))), "")
+def _first_key(active_keys: Mapping[str, Sequence[str]], binding_id: str) -> str:
+    return next(iter(display_names(active_keys.get(binding_id, ()))), "")

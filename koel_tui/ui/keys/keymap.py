@@ -18,26 +18,29 @@ if TYPE_CHECKING:
     from koel_tui.settings import SettingsError
 
 NO_KEY = "none"
+"""The text in config.toml for a binding without a key."""
+
 _MODIFIERS = frozenset({"alt", "ctrl", "hyper", "meta", "shift", "super"})
 _LONG_NAMES = {
     **{short: long for long, short in SHORT.items()},
-    "del": "delete",
     "ins": "insert",
     "return": "enter",
 }
+"""Textual's names of keys that users may write in another way."""
 _KEY_LIKE = re.compile(r"(\w{1,9}\+){0,4}(\w{1,13}|[^\w\s])")
 """Text that resembles a key; other text is not repeated in errors, because it may be a secret."""
-_NAMES = frozenset(key.value for key in Keys)
+_TEXTUAL_KEYS = frozenset(key.value for key in Keys)
+_UNMODIFIED_KEYS = frozenset(key.split("+")[-1] for key in _TEXTUAL_KEYS)
 _ALIASES = {
     "ctrl+i": "tab",
     "ctrl+m": "enter",
     "ctrl+left_square_bracket": "escape",
     "ctrl+space": "ctrl+@",
 }
-"""Keys that most terminals send as another key."""
+"""Keys that most terminals send as another key, and that key."""
 
 _INHERITED: Mapping[Owner, type[DOMNode]] = {"prompt": TextArea}
-"""The classes of Textual whose keys a node keeps."""
+"""The classes of Textual whose bindings a node keeps in addition to those of the key table."""
 
 _LIST_KEYS = frozenset({"up", "down", "pageup", "pagedown"})
 PANEL_KEYS: Mapping[str, frozenset[str]] = {
@@ -50,16 +53,16 @@ PANEL_KEYS: Mapping[str, frozenset[str]] = {
     "queue": _LIST_KEYS | {"delete", "ctrl+d"},
     "thread.settings": frozenset({"ctrl+o", "ctrl+s", "up", "down"}),
 }
-"""The keys that already have a function in the panel that a binding opens, so that they could
-not dismiss it.
+"""By id of a binding that opens a panel: the keys with another function in that panel.
 
-Listed here because the panels are not imported before the first paint.
+The key that opens a panel also dismisses it, so it must not be one of these. They are listed here,
+because the panels are not imported before the first paint.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class KeyMap:
-    """All keys. `remapped` are the ones that the user remapped."""
+    """All bindings of the key table as they apply, and those of them that the user remapped."""
 
     keys: tuple[Key, ...] = ALL_KEYS
     remapped: tuple[Key, ...] = ()
@@ -69,24 +72,25 @@ class KeyMap:
         internals.register_alt_sequences(name for key in self.keys for name in key.names)
         if not self.remapped:
             return  # the classes already have the default bindings
-        # A remapped key is no longer an editing key of the prompt or a key of the screen.
-        without = [name for key in self.remapped for name in key.names]
+        # A key that the user chose must not edit the prompt instead of reaching its action.
+        chosen = [name for key in self.remapped for name in key.names]
         for owner, node in nodes.items():
-            internals.rebind(node, bindings(owner, self.keys), _INHERITED.get(owner), without)
+            internals.rebind(node, bindings(owner, self.keys), _INHERITED.get(owner), chosen)
+        # Panels are created later, so Textual replaces the keys that dismiss them.
         app.set_keymap({CLOSE_PREFIX + key.id: key.keys for key in self.remapped})
 
 
 def parse_keymap(remapped: Mapping[str, str]) -> KeyMap:
-    """Return the keymap for these remapped keys, comma-separated, by binding id.
+    """Return the keymap for the setting `keys`: comma-separated keys by binding id.
 
     Raises `SettingsError` for an unknown id, an invalid key, or a key with two functions.
     """
     known = {key.id: key for key in ALL_KEYS if not key.fixed}
     changed: dict[str, Key] = {}
-    for name, keys in remapped.items():
-        if name not in known:
-            raise _keymap_error(name, _unknown_id_message(name, known))
-        changed[name] = replace(known[name], keys=_parse_keys(name, keys))
+    for binding_id, keys in remapped.items():
+        if binding_id not in known:
+            raise _keymap_error(binding_id, _unknown_id_message(binding_id, known))
+        changed[binding_id] = replace(known[binding_id], keys=_parse_keys(binding_id, keys))
     all_keys = tuple(changed.get(key.id, key) for key in ALL_KEYS)
     _check_duplicates(all_keys, changed)
     _check_panel_keys(changed)
@@ -94,16 +98,17 @@ def parse_keymap(remapped: Mapping[str, str]) -> KeyMap:
 
 
 def key_name(text: str) -> str:
-    """Return Textual's name of a key. Raises `ValueError` with the reason if it is unusable.
+    """Return Textual's name of a key. Raises `ValueError` if the key is unusable.
 
-    Modifiers may have any order, and display names from the list of keys are accepted.
+    Modifiers may have any order, and display names from the list of keys are accepted. The message
+    of the error is a reason without its subject: "types a character".
     """
     written = text.strip().lower()
-    if f"+{written}".endswith("++"):
+    if written == "+" or written.endswith("++"):  # the last + is the key, not a separator
         written = f"{written[:-1]}{internals.key_of_character('+')}"
     *modifiers, name = written.split("+")
     name = _LONG_NAMES.get(name, name)
-    if len(name) == 1 and written not in _NAMES:
+    if len(name) == 1 and written not in _TEXTUAL_KEYS:  # ctrl+@ is a name of Textual
         name = internals.key_of_character(name)
     if not _MODIFIERS.issuperset(modifiers) or not _is_known(name):
         raise ValueError(
@@ -121,17 +126,18 @@ def key_name(text: str) -> str:
     return key
 
 
-def _parse_keys(name: str, keys: str) -> str:
-    if not keys.strip() or keys.strip().lower() == NO_KEY:
+def _parse_keys(binding_id: str, keys: str) -> str:
+    """Return comma-separated keys with Textual's names. Raises `SettingsError`."""
+    if keys.strip().lower() in ("", NO_KEY):
         return ""
     names = []
     for text in keys.split(","):
         if not text.strip():
-            raise _keymap_error(name, f'A key is empty. Write "{NO_KEY}" for no key')
+            raise _keymap_error(binding_id, f'A key is empty. Write "{NO_KEY}" for no key')
         try:
             names.append(key_name(text))
         except ValueError as error:
-            raise _keymap_error(name, f"{_quote_key(text)} {error}") from None
+            raise _keymap_error(binding_id, f"{_quote_key(text)} {error}") from None
     return ",".join(dict.fromkeys(names))
 
 
@@ -142,14 +148,13 @@ def _quote_key(text: str) -> str:
 
 
 def _is_known(name: str) -> bool:
-    plain = {known.split("+")[-1] for known in _NAMES}
-    return name in plain or internals.character_of(name) is not None
+    return name in _UNMODIFIED_KEYS or internals.character_of(name) is not None
 
 
 def _is_typed(key: str) -> bool:
     *modifiers, name = key.split("+")
     character = internals.character_of(name)
-    return character is not None and character.isprintable() and not {*modifiers} - {"shift"}
+    return character is not None and character.isprintable() and {"shift"}.issuperset(modifiers)
 
 
 def _check_duplicates(keys: tuple[Key, ...], changed: Mapping[str, Key]) -> None:
@@ -157,9 +162,9 @@ def _check_duplicates(keys: tuple[Key, ...], changed: Mapping[str, Key]) -> None
     for key in keys:
         for name in key.names:
             if name in taken:
-                guilty, other = (key, taken[name]) if key.id in changed else (taken[name], key)
+                remapped, other = (key, taken[name]) if key.id in changed else (taken[name], key)
                 raise _keymap_error(
-                    guilty.id,
+                    remapped.id,
                     f"{name} is also a key of {other.id!r} ({other.help}). Give one of the two "
                     f'another key, or "{NO_KEY}"',
                 )
@@ -177,15 +182,15 @@ def _check_panel_keys(changed: Mapping[str, Key]) -> None:
                 )
 
 
-def _unknown_id_message(name: str, known: Mapping[str, Key]) -> str:
+def _unknown_id_message(binding_id: str, known: Mapping[str, Key]) -> str:
     import difflib
 
-    near = difflib.get_close_matches(name, known, 3, 0.5)
+    near = difflib.get_close_matches(binding_id, known, 3, 0.5)
     suggestion = f". Similar names: {', '.join(near)}" if near else ""
     return f"Unknown key binding{suggestion}"
 
 
-def _keymap_error(name: str, why: str) -> "SettingsError":
+def _keymap_error(binding_id: str, why: str) -> "SettingsError":
     from koel_tui.settings import invalid_setting_error
 
-    return invalid_setting_error(["keys", safe_line(name, 40)], why)
+    return invalid_setting_error(["keys", safe_line(binding_id, 40)], why)

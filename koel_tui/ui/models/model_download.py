@@ -55,8 +55,8 @@ class DownloadProgress:
         """The downloaded fraction, the total size and the speed; empty while unknown."""
         if not self.total:
             return ""
-        here = f"{self.fraction:.0%} of {formatting.format_bytes(self.total)}"
-        return f"{here}, {formatting.format_bytes(round(self.per_s))}/s" if self.per_s else here
+        size = f"{self.fraction:.0%} of {formatting.format_bytes(self.total)}"
+        return f"{size}, {formatting.format_bytes(round(self.per_s))}/s" if self.per_s else size
 
     @property
     def status_text(self) -> str:
@@ -82,6 +82,7 @@ class ModelDownload:
         self._stop = threading.Event()
         self._rate = Rate()
         self._bytes = (0, 0)
+        """The downloaded and the total bytes; one value, because a worker thread sets both."""
         self._progress = DownloadProgress()
 
     @property
@@ -179,8 +180,9 @@ class Rate:
         recent = [each for each in tuple(self._samples) if now - each[0] <= _RATE_PERIOD]
         if len(recent) < 2:
             return 0.0
-        (began, had), (_, have) = recent[0], recent[-1]
-        return max(0.0, (have - had) / max(1.0, now - began))
+        (first_time, first_count), (_, last_count) = recent[0], recent[-1]
+        # Over at least a second: the first samples are too close together for a speed.
+        return max(0.0, (last_count - first_count) / max(1.0, now - first_time))
 
 
 def _classify_error(error: Exception) -> tuple[Phase, str, tuple[str, ...]]:

@@ -122,7 +122,7 @@ class ModelSwitcher:
 def save_model_choice(path: Path) -> str:
     """Save a model for the next start; return why it will not be used then, or an empty string."""
     from koel_tui import paths
-    from koel_tui.config_file import ConfigFileError, set_setting
+    from koel_tui.config_writer import ConfigFileError, set_setting
     from koel_tui.models.starter import starter_model
     from koel_tui.setting_sources import Origin, setting_origin, variable_name
 

@@ -37,7 +37,7 @@ class SettingsPanel(Picker[Setting]):
         super().__init__([])
         self._settings = settings
         self._help = Static(id="help")
-        self._result = Static(id="news")
+        self._result = Static(id="result")
         self._result_name = ""
 
     def parts(self) -> Iterable[Widget]:
@@ -98,7 +98,7 @@ class ValuePanel(InputPanel[str]):
     """Asks for a valid value of a setting. Returns when the value takes effect, or None."""
 
     def __init__(self, setting: Setting, change: ChangeValue) -> None:
-        """`submit` receives the text and raises `InvalidValueError` if it is not valid."""
+        """`change` receives the text and raises `InvalidValueError` if it is not valid."""
         self._before = format_value(setting.value)
         field = OrderedInput(self._before, id="value", compact=True)
         super().__init__(setting.name, "saves in config.toml", field)
@@ -107,9 +107,9 @@ class ValuePanel(InputPanel[str]):
 
     def parts(self) -> Iterable[Widget]:
         """Return the description, the field, the allowed values and the error."""
-        what = Static(Content(safe_line(self._setting.description)))
+        description = Static(Content(safe_line(self._setting.description)))
         help_ = Static(Content(safe_line(self._setting.help)), id="help")
-        return what, self._field, help_, self._problem
+        return description, self._field, help_, self._problem
 
     @on(Input.Changed)
     def _validate(self) -> None:

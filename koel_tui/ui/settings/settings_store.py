@@ -77,7 +77,7 @@ class SettingsStore:
 
     def _write(self, name: str, value: object) -> object:
         """Write a setting and return its resulting value."""
-        from koel_tui.config_file import ConfigFileError, set_setting
+        from koel_tui.config_writer import ConfigFileError, set_setting
         from koel_tui.models import ModelFileError, NoModelError
         from koel_tui.settings import SettingsError
 

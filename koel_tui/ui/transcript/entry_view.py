@@ -2,17 +2,17 @@
 
 from koel_tui.conversation.entries import Entry
 from koel_tui.ui.transcript import folded_view, message_view
-from koel_tui.ui.transcript.folded_view import FoldView
+from koel_tui.ui.transcript.folded_view import FoldedView
 from koel_tui.ui.transcript.message_view import MessageView
 
-View = MessageView | FoldView
+View = MessageView | FoldedView
 
 _FOLDABLE_ROLES = ("thinking", "call")
 
 
 def create_view(entry: Entry) -> View:
     """Return a new widget that shows `entry` and follows its growth."""
-    return FoldView(entry) if entry.role in _FOLDABLE_ROLES else MessageView(entry)
+    return FoldedView(entry) if entry.role in _FOLDABLE_ROLES else MessageView(entry)
 
 
 def estimate_cost(entry: Entry) -> int:

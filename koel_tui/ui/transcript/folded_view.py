@@ -12,7 +12,7 @@ from koel_tui.ui.transcript.plain_text import PlainText
 _MAX_HEADLINE = 400
 
 
-class FoldView(Vertical):
+class FoldedView(Vertical):
     """Shows an entry; its note is the headline, and its text is empty while folded."""
 
     def __init__(self, entry: Entry) -> None:

@@ -48,9 +48,9 @@ def period(cost: float, interval: float, share: float) -> float:
 
 
 class Throttle:
-    """A throttle that calls `flush` after a poke, at most once per `interval` seconds.
+    """A throttle that calls `flush` after a request, at most once per `interval` seconds.
 
-    No poke is lost. `interval` may be changed at any time. Expensive flushes run less often. The
+    No request is lost. `interval` may be changed at any time. Expensive flushes run less often. The
     cost of a flush includes the painting that it causes, so it is measured as the CPU time of the
     thread until the next flush is due.
     """
@@ -76,7 +76,7 @@ class Throttle:
         self._cpu_before = 0.0
 
     def request(self) -> None:
-        """Request a flush; further pokes until it starts are merged into it."""
+        """Request a flush; further requests until it starts are merged into it."""
         if not self._is_scheduled:
             self._is_scheduled = True
             self._schedule(max(0.0, self._remaining(self.interval)), self._run)

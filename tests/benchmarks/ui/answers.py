@@ -54,7 +54,7 @@ def tokens() -> Iterator[str]:
         yield from _TOKEN.findall(_ANSWER.format(n=number))
 
 
-def last_words(messages: int, name: str = "") -> str:
+def last_text(messages: int, name: str = "") -> str:
     """Return the text in the last line of such a history."""
     return f"{name}{messages - 1}."
 

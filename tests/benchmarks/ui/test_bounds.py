@@ -9,7 +9,7 @@ import pytest
 from textual.widget import Widget
 
 from koel_tui.storage import MemoryStorage
-from tests.benchmarks.ui.answers import history, last_words
+from tests.benchmarks.ui.answers import history, last_text
 from tests.ui.scripted import ScriptedAgent
 from tests.ui.window import Window, messages, opened
 
@@ -30,7 +30,7 @@ async def test_what_is_mounted_of_a_long_thread() -> None:
     await storage.save("long", history(MESSAGES))
     most_messages = most_widgets = 0
     async with opened(storage=storage, thread="long", agent=ScriptedAgent()) as window:
-        await window.reads(last_words(MESSAGES))
+        await window.reads(last_text(MESSAGES))
         for key in ["pageup"] * 120 + ["pagedown"] * 60:
             await window.press(key)
             shown = len(window.shown)

@@ -7,7 +7,7 @@ import pytest
 
 from koel_tui.storage import JsonFileStorage
 from tests.benchmarks.report import line, share
-from tests.benchmarks.ui.answers import FIRST_WORD, history, last_words
+from tests.benchmarks.ui.answers import FIRST_WORD, history, last_text
 from tests.benchmarks.ui.outside import ENTER, Outside, module
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(300)]
@@ -27,7 +27,7 @@ def ours(threads: Path, tokens_per_s: int, messages: int) -> list[float]:
     """Type into the window while it writes at the end of a thread."""
     asyncio.run(JsonFileStorage(threads).save("long", history(messages)))
     with Outside(module("program", threads, tokens_per_s, "long")) as program:
-        program.see(last_words(messages) if messages else "Paced-1B")
+        program.see(last_text(messages) if messages else "Paced-1B")
         program.watch(SETTLED)
         program.send("Tell" + ENTER)
         program.see(FIRST_WORD)

@@ -14,7 +14,7 @@ from koel_tui.workspace.open_tabs import OpenTab, OpenTabs
 from koel_tui.workspace.open_tabs_file import OpenTabsFile
 from koel_tui.workspace.window_state import remove_state_files
 from tests.benchmarks.report import line, median
-from tests.benchmarks.ui.answers import history, last_words
+from tests.benchmarks.ui.answers import history, last_text
 from tests.benchmarks.ui.outside import ENTER, KOEL, Outside, module
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(300)]
@@ -33,7 +33,7 @@ def mount_in_minimal(messages: int) -> float:
     with Outside(module("reference", "none", 1, messages)) as program:
         program.see("Ask anything.")
         program.watch(SETTLED)
-        return -program.send(F2) + program.see(last_words(messages))
+        return -program.send(F2) + program.see(last_text(messages))
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def open_long(threads: Path) -> float:
         program.send(CTRL_O)
         program.see("enter opens")
         program.watch(SETTLED)
-        return -program.send(ENTER) + program.see(last_words(LONG))
+        return -program.send(ENTER) + program.see(last_text(LONG))
 
 
 def test_opening_a_long_thread(tmp_path: Path) -> None:
@@ -115,12 +115,12 @@ def test_switching_tabs() -> None:
     first: list[float] = []
     again: list[float] = []
     with saved_tabs(TABS), Outside(module("program", threads, 1)) as program:
-        program.see(last_words(TAB_MESSAGES, "T0-"))
+        program.see(last_text(TAB_MESSAGES, "T0-"))
         program.watch(SETTLED)
         for seconds in (first, again):
             for n in (*range(1, TABS), 0):
                 begin = program.send(F6)
-                seconds.append(program.see(last_words(TAB_MESSAGES, f"T{n}-")) - begin)
+                seconds.append(program.see(last_text(TAB_MESSAGES, f"T{n}-")) - begin)
                 program.watch(0.2)
     minimal = mount_in_minimal(TAB_MESSAGES)
     against = f"minimal program mounting the {TAB_MESSAGES} messages"

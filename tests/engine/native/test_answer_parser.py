@@ -58,7 +58,7 @@ def test_engine_case_24_a_tag_over_two_deltas() -> None:
 
 
 @pytest.mark.parametrize("tags", KNOWN_TAGS, ids=lambda tags: tags.start)
-def test_output_thinking_of_every_dialect(tags: Tags) -> None:
+def test_output_thinking_with_all_known_tags(tags: Tags) -> None:
     answer = f"{tags.start}\nwhy{tags.end}\nhello"
     expected = [("thinking", "why"), ("text", "hello")]
     assert split(answer) == expected
@@ -133,13 +133,13 @@ def test_output_without_declared_tags_only_the_beginning_is_thinking() -> None:
     assert split(*written, thinking_tags=unknown) == [("text", written)]
 
 
-def test_dialect_is_what_the_template_shows() -> None:
+def test_thinking_tags_are_those_of_the_template() -> None:
     assert ThinkingTags.from_template("{{ m.split('</think>')[-1] }}") == ThinkingTags((THINK,))
     assert ThinkingTags.from_template("[THINK]").thinking == (Tags("[THINK]", "[/THINK]"),)
     assert not ThinkingTags.from_template("").declared
 
 
-def test_dialect_tells_an_open_block_at_the_end_of_a_prompt() -> None:
+def test_thinking_tags_find_an_open_block_at_the_end_of_a_prompt() -> None:
     thinking_tags = ThinkingTags((THINK,))
     assert thinking_tags.find_open_tags("<|im_start|>assistant\n<think>\n") == THINK
     assert thinking_tags.find_open_tags("<think>\n\n</think>\n\n") is None

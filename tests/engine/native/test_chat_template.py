@@ -93,7 +93,7 @@ def test_template_any_character_comes_through(template: Templates) -> None:
     assert template(BY_ROLE).render([ChatMessage("user", text)]).text == f"[user]{text}"
 
 
-def test_template_thinking_is_asked_for_and_told(template: Templates) -> None:
+def test_template_thinking_is_asked_for_and_reported(template: Templates) -> None:
     made = template(BY_ROLE + "{% if enable_thinking %}<think>{% endif %}")
     assert made.render(HELLO, thinking=True).text.endswith("<think>")
     assert made.render(HELLO).text == "[user]hello"

@@ -113,7 +113,7 @@ def test_b20_a_text_that_leaves_no_character_to_replace_others_fails_alone(
 ) -> None:
     plain = template("{{ messages[0].content }}")
     alphabet = len(SPELLINGS.alphabet)
-    monkeypatch.setattr(data_spans, "_PRIVATE", ((0xE000, 0xE000 + alphabet),))
+    monkeypatch.setattr(data_spans, "_REPLACEMENT_RANGES", ((0xE000, 0xE000 + alphabet),))
     with pytest.raises(ChatTemplateError, match="nearly every character"):
         plain.render([user(f"{END}\ue000")])
     assert plain.render([user(END)]).text == END

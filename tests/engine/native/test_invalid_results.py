@@ -167,10 +167,10 @@ async def test_bytes_that_are_not_utf_8_are_replaced(
     monkeypatch.setattr(
         Generation, "add_token", lambda self, token, _: real(self, token, next(left))
     )
-    heard: list[str] = []
-    await said(session, heard)
-    assert "".join(heard) == text
-    for piece in heard:
+    received: list[str] = []
+    await said(session, received)
+    assert "".join(received) == text
+    for piece in received:
         piece.encode()  # never half a character
     tally("engine failure", tried=1)
 

@@ -34,7 +34,7 @@ def elsewhere(path: Path) -> list[str]:
     return reasons
 
 
-def test_each_thread_hears_of_its_own_failures(tmp_path: Path) -> None:
+def test_each_thread_gets_its_own_failures(tmp_path: Path) -> None:
     with NativeLog(logging.getLogger("koel_tui.llama")) as log:
         assert "theirs.gguf" in elsewhere(tmp_path / "theirs.gguf")[0]
         assert log.reason() == ""

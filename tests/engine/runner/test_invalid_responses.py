@@ -32,13 +32,13 @@ async def test_a_runner_that_sends_invalid_responses_is_killed(
     liar.write_text(LIAR.format(python=sys.executable, lie=LIES[lie]))
     liar.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(liar))
-    told: asyncio.Queue[Event] = asyncio.Queue()
+    events: asyncio.Queue[Event] = asyncio.Queue()
     link = process_transport.ProcessTransport(tmp_path / "log")
-    await link.open(told.put_nowait)
+    await link.open(events.put_nowait)
     pid = link.pid
     assert pid is not None
     try:
-        event = await asyncio.wait_for(told.get(), 20)
+        event = await asyncio.wait_for(events.get(), 20)
         assert isinstance(event, Crashed) and "SIGKILL" in event.message
         assert not psutil.pid_exists(pid)
     finally:

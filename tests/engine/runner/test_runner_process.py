@@ -136,13 +136,13 @@ async def test_engine_case_20_a_runner_that_dies_at_every_start_is_left_alone(
 
 async def test_engine_case_13_equal_loads_share_one_runner(starter_path: Path) -> None:
     spec = ModelSpec(starter_path, context_tokens=256, threads=1)
-    heard: list[float] = []
+    received: list[float] = []
     first, second = await asyncio.gather(
-        EngineHost.load(spec), EngineHost.load(spec, on_progress=heard.append)
+        EngineHost.load(spec), EngineHost.load(spec, on_progress=received.append)
     )
     assert first is second
     assert len(runners()) == 1
-    assert heard
+    assert received
     await first.close()
     assert runners() == []
 

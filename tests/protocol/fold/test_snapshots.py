@@ -52,16 +52,16 @@ def test_a_snapshot_gives_a_time_where_there_is_none() -> None:
 
 def test_a_snapshot_with_reasoning_says_whose_it_is() -> None:
     local = Message("a1", "assistant", "new", reasoning="old", reasoning_ids=("r0",))
-    told = over(local, {"id": "r1", "role": "reasoning", "content": "Told."}, ANSWER)
-    assert (told.reasoning, told.reasoning_ids) == ("Told.", ("r1",))
+    reported = over(local, {"id": "r1", "role": "reasoning", "content": "Told."}, ANSWER)
+    assert (reported.reasoning, reported.reasoning_ids) == ("Told.", ("r1",))
 
 
 def test_a_snapshot_with_parts_replaces_those_there_are() -> None:
     image = {"type": "image", "source": {"type": "url", "value": "https://e.org/new"}}
     local = Message("u1", "user", "look", attachments=({"type": "old"},))
     parts = [{"type": "text", "text": "look"}, image]
-    told = over(local, {"id": "u1", "role": "user", "content": parts})
-    assert [each["source"]["value"] for each in told.attachments] == ["https://e.org/new"]
+    reported = over(local, {"id": "u1", "role": "user", "content": parts})
+    assert [each["source"]["value"] for each in reported.attachments] == ["https://e.org/new"]
 
 
 def test_activities_stand_behind_the_message_they_stood_behind() -> None:
@@ -93,21 +93,21 @@ def test_a_snapshot_of_a_message_being_written_replaces_what_was_written() -> No
 
 def test_of_reasoning_being_written_only_what_a_snapshot_has_is_dropped() -> None:
     state = fold_all(*thought("1", "r1"), *thought("2", "r2"), *thought("3", "r3")[:3])
-    told = {"id": "r1", "role": "reasoning", "content": "1"}
-    after = fold(state, snapshot(told, ANSWER))
+    reported = {"id": "r1", "role": "reasoning", "content": "1"}
+    after = fold(state, snapshot(reported, ANSWER))
     (opened,) = after.open_messages
     assert [(each.id, str(each.text), each.is_open) for each in opened.thoughts] == [
         ("r2", "2", False),
         ("r3", "3", True),
     ]
-    begun = fold(state, snapshot({**told, "id": "r3", "content": "3"}, ANSWER))
+    begun = fold(state, snapshot({**reported, "id": "r3", "content": "3"}, ANSWER))
     assert begun.open_messages[0].thoughts[-1] == Thought("r3")
     assert str(begun.open_messages[0].thoughts[-1].text) == ""
 
 
 def test_a_snapshot_adds_encrypted_reasoning_to_what_is_there() -> None:
-    told = {"id": "r1", "role": "reasoning", "content": "", "encryptedValue": "QQ=="}
-    state = fold_all(encrypted("e1", "Qg==", "tool-call"), snapshot(told, ANSWER))
+    reported = {"id": "r1", "role": "reasoning", "content": "", "encryptedValue": "QQ=="}
+    state = fold_all(encrypted("e1", "Qg==", "tool-call"), snapshot(reported, ANSWER))
     assert state.reasoning_echo == {"e1": b"B", "r1": b"A"}
 
 

@@ -124,8 +124,8 @@ def test_a_snapshot_keeps_reasoning_being_written_unless_it_has_it() -> None:
     answer = {"id": "a1", "role": "assistant", "content": "xy"}
     kept = fold_all(snapshot(answer), more("m"), end(), over=state)
     assert [(m.content, m.reasoning) for m in kept.messages] == [("xy", "Hm")]
-    told = {"id": "r1", "role": "reasoning", "content": "Told."}
-    replaced = fold_all(snapshot(told, answer), more("More."), end(), over=state)
+    reported = {"id": "r1", "role": "reasoning", "content": "Told."}
+    replaced = fold_all(snapshot(reported, answer), more("More."), end(), over=state)
     assert reasoning(replaced) == [("a1", "Told.\n\nMore.")]
 
 

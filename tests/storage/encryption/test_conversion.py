@@ -26,7 +26,7 @@ from tests.storage.helpers import encrypted, file_name, in_clear, passphrase, sa
 from tests.storage.worker import start
 
 THREADS = {f"secret {number}": saying(f"secret words {number}") for number in range(6)}
-PATIENCE = 60
+TIMEOUT_S = 60
 
 
 async def fill(folder: Path) -> None:
@@ -97,13 +97,13 @@ async def test_other_copies_of_a_thread_follow_it(folder: Path) -> None:
     one, other = in_clear(folder), in_clear(folder)
     await one.save("t", saying("base"))
     await other.save("t", saying("secret conflict"))
-    (aside,) = folder.glob("*.conflict-1.json")
-    before = aside.read_bytes()
+    (conflict_file,) = folder.glob("*.conflict-1.json")
+    before = conflict_file.read_bytes()
     encrypt_threads(folder, passphrase())
     assert b"secret" not in everything(folder)
     assert len(list(folder.glob("*.conflict-1.sealed"))) == 1
     decrypt_threads(folder, passphrase())
-    assert aside.read_bytes() == before
+    assert conflict_file.read_bytes() == before
 
 
 async def test_a_wrong_passphrase_decrypts_nothing(folder: Path) -> None:
@@ -135,11 +135,11 @@ async def test_a_store_that_was_open_before_does_not_write_in_clear_after(folder
     with pytest.raises(EncryptedThreadsError):
         await clear.save("secret 1", saying("secret"))
     await check_encrypted(folder)
-    sealed = encrypted(folder)
-    await sealed.load("secret 1")
+    storage = encrypted(folder)
+    await storage.load("secret 1")
     decrypt_threads(folder, passphrase())
     with pytest.raises(EncryptedThreadsError):
-        await sealed.save("secret 1", saying("lost"))
+        await storage.save("secret 1", saying("lost"))
     await check_in_clear(folder)
 
 
@@ -184,16 +184,16 @@ async def kill_conversions(folder: Path, rounds: int) -> int:
     await fill(folder)
     cut = 0
     for number in range(rounds):
-        deed = "decrypt" if (folder / "keys.json").exists() else "encrypt"
-        with start("convert", deed, folder) as process:
+        task = "decrypt" if (folder / "keys.json").exists() else "encrypt"
+        with start("convert", task, folder) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + TIMEOUT_S
             while _stage(folder) not in ("sealing", "opening") and process.poll() is None:
                 assert time.monotonic() < deadline
             await asyncio.sleep(number % 10 / 1000)
             process.send_signal(signal.SIGKILL)
-            output, _ = process.communicate(timeout=PATIENCE)
+            output, _ = process.communicate(timeout=TIMEOUT_S)
         if "done" in output:
             continue
         stage = _stage(folder)

@@ -124,20 +124,20 @@ async def test_a_file_put_in_the_place_of_another_is_noticed(folder: Path) -> No
 
 
 def test_a_seal_holds_for_one_thread_and_one_key() -> None:
-    sealer = FileEncryptor(b"k" * 32, "key")
-    one, other = sealer.stem("one"), sealer.stem("other")
-    sealed = sealer.encode(one, b"words")
-    assert sealer.decode(one, sealed) == b"words"
-    assert sealer.encode(one, b"words") != sealed
+    encryptor = FileEncryptor(b"k" * 32, "key")
+    one, other = encryptor.stem("one"), encryptor.stem("other")
+    ciphertext = encryptor.encode(one, b"words")
+    assert encryptor.decode(one, ciphertext) == b"words"
+    assert encryptor.encode(one, b"words") != ciphertext
     with pytest.raises(NotAThreadError, match="changed"):
-        sealer.decode(other, sealed)
+        encryptor.decode(other, ciphertext)
     with pytest.raises(NotAThreadError, match="another key"):
-        FileEncryptor(b"k" * 32, "other key").decode(one, sealed)
+        FileEncryptor(b"k" * 32, "other key").decode(one, ciphertext)
     with pytest.raises(NotAThreadError, match="changed"):
-        FileEncryptor(b"l" * 32, "key").decode(one, sealed)
+        FileEncryptor(b"l" * 32, "key").decode(one, ciphertext)
 
 
-async def test_the_passphrase_is_asked_for_once_and_new_ones_are_told(folder: Path) -> None:
+async def test_the_passphrase_is_asked_for_once_and_new_ones_are_reported(folder: Path) -> None:
     asked: list[bool] = []
 
     def ask(new: bool) -> str:

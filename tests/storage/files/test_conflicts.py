@@ -16,7 +16,7 @@ def pair(request: pytest.FixtureRequest, folder: Path) -> tuple[FileStorage, Fil
     return FILE_STORES[request.param](folder), FILE_STORES[request.param](folder)
 
 
-def asides(folder: Path) -> list[str]:
+def conflict_suffixes(folder: Path) -> list[str]:
     return sorted(path.name.split(".")[1] for path in folder.glob("*.conflict-*"))
 
 
@@ -31,7 +31,7 @@ async def test_a_save_over_what_somebody_else_wrote_goes_beside_it(
     assert await other.load("t") == saying("base", "theirs")
     (conflict,) = one.conflicts
     assert conflict.thread_id == "t"
-    assert asides(folder) == ["conflict-2"]
+    assert conflict_suffixes(folder) == ["conflict-2"]
     conflict.path.replace(conflict.path.with_name(conflict.path.name.replace(".conflict-2", "")))
     assert await other.load("t") == saying("base", "mine")
 
@@ -43,10 +43,10 @@ async def test_a_thread_that_was_never_loaded_is_not_overwritten(
     await one.save("t", saying("old"))
     await other.save("t", saying("blind"))
     assert await one.load("t") == saying("old")
-    assert asides(folder) == ["conflict-1"]
+    assert conflict_suffixes(folder) == ["conflict-1"]
 
 
-async def test_later_saves_replace_what_was_written_aside(
+async def test_later_saves_replace_the_conflict_file(
     pair: tuple[FileStorage, FileStorage], folder: Path
 ) -> None:
     one, other = pair
@@ -55,11 +55,11 @@ async def test_later_saves_replace_what_was_written_aside(
     await other.save("t", saying("theirs"))
     for text in "abc":
         await one.save("t", saying(text))
-    assert asides(folder) == ["conflict-2"]
+    assert conflict_suffixes(folder) == ["conflict-2"]
     assert len(one.conflicts) == 1
 
 
-async def test_nothing_written_aside_is_replaced_by_others(
+async def test_a_conflict_file_is_not_replaced_by_others(
     pair: tuple[FileStorage, FileStorage], folder: Path
 ) -> None:
     one, other = pair
@@ -70,7 +70,7 @@ async def test_nothing_written_aside_is_replaced_by_others(
     await last.save("t", saying("theirs"))
     await one.save("t", saying("one"))
     await other.save("t", saying("other"))
-    assert asides(folder) == ["conflict-2", "conflict-3"]
+    assert conflict_suffixes(folder) == ["conflict-2", "conflict-3"]
 
 
 async def test_after_loading_what_is_there_saves_go_on_from_it(
@@ -107,7 +107,7 @@ async def test_new_meta_does_not_make_a_thread_known(
     await one.save("t", saying("old"))
     await other.update_meta("t", title="x")
     await other.save("t", saying("blind"))
-    assert asides(folder) == ["conflict-1"]
+    assert conflict_suffixes(folder) == ["conflict-1"]
     assert await other.load("t") == saying("old")
 
 

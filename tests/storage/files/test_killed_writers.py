@@ -8,13 +8,13 @@ import pytest
 from tests.hostile_summary import Tally
 from tests.storage.worker import Toll, start
 
-PATIENCE = 300
+TIMEOUT_S = 300
 KILOBYTES = 1000
 
 
 def toll(kind: str, folder: Path, rounds: int, size: int = 20 * KILOBYTES) -> Toll:
     with start("kills", kind, folder, str(rounds), "1", str(size)) as process:
-        output, _ = process.communicate(timeout=PATIENCE)
+        output, _ = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 0
     return Toll(**json.loads(output))
 
@@ -37,7 +37,7 @@ def test_storage_case_08_a_kill_leaves_the_old_or_the_new(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "rounds"), [("json", 1000), ("encrypted", 200)])
-@pytest.mark.timeout(PATIENCE)
+@pytest.mark.timeout(TIMEOUT_S)
 def test_storage_case_08_a_thousand_kills_leave_the_old_or_the_new(
     tmp_path: Path, kind: str, rounds: int, tally: Tally
 ) -> None:
@@ -45,7 +45,7 @@ def test_storage_case_08_a_thousand_kills_leave_the_old_or_the_new(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(PATIENCE)
+@pytest.mark.timeout(TIMEOUT_S)
 def test_kills_while_two_megabytes_are_saved_lose_nothing(tmp_path: Path, tally: Tally) -> None:
     check(tally, "json", tmp_path / "threads", 300, 2000 * KILOBYTES)
 

@@ -19,7 +19,7 @@ from tests.hostile_summary import Tally
 from tests.storage.helpers import FILE_STORES, file_name, saying, words
 from tests.storage.worker import start
 
-PATIENCE = 60
+TIMEOUT_S = 60
 
 
 @contextmanager
@@ -51,7 +51,7 @@ async def test_storage_case_10_no_append_of_two_processes_is_lost(
             process.stdin.write("go\n")
             process.stdin.flush()
         for process in (a, b):
-            output, _ = await asyncio.to_thread(process.communicate, timeout=PATIENCE)
+            output, _ = await asyncio.to_thread(process.communicate, timeout=TIMEOUT_S)
             answers.append(json.loads(output))
     kept = {text for answer in answers for text in answer[0]}
     refused = {text for answer in answers for text in answer[1]}
@@ -64,10 +64,10 @@ async def test_storage_case_10_no_append_of_two_processes_is_lost(
 
 async def everything(store: FileStorage, folder: Path) -> set[str]:
     """Return all the words in a thread and in its conflict files."""
-    own, *asides = files(folder)
+    own, *conflict_files = files(folder)
     found = set(words(await store.load("t")))
-    for aside in asides:
-        aside.replace(own)
+    for conflict_file in conflict_files:
+        conflict_file.replace(own)
         found |= set(words(await store.load("t")))
     return found
 
@@ -103,7 +103,7 @@ async def test_a_thread_open_in_another_process_is_read_only_and_names_the_proce
     tally("two processes", tried=4)
 
 
-async def test_threads_open_elsewhere_can_be_told_without_opening_them(folder: Path) -> None:
+async def test_threads_open_elsewhere_are_known_without_opening_them(folder: Path) -> None:
     store = JsonFileStorage(folder)
     await store.save("t", saying("hi"))
     await store.save("closed", saying("hi"))
@@ -113,7 +113,7 @@ async def test_threads_open_elsewhere_can_be_told_without_opening_them(folder: P
         assert await store.held_elsewhere(threads) == {"t"}
         assert (await store.open("t")).holder_pid == process.pid  # looking wiped nothing
         os.kill(process.pid, signal.SIGKILL)
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT_S)
         assert not await store.held_elsewhere(threads)
         assert await JsonFileStorage(folder).open("t") == Access(writable=True)
 
@@ -123,7 +123,7 @@ async def test_the_lock_of_a_killed_process_is_free_at_once(folder: Path, tally:
     with holding(folder) as process:
         assert not (await store.open("t")).writable
         os.kill(process.pid, signal.SIGKILL)
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT_S)
         begin = time.monotonic()
         assert await store.open("t") == Access(writable=True)
         assert time.monotonic() - begin < 1

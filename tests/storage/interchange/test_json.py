@@ -61,8 +61,8 @@ def test_koel_json_is_the_same_state_after_export_and_import(
     if "format" not in state.extra:
         assert detect(path) is ImportFormat.KOEL
         koel = ("user", "assistant", "system", "tool")
-        told = tuple(message for message in state.messages if message.role in koel)
-        assert only(path).state == replace(state, messages=told)
+        known = tuple(message for message in state.messages if message.role in koel)
+        assert only(path).state == replace(state, messages=known)
 
 
 def test_b21_koel_json_has_no_role_that_koel_refuses() -> None:

@@ -144,6 +144,6 @@ async def test_the_index_goes_when_the_threads_are_encrypted(
         await index.search("owl")
     assert list((tmp_path / "cache").iterdir()) == []
     file.write_bytes(left)
-    sealed = ThreadIndex(encrypted(tmp_path / "threads"), tmp_path / "cache")
-    assert [hit.thread_id for hit in await sealed.search("owl")] == ["t"]
+    encrypted_index = ThreadIndex(encrypted(tmp_path / "threads"), tmp_path / "cache")
+    assert [hit.thread_id for hit in await encrypted_index.search("owl")] == ["t"]
     assert list((tmp_path / "cache").iterdir()) == []

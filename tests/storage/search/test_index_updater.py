@@ -13,7 +13,7 @@ from koel_tui.storage.search.index_updater import IndexUpdater
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file
 from tests.storage.helpers import saying
 
-PATIENCE = 20.0
+TIMEOUT_S = 20.0
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def words_in_index(store: JsonFileStorage, tmp_path: Path, word: str) -> list[st
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    end = monotonic() + PATIENCE
+    end = monotonic() + TIMEOUT_S
     while not holds():
         assert monotonic() < end
         await asyncio.sleep(0.01)
@@ -44,10 +44,10 @@ async def test_what_was_there_is_read_with_progress(
 ) -> None:
     for n in range(40):
         await store.save(f"t{n}", saying("the lighthouse"))
-    told: list[tuple[int, int]] = []
-    updater.start(lambda done, total: told.append((done, total)))
-    await until(lambda: (40, 40) in told)
-    assert told == sorted(told) and told[0][0] < 40
+    reported: list[tuple[int, int]] = []
+    updater.start(lambda done, total: reported.append((done, total)))
+    await until(lambda: (40, 40) in reported)
+    assert reported == sorted(reported) and reported[0][0] < 40
     assert len(words_in_index(store, tmp_path, "lighthouse")) == 40
 
 
@@ -122,15 +122,15 @@ async def test_answers_being_written_are_read_when_they_are_whole(
 async def test_a_watcher_that_raises_fails_neither_the_change_nor_other_watchers(
     store: JsonFileStorage,
 ) -> None:
-    heard: list[str] = []
+    received: list[str] = []
 
     def failing() -> None:
-        heard.append("failing")
+        received.append("failing")
         raise LookupError("a watcher raised")
 
     store.watch(failing)
-    store.watch(lambda: heard.append("other"))
+    store.watch(lambda: received.append("other"))
     await store.save("a", saying("harbour"))
     await store.update_meta("a", title="Izmir")
-    assert heard == ["failing", "other"] * 2
+    assert received == ["failing", "other"] * 2
     assert await store.load("a") == saying("harbour")

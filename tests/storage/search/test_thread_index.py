@@ -147,23 +147,23 @@ async def test_what_changes_is_read_again_and_nothing_else(
     assert len(await again.search("three")) == 1
 
 
-async def test_progress_is_told_and_a_cancelled_refresh_goes_on_later(
+async def test_progress_is_reported_and_a_cancelled_refresh_goes_on_later(
     store: JsonFileStorage, index: ThreadIndex
 ) -> None:
     for number in range(80):
         await store.save(str(number), saying(f"owl {number}"))
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
 
     def stop(done: int, total: int) -> None:
-        told.append((done, total))
+        reported.append((done, total))
         task.cancel()
 
     task = asyncio.create_task(index.refresh(stop))
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert told == [(32, 80)]
-    await index.refresh(lambda done, total: told.append((done, total)))
-    assert told[1] in [(64, 80), (80, 80)]
+    assert reported == [(32, 80)]
+    await index.refresh(lambda done, total: reported.append((done, total)))
+    assert reported[1] in [(64, 80), (80, 80)]
     assert len(await index.search("owl", limit=100)) == 80
 
 

@@ -39,7 +39,7 @@ _ROUNDS_BETWEEN_MEASURES = 10
 _IDLE = 2.5
 """Seconds without a key before the memory is measured: the window collects garbage only when idle,
 and looks once a second whether it is."""
-_PATIENCE = 8.0
+_TIMEOUT_S = 8.0
 _POOL = "asyncio_"
 """The name prefix of the threads that asyncio creates on demand and keeps: six at most here."""
 
@@ -168,7 +168,7 @@ class Soak:
 
     async def settled(self, process: psutil.Process, first: Measure) -> Measure:
         """Look again until no more is held than at first, and for some seconds at most."""
-        end = monotonic() + _PATIENCE
+        end = monotonic() + _TIMEOUT_S
         while (found := self.measure(process)).exceeds(first) and monotonic() < end:
             await asyncio.sleep(0.05)
         return found

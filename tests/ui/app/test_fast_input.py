@@ -41,7 +41,7 @@ async def leave_panels(window: Window) -> None:
     async with asyncio.timeout(60):
         await window.press("escape")
         while len(window.app.screen_stack) > 1 or any(
-            not worker.is_finished for worker in window.app.workers
+            not worker.is_finished and worker.group == "default" for worker in window.app.workers
         ):
             await window.press("escape")
 

@@ -107,7 +107,7 @@ async def test_a_terminal_that_loses_the_focus_costs_no_restyling() -> None:
         assert window.app.focused is window.prompt
 
 
-async def test_a_theme_is_used_and_an_unknown_one_is_told() -> None:
+async def test_a_theme_is_used_and_an_unknown_one_is_reported() -> None:
     async with opened(theme="nord") as window:
         assert window.app.theme == "nord"
     async with opened(theme="no [/] such") as window:

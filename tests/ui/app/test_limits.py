@@ -123,19 +123,19 @@ async def test_of_very_many_notices_the_newest_are_shown() -> None:
         assert "notice 44" in window.toasts[0]
 
 
-def test_a_list_of_tabs_that_is_too_long_is_put_aside(tmp_path: Path) -> None:
+def test_a_list_of_tabs_that_is_too_long_is_renamed(tmp_path: Path) -> None:
     tabs = tuple(OpenTab(None, "", Draft(f"draft {n}")) for n in range(MAX_SAVED_TABS + 1))
     (tmp_path / "tabs-1.json").write_bytes(OpenTabs(tabs).encode())
     file = OpenTabsFile(tmp_path)
     assert file.open() == OpenTabs()
     assert "1001 tabs, and 1000 is the most" in file.problems[0] and "kept as" in file.problems[0]
-    (aside,) = tmp_path.glob("*.damaged")
-    assert b"draft 1000" in aside.read_bytes()
+    (damaged_file,) = tmp_path.glob("*.damaged")
+    assert b"draft 1000" in damaged_file.read_bytes()
     file.close()
     assert len(decode(OpenTabs(tabs[:-1]).encode()).tabs) == MAX_SAVED_TABS
 
 
-def test_a_file_of_tabs_that_is_too_large_is_put_aside(
+def test_a_file_of_tabs_that_is_too_large_is_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("koel_tui.workspace.open_tabs_file.MAX_BYTES", 1000)
@@ -157,7 +157,7 @@ def test_of_a_history_that_others_made_long_the_end_is_read(tmp_path: Path) -> N
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", ["history.jsonl", "tabs-1.json"])
-async def test_a_pipe_where_a_file_was_is_told_and_not_waited_for(
+async def test_a_pipe_where_a_file_was_is_reported_and_not_waited_for(
     tmp_path: Path, name: str
 ) -> None:
     os.mkfifo(tmp_path / name)

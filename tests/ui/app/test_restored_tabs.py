@@ -172,14 +172,14 @@ async def test_a_thread_that_is_gone_takes_its_tab_with_it_but_not_the_draft(
         assert turn.prompt == "still mine indeed"
 
 
-async def test_a_damaged_list_of_tabs_is_told_and_the_window_starts(tmp_path: Path) -> None:
+async def test_a_damaged_list_of_tabs_is_reported_and_the_window_starts(tmp_path: Path) -> None:
     (tmp_path / "tabs-1.json").write_bytes(b'{"format": "koel-chat/tabs", "tabs": [')
     async with opened(home=tmp_path) as window:
         await window.sees("open tabs is damaged")
         await window.ask("works")
 
 
-async def test_a_home_that_cannot_be_used_is_told_and_the_window_starts(tmp_path: Path) -> None:
+async def test_a_home_that_cannot_be_used_is_reported_and_the_window_starts(tmp_path: Path) -> None:
     home = tmp_path / "taken"
     home.write_text("a file")
     async with opened(home=home) as window:

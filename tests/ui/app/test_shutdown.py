@@ -141,7 +141,7 @@ async def test_the_second_ctrl_q_does_not_wait_and_a_second_signal_does(
         slow.set()
 
 
-async def test_closing_a_tab_that_cannot_be_saved_is_told() -> None:
+async def test_closing_a_tab_that_cannot_be_saved_is_reported() -> None:
     class Full(MemoryStorage):
         async def save(self, thread_id: str, state: ChatState) -> None:
             raise OSError("disk full")

@@ -28,14 +28,14 @@ def test_a_pair_is_shown_whichever_of_the_two_is_in_front() -> None:
 
 async def readers(window: Window) -> tuple[str, str]:
     """Return the text of both columns, as it is on the screen."""
-    front, beside = window.app.screen.query(TranscriptColumn).results(TranscriptColumn)
+    front, paired = window.app.screen.query(TranscriptColumn).results(TranscriptColumn)
     lines = window.lines
     return tuple(  # type: ignore[return-value]  # of two
         "\n".join(
             line[reader.region.x : reader.region.right]
             for line in lines[reader.region.y : reader.region.bottom]
         )
-        for reader in (front, beside)
+        for reader in (front, paired)
     )
 
 
@@ -59,10 +59,10 @@ async def test_one_prompt_asks_two_threads_and_each_answers() -> None:
         await window.press("alt+s")
         await window.has_tabs("1 New thread", "2 New thread")
         await both(window, "Name a tree", "An oak.", "An elm.")
-        front, beside = await readers(window)
+        front, paired = await readers(window)
         assert "An oak." in front and "An elm." not in front
-        assert "An elm." in beside and "An oak." not in beside
-        assert front.startswith(" Name a tree") and "Name a tree" in beside
+        assert "An elm." in paired and "An oak." not in paired
+        assert front.startswith(" Name a tree") and "Name a tree" in paired
         await window.press("alt+s")
         await window.misses("An elm.")
         await window.sees("An oak.")
@@ -86,8 +86,8 @@ async def test_swapping_brings_the_other_to_the_front_and_leaves_the_prompt() ->
         )
         await window.prompts("my draft")
         await window.sees("An oak.")
-        front, beside = await readers(window)
-        assert "An elm." in front and "An oak." in beside
+        front, paired = await readers(window)
+        assert "An elm." in front and "An oak." in paired
         await window.press("ctrl+r")
         await window.until(lambda: len(window.agent.turns) == 3)
         window.agent.turns[2].write("A fir.")
@@ -145,8 +145,8 @@ async def test_both_are_shown_in_a_small_window(size: tuple[int, int]) -> None:
         await window.press("alt+s")
         await both(window, "Name a tree", "An oak.", "An elm.")
         await window.press("pageup", "pagedown")
-        front, beside = await readers(window)
-        assert "An oak." in front and "An elm." in beside
+        front, paired = await readers(window)
+        assert "An oak." in front and "An elm." in paired
 
 
 async def test_without_a_pair_there_is_nothing_to_swap() -> None:
@@ -192,15 +192,15 @@ async def test_a_message_that_is_edited_stays_in_its_thread_when_the_two_are_swa
 async def test_a_thread_that_can_only_be_read_is_not_asked_beside_another() -> None:
     async with opened(size=(100, 24)) as window:
         await window.press("alt+s")
-        front, beside = window.app._workspace.active, window.app._workspace.tabs.paired
-        assert beside is not None
-        beside.read_only_reason = "Another program has it."
+        front, paired = window.app._workspace.active, window.app._workspace.tabs.paired
+        assert paired is not None
+        paired.read_only_reason = "Another program has it."
         turn = await window.ask("Name a tree")
         turn.finish()
         await window.until(lambda: "saved" in window.status)
-        assert len(window.agent.turns) == 1 and not beside.queue
-        beside.read_only_reason, front.read_only_reason = "", "Another program has it."
+        assert len(window.agent.turns) == 1 and not paired.queue
+        paired.read_only_reason, front.read_only_reason = "", "Another program has it."
         turn = await window.ask("Name another")
-        assert turn.asked.thread_id == beside.thread_id
+        assert turn.asked.thread_id == paired.thread_id
         await window.prompts("")
         turn.finish()

@@ -79,7 +79,7 @@ async def test_the_load_shows_its_progress_and_a_question_waits_for_it() -> None
         await window.until(lambda: "Scripted-1B" in window.status)
 
 
-async def test_a_load_that_fails_is_told_and_threads_stay_readable() -> None:
+async def test_a_load_that_fails_is_reported_and_threads_stay_readable() -> None:
     agent = ScriptedAgent(load_at_once=False)
     storage = MemoryStorage()
     await storage.save("old", messages(2, "kept {n}"))
@@ -91,7 +91,7 @@ async def test_a_load_that_fails_is_told_and_threads_stay_readable() -> None:
         await window.sees("✗ The file model.gguf is not a model. Choose another with --model.")
         await window.sees("kept 1")
         assert window.app.fatal_error is error
-        # It can be tried again by asking; an answer takes the alarm back.
+        # A question tries it again; an answer removes the alert.
         turn = await window.ask("Again")
         turn.write("Here.")
         turn.measure(model="Found-1B", context_tokens=4096)
@@ -101,7 +101,7 @@ async def test_a_load_that_fails_is_told_and_threads_stay_readable() -> None:
         assert window.app.fatal_error is None
 
 
-async def test_a_start_that_fails_is_told_and_the_window_stays() -> None:
+async def test_a_start_that_fails_is_reported_and_the_window_stays() -> None:
     def connect() -> Backend:
         raise OSError("Cannot use /threads: read-only. Check its permissions.")
 
@@ -125,7 +125,7 @@ async def test_the_thread_asked_for_is_opened() -> None:
             await window.has_tabs(f"1 {first}")
 
 
-async def test_a_thread_that_is_not_there_is_told_and_a_new_one_opened() -> None:
+async def test_a_thread_that_is_not_there_is_reported_and_a_new_one_opened() -> None:
     async with opened(thread="nowhere") as window:
         await window.sees("No saved thread is called 'nowhere'.")
         await window.has_tabs("1 New thread")
@@ -159,11 +159,11 @@ async def test_leaving_during_the_start_closes_what_comes_of_it() -> None:
 async def test_leaving_while_something_comes_back_is_no_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    agent, storage, reached, may_go_on = ScriptedAgent(), MemoryStorage(), Event(), Event()
+    agent, storage, reached, may_continue = ScriptedAgent(), MemoryStorage(), Event(), Event()
 
     async def slow(backend: Backend) -> RestoredWork:
         reached.set()
-        await may_go_on.wait()
+        await may_continue.wait()
         return await restore(backend)
 
     monkeypatch.setattr("koel_tui.ui.app.app.restore", slow)
@@ -172,7 +172,7 @@ async def test_leaving_while_something_comes_back_is_no_error(
         await reached.wait()
         app._is_shutting_down = True
         await app._close()
-        may_go_on.set()
+        may_continue.set()
         await app.workers.wait_for_complete()
         await pilot.press("ctrl+q")
     assert app.crash is None and app.return_code == 0
@@ -209,7 +209,7 @@ async def test_what_is_said_in_the_window_can_soon_be_searched(tmp_path: Path) -
     index.close()
 
 
-async def test_reading_for_the_search_is_told_when_nothing_else_is() -> None:
+async def test_reading_for_the_search_is_reported_when_nothing_else_is() -> None:
     async with opened() as window:
         window.app._runtime._on_indexed(32, 4000)
         await window.until(lambda: "indexing 32 of 4000 threads" in window.status)
@@ -222,7 +222,7 @@ async def test_reading_for_the_search_is_told_when_nothing_else_is() -> None:
         await window.until(lambda: "indexing" not in window.status)
 
 
-async def test_b36_a_window_beyond_the_training_is_told_at_the_start() -> None:
+async def test_b36_a_window_beyond_the_training_is_reported_at_the_start() -> None:
     agent = ScriptedAgent()
     agent.notice = "The window is larger than what the model was trained for."
     async with opened(agent=agent) as window:

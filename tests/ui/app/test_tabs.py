@@ -188,7 +188,7 @@ async def test_a_draft_without_a_thread_comes_back_too() -> None:
         await window.until(lambda: window.prompt.text == "never sent")
 
 
-async def test_a_closed_thread_that_was_deleted_is_told() -> None:
+async def test_a_closed_thread_that_was_deleted_is_reported() -> None:
     storage = MemoryStorage()
     async with opened(storage=storage) as window:
         turn = await window.ask("Gone")
@@ -207,7 +207,7 @@ async def test_keys_pressed_before_the_window_is_ready_for_them_do_no_harm() -> 
         await window.has_tabs("1 New thread")
 
 
-async def test_titles_shrink_so_that_all_tabs_can_be_told_apart() -> None:
+async def test_titles_shrink_so_that_all_tabs_can_be_distinguished() -> None:
     async with opened(size=(60, 15)) as window:
         for n in range(5):
             if n:
@@ -269,7 +269,7 @@ async def test_the_list_of_tabs_is_left_by_the_keys_that_open_it() -> None:
         await window.has_tabs("1 New thread")
 
 
-async def test_a_thread_changed_elsewhere_is_told_with_the_place_of_what_is_written_here(
+async def test_a_thread_changed_elsewhere_is_reported_with_the_conflict_file(
     tmp_path: Path,
 ) -> None:
     storage, elsewhere = JsonFileStorage(tmp_path), JsonFileStorage(tmp_path)
@@ -285,8 +285,8 @@ async def test_a_thread_changed_elsewhere_is_told_with_the_place_of_what_is_writ
         await window.sees("was changed by another program")
     saved = await JsonFileStorage(tmp_path).load("t")
     assert saved is not None and len(saved.messages) == 4
-    (aside,) = tmp_path.glob("*conflict*")
-    assert "Mine" in aside.read_text()
+    (conflict_file,) = tmp_path.glob("*conflict*")
+    assert "Mine" in conflict_file.read_text()
 
 
 async def test_text_typed_right_after_a_key_goes_where_the_key_led() -> None:

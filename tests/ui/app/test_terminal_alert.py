@@ -18,34 +18,34 @@ def done(title: str, *, first: bool = True) -> str:
 
 def test_only_who_looks_elsewhere_is_called_and_finds_the_title_as_it_was() -> None:
     written: list[str] = []
-    attention = TerminalAlert(written.append)
-    attention.notify("Forest")
-    attention.on_focus()
+    alert = TerminalAlert(written.append)
+    alert.notify("Forest")
+    alert.on_focus()
     assert written == []
-    attention.on_blur()
-    attention.notify("Forest")
-    attention.notify("City", failed=True)
+    alert.on_blur()
+    alert.notify("Forest")
+    alert.notify("City", failed=True)
     assert written[0] == done("Forest")
     assert written[1] == "\x1b]0;✗ koel-chat: City failed\x1b\\\x07", "one title is kept, not two"
-    attention.on_focus()
-    attention.on_focus()
-    attention.notify("Forest")
+    alert.on_focus()
+    alert.on_focus()
+    alert.notify("Forest")
     assert written[2:] == [BACK]
 
 
 def test_who_does_not_want_it_is_not_called() -> None:
     written: list[str] = []
-    attention = TerminalAlert(written.append, enabled=False)
-    attention.on_blur()
-    attention.notify("Forest")
+    alert = TerminalAlert(written.append, enabled=False)
+    alert.on_blur()
+    alert.notify("Forest")
     assert written == []
 
 
 def test_a_hostile_title_is_sanitized(worst: str, tally: Tally) -> None:
     written: list[str] = []
-    attention = TerminalAlert(written.append)
-    attention.on_blur()
-    attention.notify(worst)
+    alert = TerminalAlert(written.append)
+    alert.on_blur()
+    alert.notify(worst)
     title = written[0].removeprefix("\x1b[22;0t\x1b]0;").removesuffix("\x1b\\\x07")
     assert foreign(title.encode()) == [] and "\n" not in title
     assert len(title) < 100

@@ -116,7 +116,7 @@ async def test_a_theme_asked_for_is_worn_from_the_start(tmp_path: Path) -> None:
         await window.sees("esc closes")
 
 
-async def test_a_theme_can_be_chosen_and_a_bad_one_is_told(tmp_path: Path) -> None:
+async def test_a_theme_can_be_chosen_and_a_bad_one_is_reported(tmp_path: Path) -> None:
     directory = write(tmp_path, forest=FOREST, bad="primary = 3")
     async with opened(size=(100, 40), themes=directory) as window:
         await window.sees("The theme in bad.toml was skipped")

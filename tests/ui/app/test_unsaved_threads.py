@@ -207,7 +207,7 @@ async def test_the_recovery_file_of_encrypted_threads_is_encrypted(
     tally("full disk", tried=1)
 
 
-async def test_a_file_that_cannot_be_read_stays_and_is_told() -> None:
+async def test_a_file_that_cannot_be_read_stays_and_is_reported() -> None:
     path = paths.state_dir() / "recovery" / "unsaved-1.json"
     path.parent.mkdir(parents=True, mode=0o700)
     path.write_text("{")

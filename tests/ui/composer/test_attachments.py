@@ -10,7 +10,8 @@ import pytest
 from rich.cells import cell_len
 from textual import events
 
-from koel_tui.conversation.drafts import PastePlaceholders, parse_draft
+from koel_tui.conversation.drafts import parse_draft
+from koel_tui.conversation.placeholders import PastePlaceholders
 from koel_tui.ui.composer import file_prompt
 from koel_tui.ui.composer.attachments import (
     MAX_BYTES,
@@ -113,7 +114,7 @@ class TestFraming:
             again = PastePlaceholders()
             assert again.expand(again.import_draft(draft)) == f"see {attached.prompt_text}"
 
-    def test_files_of_one_name_are_told_apart(self) -> None:
+    def test_files_of_one_name_are_distinguished(self) -> None:
         pastes = PastePlaceholders()
         first, second = (Attachment("a", text, 3, counted=True) for text in ("x", "y"))
         tokens = [pastes.attach(each.label, each.prompt_text) for each in (first, second, first)]

@@ -117,7 +117,7 @@ async def test_escape_stops_the_answer_and_keeps_what_came() -> None:
         ]
 
 
-async def test_a_stop_before_the_first_word_is_told() -> None:
+async def test_a_stop_before_the_first_word_is_reported() -> None:
     async with opened() as window:
         await window.ask("Never mind")
         await window.press("escape")
@@ -131,7 +131,7 @@ async def test_a_stop_before_the_first_word_is_told() -> None:
         await window.misses("answer was stopped before it began")
 
 
-async def test_turns_that_did_not_fit_are_told() -> None:
+async def test_turns_that_did_not_fit_are_reported() -> None:
     async with opened() as window:
         turn = await window.ask("Long")
         turn.write("short")
@@ -294,7 +294,7 @@ async def test_a_stopped_answer_goes_on_in_its_own_message() -> None:
         await window.until(lambda: len(window.agent.turns) == 2)
         second = window.agent.turns[1]
         assert second.prompt == "Once upon"
-        second.go_on()
+        second.continue_answer()
         second.write(" a time.")
         second.finish()
         await window.sees("Once upon a time.")

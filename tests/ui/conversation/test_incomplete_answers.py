@@ -33,7 +33,7 @@ async def test_an_answer_cut_at_its_limit_says_so_and_is_continued_in_its_own_me
         await window.until(lambda: len(window.agent.turns) == 2)
         second = window.agent.turns[1]
         assert second.prompt == "Once upon"
-        second.go_on()
+        second.continue_answer()
         second.write(" a time.")
         second.finish("end")
         await window.sees("Once upon a time.")
@@ -79,7 +79,7 @@ async def test_an_answer_of_thinking_only_is_shown_and_continued() -> None:
         await window.press("alt+g")
         await window.until(lambda: len(window.agent.turns) == 2)
         second = window.agent.turns[1]
-        second.go_on()
+        second.continue_answer()
         second.write("An egg.")
         second.finish("end")
         await window.sees("An egg.")
@@ -114,17 +114,17 @@ async def test_a_saved_answer_that_was_cut_is_continued_after_it_is_opened() -> 
 async def test_plain_mode_says_that_an_answer_was_cut_and_continues_it() -> None:
     async with plain() as chat:
         await cut(chat, "Tell.", "Once upon")
-        await chat.hears("Model: Once upon")
-        await chat.hears(f"{CUT} /continue continues it.")
+        await chat.prints("Model: Once upon")
+        await chat.prints(f"{CUT} /continue continues it.")
         await chat.enter("/continue")
         await chat.until(lambda: len(chat.agent.turns) == 2)
         second = chat.agent.turns[1]
-        second.go_on()
+        second.continue_answer()
         second.write(" a time.")
         second.finish("end")
-        await chat.hears("Model: a time.")
+        await chat.prints("Model: a time.")
         await chat.enter("/continue")
-        await chat.hears("Error: The last answer is complete, so there is nothing to continue.")
+        await chat.prints("Error: The last answer is complete, so there is nothing to continue.")
 
 
 async def test_plain_mode_says_that_the_model_only_thought_and_continues() -> None:
@@ -132,7 +132,7 @@ async def test_plain_mode_says_that_the_model_only_thought_and_continues() -> No
         turn = await chat.ask("Riddle?")
         turn.think("Let me see.")
         turn.finish("end")
-        await chat.hears("The model only thought and wrote no answer. /continue continues it.")
+        await chat.prints("The model only thought and wrote no answer. /continue continues it.")
         await chat.enter("/continue")
         await chat.until(lambda: len(chat.agent.turns) == 2)
 

@@ -257,7 +257,7 @@ async def test_a_refused_address_never_reaches_the_browser(canary: Canary, tally
     tally("hostile link", tried=len(hrefs))
 
 
-async def test_a_browser_that_fails_is_told(canary: Canary) -> None:
+async def test_a_browser_that_fails_is_reported(canary: Canary) -> None:
     canary.end_with(3)
     async with opened() as window:
         await window.answered("links", "[docs](https://example.org)")

@@ -99,7 +99,7 @@ async def test_the_only_block_needs_no_choice_and_the_name_can_be_changed(here: 
     assert (here / "mine[b].py").read_text() == "print(1)\n"
 
 
-async def test_a_folder_that_may_not_be_written_to_is_told(here: Path) -> None:
+async def test_a_folder_that_may_not_be_written_to_is_reported(here: Path) -> None:
     async with opened() as window:
         await saving(window, "```\nx\n```\n")
         await window.press("ctrl+u")

@@ -1,4 +1,4 @@
-"""The info panel: figures in words and pictures, by key, in a small window, without a model."""
+"""The statistics panel: numbers and bars, by key, in a small window, without a model."""
 
 import asyncio
 
@@ -62,7 +62,7 @@ class TestSpark:
         assert sparkline([0, 50, 100]) == "▁▅█"
         assert sparkline([0, 50, 100], top=200) == "▁▃▅"
 
-    def test_numbers_are_also_told_in_words(self) -> None:
+    def test_numbers_are_also_shown_in_words(self) -> None:
         assert format_range([1000, 3, 20.4]) == "min 3 · median 20 · max 1,000"
         assert format_range([]) == sparkline([]) == ""
 
@@ -104,7 +104,7 @@ class TestFigures:
 
 
 class TestInfo:
-    def test_everything_measured_is_told(self) -> None:
+    def test_everything_measured_is_reported(self) -> None:
         figures = parse_metrics(MEASURED) or TurnMetrics()
         info = ThreadStats(
             "SmolLM2",

@@ -130,7 +130,9 @@ def engines() -> list[Engine]:
 
 
 @pytest.fixture
-def at_cap(starter_path: Path, tmp_path: Path, engines: list[Engine]) -> Callable[[], Backend]:
+def at_session_limit(
+    starter_path: Path, tmp_path: Path, engines: list[Engine]
+) -> Callable[[], Backend]:
     """Return what connects a window to the starter model, in a runner with one session."""
 
     async def load(progress: Callable[[float], None]) -> Engine:
@@ -154,9 +156,9 @@ async def holds(condition: Callable[[], bool]) -> None:
 
 
 async def test_b11_with_one_session_a_thread_gets_its_title_and_its_summary(
-    at_cap: Callable[[], Backend], engines: list[Engine], caplog: pytest.LogCaptureFixture
+    at_session_limit: Callable[[], Backend], engines: list[Engine], caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with opened(connect=at_cap) as window:
+    async with opened(connect=at_session_limit) as window:
         await holds(lambda: "ctx" in window.status)
         await window.type("Name three trees of the north")
         await window.press("enter")

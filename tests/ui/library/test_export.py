@@ -68,6 +68,6 @@ async def test_what_is_exported_of_an_open_thread_is_what_the_window_shows(
         await window.sees("Saved in")
         await window.press("escape")
         (await window.ask("More")).finish()
-        await window.until(lambda: bool(storage.conflicts), "a file beside the other program's")
+        await window.until(lambda: bool(storage.conflicts), "a file next to the other program's")
     assert "Trees says 1" in (tmp_path / "Trees.md").read_text()
     assert file.read_text() == theirs

@@ -31,7 +31,7 @@ class FileAgent(ScriptedAgent):
         return ModelInfo(self.path.stem, 4096)
 
 
-class House:
+class FirstRun:
     """A window that starts without a model, and the agents of those that were chosen."""
 
     def __init__(self, storage: MemoryStorage | None = None) -> None:
@@ -59,8 +59,8 @@ class House:
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def first_run() -> FirstRun:
+    return FirstRun()
 
 
 async def left(window: Window) -> None:

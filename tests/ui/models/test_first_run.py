@@ -12,10 +12,10 @@ from koel_tui.ui.models.model_panel import ModelPanel
 from koel_tui.ui.models.model_rows import ModelChoice, parse_typed_download
 from koel_tui.ui.models.model_switcher import save_model_choice
 from tests.models.gguf_file import write_gguf
-from tests.ui.models.first_run import NO_MODEL, House, house, left
+from tests.ui.models.first_run import NO_MODEL, FirstRun, first_run, left
 from tests.ui.window import messages, opened
 
-__all__ = ["house"]
+__all__ = ["first_run"]
 
 
 @pytest.mark.parametrize("size", [(60, 15), (80, 24)])
@@ -23,9 +23,9 @@ async def test_a_start_without_a_model_offers_models_and_threads_can_be_read(
     size: tuple[int, int], private_home: Path
 ) -> None:
     write_gguf(private_home / "models" / "found-Q4.gguf", 4_000_000)
-    house = House()
-    await house.storage.save("old", messages(2, "kept {n}"))
-    async with house.without_model(size) as window:
+    first_run = FirstRun()
+    await first_run.storage.save("old", messages(2, "kept {n}"))
+    async with first_run.without_model(size) as window:
         for text in (
             "SmolLM2-135M-Instruct",
             "found-Q4",
@@ -49,40 +49,40 @@ async def test_a_start_without_a_model_offers_models_and_threads_can_be_read(
 
 
 async def test_without_the_starter_it_is_said_how_to_get_it(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    first_run: FirstRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("koel_tui.models.discovery.starter_model", lambda: None)
-    async with house.without_model() as window:
+    async with first_run.without_model() as window:
         assert 'pip install "koel-tui[starter]"' in window.screen
         await left(window)
     monkeypatch.setattr("koel_tui.models.discovery.iter_models", lambda _folders: iter(()))
-    async with House().without_model() as window:
+    async with FirstRun().without_model() as window:
         assert 'pip install "koel-tui[starter]"' in window.screen
 
 
-async def test_who_writes_already_is_not_disturbed(house: House) -> None:
-    async with opened(agent=house.first, connect=house.connect) as window:
+async def test_who_writes_already_is_not_disturbed(first_run: FirstRun) -> None:
+    async with opened(agent=first_run.first, connect=first_run.connect) as window:
         await window.until(lambda: "loading model" in window.status)
         await window.type("Why is the sky")
-        house.first.end_load(NO_MODEL)
+        first_run.first.end_load(NO_MODEL)
         await window.until(lambda: "No model" in window.status)
         await window.handled()
         assert len(window.app.screen_stack) == 1
 
 
-async def test_a_start_that_fails_for_another_reason_offers_no_models(house: House) -> None:
-    house.first.end_load(RuntimeError("The disk burns."))
-    async with opened(agent=house.first, connect=house.connect) as window:
+async def test_a_start_that_fails_for_another_reason_offers_no_models(first_run: FirstRun) -> None:
+    first_run.first.end_load(RuntimeError("The disk burns."))
+    async with opened(agent=first_run.first, connect=first_run.connect) as window:
         await window.until(lambda: "The disk burns." in window.status)
         await window.handled()
         assert len(window.app.screen_stack) == 1
 
 
 async def test_the_model_chosen_answers_at_once_and_at_the_next_start(
-    house: House, private_home: Path
+    first_run: FirstRun, private_home: Path
 ) -> None:
     path = write_gguf(private_home / "models" / "found-Q4.gguf")
-    async with house.without_model() as window:
+    async with first_run.without_model() as window:
         await window.type("found")
         await window.until(lambda: "Qwen3" not in window.screen)
         await window.press("enter")
@@ -91,19 +91,19 @@ async def test_the_model_chosen_answers_at_once_and_at_the_next_start(
         await window.misses("✗")
         await window.type("Who are you?")
         await window.press("enter")
-        await window.until(lambda: bool(house.chosen[0].turns))
-        house.chosen[0].turns[0].finish()
+        await window.until(lambda: bool(first_run.chosen[0].turns))
+        first_run.chosen[0].turns[0].finish()
         assert window.app.fatal_error is None
     assert paths.config_file().read_text() == f'model = "{path}"\n'
-    assert house.first.closed and house.chosen[0].closed
+    assert first_run.first.closed and first_run.chosen[0].closed
 
 
-async def test_a_model_that_does_not_load_is_told_and_the_one_before_stays(
-    house: House, private_home: Path
+async def test_a_model_that_does_not_load_is_reported_and_the_one_before_stays(
+    first_run: FirstRun, private_home: Path
 ) -> None:
     write_gguf(private_home / "models" / "broken.gguf")
     write_gguf(private_home / "models" / "good.gguf")
-    async with house.without_model() as window:
+    async with first_run.without_model() as window:
         await window.type("good")
         await window.press("enter")
         await window.until(lambda: "good" in window.status and len(window.app.screen_stack) == 1)
@@ -116,7 +116,7 @@ async def test_a_model_that_does_not_load_is_told_and_the_one_before_stays(
         assert isinstance(window.app.screen, ModelPanel)
         await left(window)
         await window.until(lambda: "good" in window.status and "No model" not in window.status)
-        good, broken = house.chosen
+        good, broken = first_run.chosen
         assert broken.closed and not good.closed
     assert "good.gguf" in paths.config_file().read_text()
 
@@ -191,7 +191,9 @@ def test_the_starter_is_kept_by_naming_none(starter_path: Path) -> None:
     assert save_model_choice(starter_path) == "" and file.read_text() == "seed = 3\n"
 
 
-def test_what_cannot_be_kept_is_told_and_the_file_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_kept_is_reported_and_the_file_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     file = paths.config_file()
     file.parent.mkdir(parents=True)
     for text, mode, why in (

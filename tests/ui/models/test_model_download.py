@@ -15,11 +15,11 @@ from koel_tui.ui.models.model_panel import ModelPanel, format_progress
 from tests.engine.tiny_models import write_sliding_model
 from tests.models.gguf_file import gguf_bytes, write_gguf
 from tests.models.hub_server import HubServer
-from tests.ui.models.first_run import House, house, left
+from tests.ui.models.first_run import FirstRun, first_run, left
 from tests.ui.terminal_output import WORST, assert_harmless
 from tests.ui.window import Window
 
-__all__ = ["house"]
+__all__ = ["first_run"]
 
 REPO = "owner/model-GGUF"
 
@@ -44,13 +44,13 @@ async def get(window: Window) -> None:
 
 
 async def test_a_download_that_breaks_off_goes_on_is_tried_and_chosen(
-    house: House, server: HubServer, tmp_path: Path
+    first_run: FirstRun, server: HubServer, tmp_path: Path
 ) -> None:
     tiny = write_sliding_model(tmp_path / "tiny.gguf").read_bytes()
     server.files = {"m-Q4_K_M.gguf": tiny}
     server.cuts = [len(tiny) // 3]
     server.gate = threading.Event()
-    async with house.without_model() as window:
+    async with first_run.without_model() as window:
         await get(window)
         await window.sees("50% of")
         await window.sees("del stops it")
@@ -61,7 +61,7 @@ async def test_a_download_that_breaks_off_goes_on_is_tried_and_chosen(
         server.gate.set()
         await window.until(lambda: "verifying model-GGUF" in window.status)
         await window.tells("m-Q4_K_M answers from now on, and at the next start.")
-        assert [agent.path.name for agent in house.chosen] == installed() == ["m-Q4_K_M.gguf"]
+        assert [agent.path.name for agent in first_run.chosen] == installed() == ["m-Q4_K_M.gguf"]
         await window.press("alt+shift+m")
         await window.sees("works")
         await left(window)
@@ -69,9 +69,11 @@ async def test_a_download_that_breaks_off_goes_on_is_tried_and_chosen(
     assert "m-Q4_K_M.gguf" in paths.config_file().read_text()
 
 
-async def test_a_download_is_stopped_kept_and_gone_on_with(house: House, server: HubServer) -> None:
+async def test_a_download_is_stopped_kept_and_gone_on_with(
+    first_run: FirstRun, server: HubServer
+) -> None:
     server.gate = threading.Event()
-    async with house.without_model((60, 15)) as window:
+    async with first_run.without_model((60, 15)) as window:
         await get(window)
         await window.sees("50% of 3.0 MB")
         assert [cell_len(line) for line in window.lines] == [60] * 15
@@ -85,14 +87,14 @@ async def test_a_download_is_stopped_kept_and_gone_on_with(house: House, server:
         await window.press("enter")
         # Whole, but with nothing in it that llama.cpp knows: the trial says so.
         await window.sees("cannot be used: ")
-        assert isinstance(window.app.screen, ModelPanel) and house.chosen == []
+        assert isinstance(window.app.screen, ModelPanel) and first_run.chosen == []
     assert server.begins[1] > 0
 
 
-async def test_what_cannot_be_downloaded_is_told_with_what_to_do(
-    house: House, server: HubServer
+async def test_what_cannot_be_downloaded_is_reported_with_what_to_do(
+    first_run: FirstRun, server: HubServer
 ) -> None:
-    async with house.without_model() as window:
+    async with first_run.without_model() as window:
         await window.type(f"{REPO} Q9")
         await window.press("enter")
         await window.sees("No files match 'Q9'")
@@ -110,14 +112,14 @@ async def test_what_cannot_be_downloaded_is_told_with_what_to_do(
         await left(window)
         server.gate.set()
         await window.sees("The SHA-256 of")
-    assert installed() == [] and house.chosen == []
+    assert installed() == [] and first_run.chosen == []
 
 
 async def test_leaving_ends_a_download_without_waiting_for_the_server(
-    house: House, server: HubServer
+    first_run: FirstRun, server: HubServer
 ) -> None:
     server.gate = threading.Event()
-    async with asyncio.timeout(8), house.without_model() as window:
+    async with asyncio.timeout(8), first_run.without_model() as window:
         await get(window)
         await window.sees("50% of")
         await window.press("ctrl+q")
@@ -126,12 +128,12 @@ async def test_leaving_ends_a_download_without_waiting_for_the_server(
 
 
 async def test_a_download_does_not_replace_what_was_chosen_meanwhile(
-    house: House, server: HubServer, tmp_path: Path, private_home: Path
+    first_run: FirstRun, server: HubServer, tmp_path: Path, private_home: Path
 ) -> None:
     server.files = {"m-Q4_K_M.gguf": write_sliding_model(tmp_path / "tiny.gguf").read_bytes()}
     server.gate = threading.Event()
     write_gguf(private_home / "models" / "other.gguf")
-    async with house.without_model() as window:
+    async with first_run.without_model() as window:
         await get(window)
         await window.sees("50% of")
         await window.press(*["backspace"] * len(REPO))
@@ -141,16 +143,16 @@ async def test_a_download_does_not_replace_what_was_chosen_meanwhile(
         await window.tells("other answers from now on")
         server.gate.set()
         await window.tells("model-GGUF is downloaded and works. alt+shift+m shows it.")
-    assert [agent.path.name for agent in house.chosen] == ["other.gguf"]
+    assert [agent.path.name for agent in first_run.chosen] == ["other.gguf"]
 
 
 async def test_names_of_models_and_words_of_servers_are_harmless(
-    house: House, server: HubServer, private_home: Path
+    first_run: FirstRun, server: HubServer, private_home: Path
 ) -> None:
     name = WORST.replace("/", "").replace("\0", "")[:60]
     write_gguf(private_home / "models" / f"{name}.gguf")
     server.files = {f"{name}{n}.gguf": gguf_bytes(100, n) for n in range(3)}
-    async with house.without_model((120, 60)) as window:
+    async with first_run.without_model((120, 60)) as window:
         await window.sees("~/models")
         assert_harmless(window)
         await get(window)
@@ -170,7 +172,7 @@ def test_the_speed_is_that_of_the_last_seconds() -> None:
     assert rate.per_s(30) == 0
 
 
-def test_the_news_fit_their_width() -> None:
+def test_the_progress_fits_its_width() -> None:
     downloading = DownloadProgress("downloading", "n" * 60, 42, 100, 3_000_000)
     for width in (56, 76):
         lines = format_progress(downloading, width).plain.split("\n")

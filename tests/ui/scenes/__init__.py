@@ -22,10 +22,10 @@ SCENES: Mapping[str, Scene] = {
         talking.folded, talking.unfolded, talking.queued, talking.stopped, talking.failed,
         talking.many_tabs, panels.tab_list, panels.saved_threads, panels.saved_threads_filtered,
         panels.no_saved_threads, panels.palette, panels.keys, talking.long_prompt, panels.links,
-        panels.a_link, talking.too_big, talking.told, talking.left_out, talking.further_up,
-        talking.at_the_top, talking.strange, talking.quitting, talking.branches, talking.revising,
-        talking.unsaid_branch, panels.queue_list, panels.thread_settings, panels.bad_setting,
-        talking.side_by_side, panels.beside_list, panels.figures, panels.park_question,
+        panels.a_link, talking.too_big, talking.toast, talking.left_out, talking.further_up,
+        talking.at_the_top, talking.strange, talking.quitting, talking.branches, talking.editing,
+        talking.empty_branch, panels.queue_list, panels.thread_settings, panels.bad_setting,
+        talking.side_by_side, panels.side_by_side_list, panels.statistics, panels.park_question,
         panels.saved_threads_renamed, panels.saved_threads_deleted, panels.saved_threads_exported,
     )
 }  # fmt: skip

@@ -79,13 +79,13 @@ async def bad_setting(window: Window) -> None:
     await window.sees("from 0 to 1000000")
 
 
-async def beside_list(window: Window) -> None:
+async def side_by_side_list(window: Window) -> None:
     await side_by_side(window)
     await window.press("alt+s", "alt+s")
     await window.sees("Side by side")
 
 
-async def figures(window: Window) -> None:
+async def statistics(window: Window) -> None:
     await answered(window)
     await window.press("f3")
     await window.sees("Statistics")

@@ -157,7 +157,7 @@ async def too_big(window: Window) -> None:
     await window.sees("alt+m")
 
 
-async def told(window: Window) -> None:
+async def toast(window: Window) -> None:
     await answered(window)
     await window.press("alt+c")
     await window.sees("Copied the answer")
@@ -217,13 +217,13 @@ async def branches(window: Window) -> None:
     await window.until(lambda: window.view.count("‹2/2›") == 2)
 
 
-async def revising(window: Window) -> None:
+async def editing(window: Window) -> None:
     await branches(window)
     await window.press("alt+e")
     await window.sees("editing your message")
 
 
-async def unsaid_branch(window: Window) -> None:
+async def empty_branch(window: Window) -> None:
     await branches(window)
     await window.press("ctrl+r")
     await window.until(lambda: len(window.agent.turns) == 4)

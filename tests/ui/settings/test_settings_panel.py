@@ -239,7 +239,7 @@ async def test_what_the_environment_says_is_not_changed_here(
     assert not paths.config_file().exists()
 
 
-async def test_a_file_that_cannot_be_read_is_told() -> None:
+async def test_a_file_that_cannot_be_read_is_reported() -> None:
     async with opened() as window:
         write_config("theme =\n")
         await window.press("f9")

@@ -252,7 +252,7 @@ async def test_a_branch_keeps_the_settings_of_its_thread() -> None:
         turn.finish()
 
 
-async def test_a_saved_setting_that_cannot_be_used_is_told_and_stays_saved() -> None:
+async def test_a_saved_setting_that_cannot_be_used_is_reported_and_stays_saved() -> None:
     storage = MemoryStorage()
     await storage.save("t", messages(2))
     saved = {"sampling": {"temperature": "hot", "top_p": 0.5}, "stop": "END"}

@@ -3,7 +3,7 @@
 from koel_tui.conversation.entries import build_entries
 from koel_tui.protocol import Message, ToolCall
 from koel_tui.ui.conversation.code_blocks import code_blocks
-from koel_tui.ui.transcript.folded_view import FoldView
+from koel_tui.ui.transcript.folded_view import FoldedView
 from koel_tui.ui.transcript.plain_text import PlainText
 from tests.ui.window import opened
 
@@ -48,15 +48,15 @@ async def test_thinking_and_calls_are_folded_until_somebody_wants_to_see_them() 
         turn.finish()
         await window.sees("▸ thought, 4 words")
         await window.sees('▸ weather {"city":"Bonn"} → clear ␛[31m')
-        assert not window.transcript.query("FoldView PlainText")
+        assert not window.transcript.query("FoldedView PlainText")
         await window.press("ctrl+t")
         await window.sees("I need a tool.")
         await window.sees("▾ weather")
         assert len(window.transcript.query(PlainText)) == 3  # the user's words are one
         await window.press("ctrl+t")
         await window.sees("▸ thought, 4 words")
-        await window.until(lambda: not window.transcript.query("FoldView PlainText"))
-        assert len(window.transcript.query(FoldView)) == 2
+        await window.until(lambda: not window.transcript.query("FoldedView PlainText"))
+        assert len(window.transcript.query(FoldedView)) == 2
 
 
 async def test_an_unfolded_block_follows_what_is_thought() -> None:

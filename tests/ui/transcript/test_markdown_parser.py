@@ -17,7 +17,7 @@ from koel_tui.storage import MemoryStorage
 from koel_tui.text import safe_line
 from koel_tui.ui.app.status_line import Status, StatusLine
 from koel_tui.ui.app.tab_bar import Label, TabBar
-from koel_tui.ui.transcript.folded_view import FoldView
+from koel_tui.ui.transcript.folded_view import FoldedView
 from koel_tui.ui.transcript.notice_rows import NoticeRows
 from koel_tui.ui.widgets import picker
 from koel_tui.workspace.saved_threads import SavedThread
@@ -70,13 +70,13 @@ class Lines(App[None]):
         super().__init__()
         self.bar = TabBar(Label("tab", "title"))
         self.status = StatusLine(Status())
-        self.edge = NoticeRows("below")
-        self.fold = FoldView(Entry("f", "call", "", note="note"))
+        self.notices = NoticeRows("below")
+        self.fold = FoldedView(Entry("f", "call", "", note="note"))
         self.options = OptionList()
 
     def compose(self) -> ComposeResult:
         yield self.bar
-        yield self.edge
+        yield self.notices
         yield self.fold
         yield self.options
         yield self.status
@@ -98,8 +98,8 @@ async def test_the_lines_of_the_window_do_not_interpret_markup(tally: Tally) -> 
                 assert words(plain(app.status)) == words(line + line)
                 app.status.show(Status(model=text))
                 assert words(plain(app.status)) == words(line)
-                app.edge.show([Notice("error", text)])
-                assert plain(app.edge) == text
+                app.notices.show([Notice("error", text)])
+                assert plain(app.notices) == text
                 await app.bar.show_labels([Label("tab", text)], "tab")
                 assert app.bar.query_one(Tab).label_text == Label("tab", text).text(1, 398)
                 await app.fold.show(Entry("f", "call", "", note=text))
@@ -118,8 +118,8 @@ def toasts(window: Window) -> list[Static]:
     return list(window.app.screen.query("Toast").results(Static))
 
 
-async def told_all(window: Window, told: set[str]) -> None:
-    await window.until(lambda: {plain(toast) for toast in toasts(window)} == told, str(told))
+async def shows_toasts(window: Window, texts: set[str]) -> None:
+    await window.until(lambda: {plain(toast) for toast in toasts(window)} == texts, str(texts))
 
 
 async def shown(window: Window, text: str) -> None:
@@ -180,8 +180,8 @@ async def test_toasts_errors_and_the_prompt_do_not_interpret_markup(tally: Tally
             for text in batch[:5]:
                 window.app.notify(f"told: {text}")
             window.prompt.replace_text(batch[0])
-            told = {f"told: {safe_line(text)}" for text in batch[:5]}
-            await told_all(window, told)
+            expected = {f"told: {safe_line(text)}" for text in batch[:5]}
+            await shows_toasts(window, expected)
             await shown(window, batch[0])
             assert not list(actions(window.app))
     tally("markup", tried=6 * STRINGS // 20)

@@ -39,7 +39,7 @@ CORPUS = {
 SIZE = (50, 60)
 STEADY = 8
 """Frames without a change after which none is expected."""
-PATIENCE = 10.0
+TIMEOUT_S = 10.0
 
 
 class Shown(App[None]):
@@ -83,8 +83,8 @@ async def assert_same(text: str, cuts: Sequence[int]) -> None:
         for end in rest:
             await view.show(Entry("a", "assistant", text[:end], is_writing=True))
         await view.show(Entry("a", "assistant", text))
-        end_of_patience = monotonic() + PATIENCE
-        while (streamed := strips(pilot.app)) != whole and monotonic() < end_of_patience:
+        deadline = monotonic() + TIMEOUT_S
+        while (streamed := strips(pilot.app)) != whole and monotonic() < deadline:
             await pilot.pause()
     assert words(streamed) == words(whole)
     assert streamed == whole

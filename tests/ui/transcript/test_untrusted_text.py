@@ -86,7 +86,7 @@ async def test_what_is_copied_is_fit_for_a_terminal() -> None:
         assert window.app.clipboard == "a␛b\ufffd"
 
 
-async def test_a_link_is_told_not_opened() -> None:
+async def test_a_link_is_reported_not_opened() -> None:
     async with opened(size=(80, 24)) as window:
         opened_urls: list[str] = []
         window.app.open_url = lambda url, *, new_tab=True: opened_urls.append(url)  # type: ignore[method-assign]  # noticing a call is the point

@@ -32,7 +32,7 @@ from koel_tui.ui.models.model_panel import format_progress
 from koel_tui.ui.models.model_rows import ModelChoice
 from koel_tui.ui.settings.setting import Setting
 from koel_tui.ui.settings.thread_settings_panel import prompt_choice
-from koel_tui.ui.transcript.folded_view import FoldView
+from koel_tui.ui.transcript.folded_view import FoldedView
 from koel_tui.ui.transcript.notice_rows import NoticeRows
 from koel_tui.ui.widgets import picker
 from koel_tui.ui.widgets.choice import SimpleChoice
@@ -65,7 +65,7 @@ def setting(text: str) -> Setting:
     return Setting("system", text, "", text, "", None)
 
 
-SINKS: dict[str, Callable[[str], Content]] = {
+OUTPUTS: dict[str, Callable[[str], Content]] = {
     "status": lambda text: Status(activity=text, saved=text, model=text).render(WIDE),
     "alarm": lambda text: Status(activity=text, alert=text).render(WIDE),
     "list of threads": lambda text: listed(text, SavedThread("t", "", open_state=text).detail),
@@ -104,7 +104,7 @@ def test_the_contents_of_panels_do_not_interpret_markup(count: int, tally: Tally
     @given(markup)
     def check(text: str) -> None:
         line = safe_line(text)
-        for name, content_of in SINKS.items():
+        for name, content_of in OUTPUTS.items():
             content = content_of(text)
             assert words(line) in words(content.plain), name
             assert not bound(content), name
@@ -120,21 +120,24 @@ class Panels(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.files, self.edge, self.options = FileList(), NoticeRows("below"), OptionList()
-        self.fold, self.bar = FoldView(Entry("f", "call", "", note="note")), TabBar(Label("t", "t"))
+        self.files, self.notices, self.options = FileList(), NoticeRows("below"), OptionList()
+        self.fold, self.bar = (
+            FoldedView(Entry("f", "call", "", note="note")),
+            TabBar(Label("t", "t")),
+        )
 
     def compose(self) -> ComposeResult:
-        yield from (self.bar, self.files, self.edge, self.fold, self.options)
+        yield from (self.bar, self.files, self.notices, self.fold, self.options)
 
     async def show(self, text: str) -> Iterator[str]:
         """Show a text everywhere, and return the shown text."""
         self.files.show([text.replace("/", "|")], 0, "hint")
-        self.edge.show([Notice("error", text), Notice("queued", text, "queue")])
+        self.notices.show([Notice("error", text), Notice("queued", text, "queue")])
         await self.fold.show(Entry("f", "call", text, note=text))
         await self.bar.show_labels([Label("t", text)], "t")
         self.options.clear_options().add_option(listed(text, text))
         return iter(
-            [plain(self.edge), plain(self.fold.query_one(".headline", Static)),
+            [plain(self.notices), plain(self.fold.query_one(".headline", Static)),
              plain(self.bar.query_one(Tab)), str(self.options.options[0].prompt)]
         )  # fmt: skip
 

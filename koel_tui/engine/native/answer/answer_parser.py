@@ -70,9 +70,8 @@ class AnswerParser:
         self._finder: EndFinder | None = None
         self._has_text = has_text  # whether the answer has visible text so far
         self._fed_length = 0
-        self._control_positions: set[int] = (
-            set()
-        )  # where control tokens begin in the answer, in characters
+        self._control_positions: set[int] = set()
+        """The positions in the answer at which control tokens begin, in characters."""
         self._calls = 0
 
     @property

@@ -1,11 +1,15 @@
-"""The memory available to this process: system, cgroup and `RLIMIT_AS`."""
+"""The free memory of this process, and the check that a context fits into it."""
 
 import resource
 from pathlib import Path
 
 import psutil
 
+from koel_tui.engine.errors import ModelLoadError
+
 _CGROUPS = Path("/sys/fs/cgroup")
+_COMPUTE_BYTES = 128 * 1024 * 1024
+"""Approximate size of a context without its KV cache: the buffers of one batch."""
 
 
 def free_memory() -> int:
@@ -34,3 +38,17 @@ def free_container_memory(folder: Path) -> int | None:
         return int(limit) - int(used) + file_cache  # `max` is not a number if there is no limit
     except (OSError, ValueError):
         return None
+
+
+def check_memory(slots: int, context_tokens: int, token_bytes: int, free: int) -> None:
+    """Reject a context that does not fit the free memory, because llama.cpp may abort on it.
+
+    Raises `ModelLoadError` with both numbers.
+    """
+    needed = slots * context_tokens * token_bytes + _COMPUTE_BYTES
+    if needed > free * 0.9:
+        raise ModelLoadError(
+            f"A context of {slots} x {context_tokens} tokens needs {needed / 1e6:,.0f} MB and "
+            f"{free / 1e6:,.0f} MB are free. Use a smaller context (--context-tokens) or fewer "
+            "contexts (--max-sessions)."
+        )

@@ -125,13 +125,14 @@ class ChatTemplate:
     def _render_marked(self, form: "_Form", context: _Fields) -> RenderedPrompt:
         """Return the prompt of a form, with its data marked. Raises `RenderError`."""
         try:
-            data = frozenset(iter_strings(form.fields(_identity, _identity)))
+            fields = form.fields(_identity)
+            data = frozenset(iter_strings(fields))
         except RecursionError:
             raise RenderError("the conversation is nested too deeply") from None
         risky = [text for text in data if may_form_control_token(self._spellings, text)]
         plain = None
         try:
-            plain = self._render_text({**context, **form.fields(_identity, _identity)})
+            plain = self._render_text({**context, **fields})
         except RenderError as error:
             if error.final or not risky:
                 raise
@@ -144,7 +145,7 @@ class ChatTemplate:
         # The template may have failed because of control tokens that data spells.
         change = self._except_template_words(substitution.replace_all)
         try:
-            whole = self._render_text({**context, **form.fields(change, change)})
+            whole = self._render_text({**context, **form.fields(change)})
         except RenderError as error:
             if plain is None:
                 raise
@@ -152,8 +153,7 @@ class ChatTemplate:
             raise RenderError(reason, final=error.final) from error
         if plain is not None and substitution.restore(whole) == plain:
             return RenderedPrompt(plain, whole)
-        fields = form.fields(substitution.replace_spelled, substitution.replace_spelled)
-        marked = self._render_text({**context, **fields})
+        marked = self._render_text({**context, **form.fields(substitution.replace_spelled)})
         if self._control_tokens(marked) != self._control_tokens(whole):
             # The template may have joined text into a control token, so hide the text from it.
             marked = whole
@@ -162,8 +162,11 @@ class ChatTemplate:
     def _control_tokens(self, text: str) -> list[str]:
         return [span.spelling for span in self._spellings.spans(text)]
 
-    def _except_template_words(self, change: Callable[[str], str]) -> Callable[[str], str]:
-        """Return `change`, limited to strings that are not words of the template's source."""
+    def _except_template_words(self, change: _Change) -> _Change:
+        """Return `change`, limited to strings that are not words of the template's source.
+
+        A template may compare data with such a word, or use it as the name of a field.
+        """
 
         def change_data(text: str) -> str:
             is_template_word = text in self._words and not self._spellings.is_part(text)
@@ -238,11 +241,11 @@ class _Form:
     tools: Sequence[Mapping[str, Any]]
     arguments: Callable[[str], object]
 
-    def fields(self, text: _Change, key: _Change) -> _Fields:
-        """Return the template's variables; `text` changes the strings of data, `key` its keys."""
+    def fields(self, change: _Change) -> _Fields:
+        """Return the template's variables, with `change` applied to every string of data."""
 
         def data(value: object) -> Any:
-            return map_strings(value, text, key)
+            return map_strings(value, change)
 
         return {
             "messages": [_fields(message, self.arguments, data) for message in self.messages],

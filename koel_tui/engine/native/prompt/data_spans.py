@@ -1,37 +1,41 @@
-"""Detection of the data in a rendered chat template, by rendering it a second time.
+"""Replacement of characters in data, which marks the data in a rendered chat template.
 
 A chat template may trim, split, escape or compare the text of a message, so its output does not
-show where that text is. These methods were compared:
+show where that text is. So `ChatTemplate` renders a conversation twice: unchanged, and with each
+character of data that occurs in a control token replaced by a private-use character that occurs
+nowhere else. Strip, slices, lengths, concatenation and JSON treat both in the same way.
 
-- Replace each text by a placeholder before rendering: a template that inspects the text (Qwen's
+- If the second output is the first one with the characters replaced, it shows the origin of each
+  character.
+- If not, the output depends on the text of the data. Then the conversation is rendered a third
+  time, with only the control tokens replaced that data spells; the template sees all other text.
+  If this output has other control tokens than the second one, the template may have created them
+  from data, and the second output is used.
+- A template that rejects the replaced characters fails, because nothing shows then which control
+  tokens are its own.
+
+Other methods were rejected:
+
+- Replace each text by a placeholder: a template that inspects the text (Qwen's
   `'</think>' in content`, `content.startswith('<tool_response>')`) then renders something else.
 - Use strings that record their origin (a subclass of str in the sandbox): every filter and string
   method of Jinja must keep the record, and each one that loses it is a security hole.
 - Break only the control tokens that a text spells: a template that removes line breaks or changes
   the case creates others.
-
-So a conversation is rendered unchanged, and again with each character of data that occurs in a
-control token replaced by a private-use character that occurs nowhere else. Strip, slices, lengths,
-concatenation and JSON treat both in the same way. If the second output is the first one with the
-characters replaced, it shows the origin of each character. If not, the output depends on the text
-of the data. Then only the control tokens that data spells are replaced, and the template sees all
-other text. If that gives other control tokens than the second output has, the template may have
-created them, and the second output is used. A template that rejects the replaced characters fails,
-because nothing shows then which control tokens are its own.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 from koel_tui.engine.native.control_tokens import Spellings
 
-_PRIVATE = ((0xE000, 0xF900), (0x40000, 0xE0000), (0xF0000, 0x10FFFE))
-"""Code points without a meaning: private use and unassigned planes."""
+_REPLACEMENT_RANGES = ((0xE000, 0xF900), (0x40000, 0xE0000), (0xF0000, 0x10FFFE))
+"""The ranges of code points without a meaning: private use and unassigned planes."""
 
 
 class CharacterSubstitution:
-    """A reversible replacement of characters of data."""
+    """A reversible replacement of the characters that occur in control tokens, one for one."""
 
     def __init__(self, spellings: Spellings, used: set[str]) -> None:
         """`used` are the characters that the template and the data use.
@@ -39,7 +43,8 @@ class CharacterSubstitution:
         Raises ValueError when too few other characters are left.
         """
         self._spellings = spellings
-        free = (chr(code) for span in _PRIVATE for code in range(*span) if chr(code) not in used)
+        codes = (code for start, end in _REPLACEMENT_RANGES for code in range(start, end))
+        free = (character for character in map(chr, codes) if character not in used)
         alphabet = sorted(spellings.alphabet)
         replacements = list(islice(free, len(alphabet)))
         if len(replacements) < len(alphabet):
@@ -48,12 +53,12 @@ class CharacterSubstitution:
         self._originals = str.maketrans(dict(zip(replacements, alphabet, strict=True)))
 
     def replace_all(self, text: str) -> str:
-        """Return a text with every character replaced that occurs in a control token."""
+        """Return a text of the same length, with the characters of control tokens replaced."""
         return text.translate(self._replacements)
 
     def replace_spelled(self, text: str) -> str:
         """Return a text with the control tokens that it spells replaced."""
-        for span in self._spellings.spans(text):
+        for span in self._spellings.spans(text):  # a replacement keeps the other positions
             text = text[: span.start] + self.replace_all(span.spelling) + text[span.end :]
         return text
 
@@ -63,7 +68,10 @@ class CharacterSubstitution:
 
 
 def may_form_control_token(spellings: Spellings, text: str) -> bool:
-    """Return whether a template could make a text a part of a control token."""
+    """Return whether a template could join a text with others to a control token.
+
+    It could if the text has the first or last character of one, or if it is an inner part of one.
+    """
     return not spellings.edges.isdisjoint(text) or spellings.is_part(text.strip())
 
 
@@ -72,17 +80,20 @@ def iter_strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        yield from chain.from_iterable(map(iter_strings, chain.from_iterable(value.items())))
+        for key, item in value.items():
+            yield from iter_strings(key)
+            yield from iter_strings(item)
     elif isinstance(value, list | tuple):
-        yield from chain.from_iterable(map(iter_strings, value))
+        for item in value:
+            yield from iter_strings(item)
 
 
-def map_strings(value: Any, text: Callable[[str], str], key: Callable[[str], str]) -> Any:
-    """Return plain data with `text` applied to its strings and `key` to the keys of its objects."""
+def map_strings(value: Any, change: Callable[[str], str]) -> Any:
+    """Return plain data with `change` applied to its strings, including keys."""
     if isinstance(value, str):
-        return text(value)
+        return change(value)
     if isinstance(value, Mapping):
-        return {key(name): map_strings(each, text, key) for name, each in value.items()}
+        return {change(key): map_strings(item, change) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [map_strings(each, text, key) for each in value]
+        return [map_strings(item, change) for item in value]
     return value

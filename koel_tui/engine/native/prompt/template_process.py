@@ -75,18 +75,18 @@ class Renderer:
         process = self._process
         assert process and process.stdin and process.stdout  # noqa: S101 - started, with pipes
         try:
-            line = json.dumps(request).encode() + b"\n"
+            request_line = json.dumps(request).encode() + b"\n"
         except RecursionError:
             raise RenderError("the conversation is nested too deeply") from None
         try:
-            process.stdin.write(line)
+            process.stdin.write(request_line)
             process.stdin.flush()
-            line = process.stdout.readline()
+            reply_line = process.stdout.readline()
         except OSError:
-            line = b""
-        if not line:
+            reply_line = b""
+        if not reply_line:
             raise RenderError(self._close_and_explain(process), final=True)
-        reply: dict[str, Any] = json.loads(line)
+        reply: dict[str, Any] = json.loads(reply_line)
         if "error" in reply:
             raise RenderError(reply["error"])
         return reply

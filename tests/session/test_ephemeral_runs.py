@@ -24,13 +24,13 @@ class Listener:
     """Keeps all events that an observer receives."""
 
     def __init__(self) -> None:
-        self.heard: list[object] = []
+        self.received: list[object] = []
 
     def on_event(self, thread_id: str, event: Event) -> None:
-        self.heard.append(event)
+        self.received.append(event)
 
     def on_state(self, thread_id: str, state: ChatState) -> None:
-        self.heard.append(state)
+        self.received.append(state)
 
 
 async def test_an_answer_is_its_text_and_nothing_of_it_stays() -> None:
@@ -41,7 +41,7 @@ async def test_an_answer_is_its_text_and_nothing_of_it_stays() -> None:
     assert [message.content for message in asked.messages] == ["Sum it up."]
     assert (asked.forwarded_props, agent.settings) == ({}, [SETTINGS])
     assert agent.released == [asked.thread_id]
-    assert await storage.list_threads() == [] and not listener.heard and not client.sessions
+    assert await storage.list_threads() == [] and not listener.received and not client.sessions
 
 
 async def test_b11_a_question_goes_to_the_agent_it_names_and_to_no_other() -> None:
@@ -66,8 +66,8 @@ async def test_b11_an_agent_that_offers_ephemeral_runs_is_asked_for_one() -> Non
     assert not agent.inputs
 
 
-@pytest.mark.parametrize(("code", "told"), [("refused", "refused"), (None, "internal")])
-async def test_a_failed_run_raises(code: str | None, told: str) -> None:
+@pytest.mark.parametrize(("code", "expected"), [("refused", "refused"), (None, "internal")])
+async def test_a_failed_run_raises(code: str | None, expected: str) -> None:
     async def failing(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
         yield begin(run)
         yield start("m")
@@ -77,7 +77,7 @@ async def test_a_failed_run_raises(code: str | None, told: str) -> None:
     agent = ReleasingAgent(failing)
     with pytest.raises(AgentError, match="no room") as raised:
         await KoelClient(agent).ask(ASKED)
-    assert raised.value.code == told
+    assert raised.value.code == expected
     assert len(agent.released) == 1
 
 

@@ -13,7 +13,7 @@ _MIN_SENTENCE = 40
 _MAX_LINE = 1000
 
 
-class SpeechLines:
+class SentenceSplitter:
     """A splitter that yields complete lines and complete sentences; code only by whole lines."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from koel_tui.cli.config.toml import config_template
-from koel_tui.config_file import ConfigFileError, set_setting
+from koel_tui.config_writer import ConfigFileError, set_setting
 
 OTHERS = '# mine\r\nseed = 3 # three\n\n[keys]\n\'tab.new\' = "f8"\ntheme = "no setting"\n'
 

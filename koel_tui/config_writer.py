@@ -1,4 +1,4 @@
-"""Editing of one setting in config.toml; the rest of the file is preserved byte for byte."""
+"""Changes one setting in config.toml; the rest of the file is preserved byte for byte."""
 
 import json
 import re
@@ -11,7 +11,10 @@ from koel_tui.setting_sources import MAX_CONFIG_BYTES
 from koel_tui.system.regular_files import read_regular
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tomlkit import TOMLDocument
+    from tomlkit.items import Item, Key
 
 
 class ConfigFileError(Exception):
@@ -25,31 +28,31 @@ def set_setting(path: Path, name: str, value: object) -> None:
     `ConfigFileError` if the file cannot be changed safely, OSError or `DirectoryError` if it
     cannot be written.
     """
-    file = path.resolve()  # an atomic write would replace the link itself
-    before = _read_text(file)
-    known = _parse(before, path)
-    if isinstance(known.get(name), dict):
+    target = path.resolve()  # an atomic write to a symbolic link would replace the link
+    before = _read_text(target)
+    settings = _parse(before, path)
+    if isinstance(settings.get(name), dict):
         raise ConfigFileError(
             f"{name!r} is a table in {path}. Change it there: koel-chat config edit"
         )
-    if value is None and name not in known:
+    if value is None and name not in settings:
         return
-    # Convert to the types that TOML parses to: a path to a string, a tuple to a list.
-    plain = json.loads(json.dumps(value, default=str))
-    expected = {**known, name: plain}
+    # Only types that TOML has, so that it can be compared: a path as a string, a tuple as a list.
+    plain_value = json.loads(json.dumps(value, default=str))
+    expected = {**settings, name: plain_value}
     if value is None:
         del expected[name]
-    after = _replace_setting(before, name, plain)
+    after = _replace_setting(before, name, plain_value)
     if after is None or _parse(after, path) != expected:
         raise ConfigFileError(
-            f"{name!r} cannot be changed in {path} as it is written there. Change it by hand: "
+            f"{name!r} cannot be changed in {path} without changing the rest. Change it by hand: "
             "koel-chat config edit"
         )
     if after != before:
         from koel_tui.system.atomic_write import write_atomically
 
         paths.private_directory(path.parent)
-        write_atomically(file, after.encode())
+        write_atomically(target, after.encode())
 
 
 def _read_text(file: Path) -> str:
@@ -71,7 +74,10 @@ def _parse(text: str, path: Path) -> dict[str, object]:
 
 
 def _replace_setting(text: str, name: str, value: object) -> str | None:
-    """Return the text with a setting replaced, or None if tomlkit does not preserve the rest."""
+    """Return the text with a setting replaced, or None if tomlkit cannot do that safely.
+
+    tomlkit must reproduce the unchanged text exactly. Arrays of tables are not replaced.
+    """
     import tomlkit  # imported here, because most starts change no setting
     from tomlkit.exceptions import TOMLKitError
     from tomlkit.items import AoT
@@ -92,31 +98,41 @@ def _replace_setting(text: str, name: str, value: object) -> str | None:
 
 
 def _insert(document: "TOMLDocument", text: str, name: str, value: object) -> None:
-    """Insert a setting below its commented example, else after the others; `text` is the document.
+    """Insert a new setting into a document; `text` is the document as text.
 
-    `TOMLDocument.add` ignores the example, and separates the first table from its comments.
+    `TOMLDocument.add` would ignore the commented example of the setting, and would separate the
+    first table from the comments above it.
     """
     import tomlkit
+
+    rows = document.body
+    index = _insertion_index(rows, name)
+    setting = tomlkit.item(value)
+    line_break = "\r\n" if "\r\n" in text else "\n"
+    setting.trivia.trail = line_break
+    if index == len(rows) and text and not text.endswith("\n"):
+        setting.trivia.indent = line_break  # ends the last line of the file
+    rows.insert(index, (tomlkit.key(name), setting))
+
+
+def _insertion_index(rows: "Sequence[tuple[Key | None, Item]]", name: str) -> int:
+    """Return the index for a new setting in the rows of a document.
+
+    It is below the commented example of the setting, else below the last setting, else above the
+    first table and the comments directly above that, else at the end.
+    """
     from tomlkit.items import AoT, Comment, Table
 
     example = re.compile(rf"#\s*{re.escape(name)}\s*=")
-    rows = document.body
-    position = above_table = 0
+    below_settings = above_table = 0
     for index, (key, item) in enumerate(rows, start=1):
+        if isinstance(item, Comment):
+            if example.match(item.trivia.comment):
+                return index
+            continue
         if key and isinstance(item, AoT | Table) and not key.is_dotted():
-            break
-        if isinstance(item, Comment) and example.match(item.trivia.comment):
-            position = index
-            break
+            return below_settings or above_table
         if key:
-            position = index
-        if not isinstance(item, Comment):
-            above_table = index  # and above the comments of the table
-    else:
-        above_table = len(rows)
-    position = position or above_table
-    new = tomlkit.item(value)
-    new.trivia.trail = "\r\n" if "\r\n" in text else "\n"
-    if position == len(rows) and text and not text.endswith("\n"):
-        new.trivia.indent = new.trivia.trail
-    rows.insert(position, (tomlkit.key(name), new))
+            below_settings = index
+        above_table = index
+    return below_settings or len(rows)

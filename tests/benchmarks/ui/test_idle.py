@@ -7,7 +7,7 @@ import pytest
 
 from koel_tui.storage import JsonFileStorage
 from tests.benchmarks.report import line, share
-from tests.benchmarks.ui.answers import FIRST_WORD, history, last_words
+from tests.benchmarks.ui.answers import FIRST_WORD, history, last_text
 from tests.benchmarks.ui.outside import ENTER, LETTERS, Outside, module
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(300)]
@@ -28,7 +28,7 @@ def threads(tmp_path: Path) -> Path:
 def window(threads: Path) -> Outside:
     """Open the thread and wait until all is quiet."""
     program = Outside(module("program", threads, 25, "long"))
-    program.see(last_words(MESSAGES))
+    program.see(last_text(MESSAGES))
     program.watch(SETTLED)
     return program
 
@@ -39,7 +39,7 @@ def minimal() -> Outside:
     program.see("Ask anything.")
     program.watch(SETTLED)
     program.send(F2)
-    program.see(last_words(MESSAGES))
+    program.see(last_text(MESSAGES))
     program.watch(SETTLED)
     return program
 
@@ -84,7 +84,7 @@ def test_focus_of_the_terminal(threads: Path) -> None:
 
 def bytes_a_second(threads: Path, *options: str) -> float:
     with Outside(module("program", threads, 25, "long", *options)) as program:
-        program.see(last_words(MESSAGES))
+        program.see(last_text(MESSAGES))
         program.watch(SETTLED)
         program.send("Tell" + ENTER)
         program.see(FIRST_WORD)

@@ -25,43 +25,43 @@ async def turn_of(chat: Plain, line: str) -> Turn:
 async def answered(chat: Plain, turn: Turn, text: str) -> None:
     turn.write(text)
     turn.finish()
-    await chat.hears(f"Model: {text}")
+    await chat.prints(f"Model: {text}")
     await chat.until(lambda: chat.console.prompting)
 
 
 async def test_an_answer_again_is_a_branch_and_each_can_be_shown() -> None:
     async with plain() as chat:
         await chat.enter("/branches")
-        await chat.hears("This thread has no branches. /again and /edit create one.")
+        await chat.prints("This thread has no branches. /again and /edit create one.")
         await answered(chat, await chat.ask("Why?"), "First.")
         again = await turn_of(chat, "/again")
         assert again.prompt == "Why?"
         for refused in ("/again", "/continue", "/retry"):
             await chat.enter(refused)
-            await chat.hears("An answer is being written. /stop stops it.")
+            await chat.prints("An answer is being written. /stop stops it.")
         await answered(chat, again, "Second.")
         await chat.enter("/branches")
-        await chat.hears("1: Model: First.")
-        await chat.hears("2, shown: Model: Second.")
+        await chat.prints("1: Model: First.")
+        await chat.prints("2, shown: Model: Second.")
         await chat.enter("/branch 3")
-        await chat.hears("No branch has this number. /branches lists them.")
+        await chat.prints("No branch has this number. /branches lists them.")
         await chat.enter("/branch 2")
-        await chat.hears("This branch is already shown.")
+        await chat.prints("This branch is already shown.")
         await chat.enter("/branch 1")
-        await chat.hears("Branch 1 is shown. /read prints its last messages.")
+        await chat.prints("Branch 1 is shown. /read prints its last messages.")
         await chat.until(lambda: chat.console.prompting)
         assert chat.console.said == ["You: "], "nothing of it is read unasked"
         await chat.enter("/read 1")
-        await chat.hears("Model: First.")
+        await chat.prints("Model: First.")
 
 
 async def test_a_message_edited_is_sent_and_what_came_before_stays() -> None:
     async with plain() as chat:
         await chat.enter("/edit anything")
-        await chat.hears("You have no message here to edit.")
+        await chat.prints("You have no message here to edit.")
         await answered(chat, await chat.ask("Wyh?"), "What?")
         await chat.enter("/edit")
-        await chat.hears("Type the new message after the command: /edit MESSAGE.")
+        await chat.prints("Type the new message after the command: /edit MESSAGE.")
         edited = await turn_of(chat, "/edit Why?")
         assert [message.content for message in edited.asked.messages] == ["Why?"]
         await answered(chat, edited, "Because.")
@@ -70,19 +70,19 @@ async def test_a_message_edited_is_sent_and_what_came_before_stays() -> None:
         await chat.enter("/branches")
         for line in ("1: You: Wyh?", "2, shown: You: Why?", "3: Model: Because.",
                      "4, shown: Model: So."):  # fmt: skip
-            await chat.hears(line)
+            await chat.prints(line)
         await chat.enter("/branch 1")
-        await chat.hears("Branch 1 is shown. /read prints its last messages.")
+        await chat.prints("Branch 1 is shown. /read prints its last messages.")
         await chat.enter("/read all")
-        await chat.hears("You: Wyh?")
-        await chat.hears("Model: What?")
+        await chat.prints("You: Wyh?")
+        await chat.prints("Model: What?")
 
 
 async def test_nothing_to_answer_again_is_said_each_time() -> None:
     async with plain() as chat:
         for _ in range(2):
             await chat.enter("/again")
-            await chat.hears("Error: There is no message to answer yet. Send one first.")
+            await chat.prints("Error: There is no message to answer yet. Send one first.")
 
 
 async def test_a_new_thread_goes_on_from_here() -> None:
@@ -91,18 +91,18 @@ async def test_a_new_thread_goes_on_from_here() -> None:
     await storage.update_meta("t", system="Be kind.")
     async with plain() as chat:
         await chat.enter("/new-from")
-        await chat.hears("There is no answer yet to start a new thread from.")
+        await chat.prints("There is no answer yet to start a new thread from.")
     async with plain(storage=storage, thread="t") as chat:
-        await chat.hears("Thread 1 of 1: message 0, 4 messages.")
+        await chat.prints("Thread 1 of 1: message 0, 4 messages.")
         await chat.enter("/new-from")
-        await chat.hears("Thread 2 of 2: message 0 (branch), 4 messages.")
+        await chat.prints("Thread 2 of 2: message 0 (branch), 4 messages.")
         turn = await chat.ask("Go on")
         assert len(turn.asked.messages) == 5
         assert turn.settings == TurnSettings(system="Be kind.")
         turn.finish()
 
 
-async def test_a_saved_setting_that_cannot_be_used_is_told() -> None:
+async def test_a_saved_setting_that_cannot_be_used_is_reported() -> None:
     storage = MemoryStorage()
     await storage.save("t", messages(2))
     await storage.update_meta("t", sampling={"temperature": "hot", "\x1b[2J": 1})
@@ -118,46 +118,46 @@ async def test_settings_are_listed_changed_refused_and_sent() -> None:
     storage = MemoryStorage()
     async with plain(storage=storage) as chat:
         await chat.enter("/settings")
-        await chat.hears("system: none (default)")
-        await chat.hears("temperature: 0.8 (default)")
-        await chat.hears("/set NAME VALUE changes a setting, /unset NAME resets it.")
+        await chat.prints("system: none (default)")
+        await chat.prints("temperature: 0.8 (default)")
+        await chat.prints("/set NAME VALUE changes a setting, /unset NAME resets it.")
         await chat.enter("/set temperature -9")
-        await chat.hears("Error: Temperature must be a number from 0 to 1000000, or empty.")
+        await chat.prints("Error: Temperature must be a number from 0 to 1000000, or empty.")
         await chat.enter("/set temprature 1")
-        await chat.hears("There is no setting 'temprature'. /settings lists them.")
+        await chat.prints("There is no setting 'temprature'. /settings lists them.")
         await chat.enter("/set model /nowhere.gguf")
         await chat.until(lambda: any("nowhere.gguf" in line for line in chat.console.said))
         await chat.enter("/set Temperature 0.2")
-        await chat.hears("From the next answer on, temperature is 0.2")
+        await chat.prints("From the next answer on, temperature is 0.2")
         await chat.enter("/set system You are a pirate.")
-        await chat.hears("From the next answer on, system is You are a pirate.")
+        await chat.prints("From the next answer on, system is You are a pirate.")
         await chat.enter("/set role You are a pilot.")  # its name in 0.1
-        await chat.hears("From the next answer on, system is You are a pilot.")
+        await chat.prints("From the next answer on, system is You are a pilot.")
         await chat.enter("/set system You are a pirate.")
         await chat.enter("/set seed 5")
-        await chat.hears("From the next answer on, seed is 5")
+        await chat.prints("From the next answer on, seed is 5")
         await chat.enter("/set seed")
-        await chat.hears("From the next answer on, seed is random (default)")
+        await chat.prints("From the next answer on, seed is random (default)")
         await chat.enter("/set dry_multiplier 0,8")
-        await chat.hears("From the next answer on, dry_multiplier is 0.8")
+        await chat.prints("From the next answer on, dry_multiplier is 0.8")
         await chat.enter("/set stop \\nUser:, END")
-        await chat.hears("From the next answer on, stop is \\nUser:, END")
+        await chat.prints("From the next answer on, stop is \\nUser:, END")
         await chat.enter("/unset dry_multiplier")
-        await chat.hears("From the next answer on, dry_multiplier is 0 (default)")
+        await chat.prints("From the next answer on, dry_multiplier is 0 (default)")
         await chat.enter("/unset")
-        await chat.hears("Type the name of the setting: /unset NAME. /settings lists them.")
+        await chat.prints("Type the name of the setting: /unset NAME. /settings lists them.")
         await chat.enter("/unset nothing")
-        await chat.hears("There is no setting 'nothing'. /settings lists them.")
+        await chat.prints("There is no setting 'nothing'. /settings lists them.")
         await chat.enter("/set")
-        await chat.hears("Repetition:")
-        await chat.hears("dry_multiplier: 0 (default)")
-        await chat.hears("stop: \\nUser:, END")
-        await chat.hears("thinking: off (default)")
+        await chat.prints("Repetition:")
+        await chat.prints("dry_multiplier: 0 (default)")
+        await chat.prints("stop: \\nUser:, END")
+        await chat.prints("thinking: off (default)")
         await chat.enter("/unset stop")
-        await chat.hears("From the next answer on, stop is none (default)")
+        await chat.prints("From the next answer on, stop is none (default)")
         await chat.enter("/settings")
-        await chat.hears("system: You are a pirate.")
-        await chat.hears("temperature: 0.2")
+        await chat.prints("system: You are a pirate.")
+        await chat.prints("temperature: 0.2")
         turn = await chat.ask("Who are you?")
         assert turn.settings == TurnSettings(
             system="You are a pirate.", sampling=Sampling(temperature=0.2)
@@ -181,7 +181,7 @@ async def test_a_title_is_given_and_said() -> None:
     async with plain(storage=storage) as chat:
         await answered(chat, await chat.ask("Why?"), "Because.")
         await chat.enter("/title")
-        await chat.hears("This thread is called “Why?”.")
+        await chat.prints("This thread is called “Why?”.")
         await chat.enter("/title  The  sea\x1b]0;owned\x07")
         await chat.until(lambda: any("called “The sea" in line for line in chat.console.said))
         assert foreign("".join(chat.console.said).encode()) == []
@@ -192,19 +192,19 @@ async def test_a_title_is_given_and_said() -> None:
 async def test_what_waits_is_listed_and_taken_back() -> None:
     async with plain() as chat:
         await chat.enter("/queue")
-        await chat.hears("No messages are queued.")
+        await chat.prints("No messages are queued.")
         turn = await chat.ask("one")
         await chat.enter("two")
         await chat.enter("three")
         await chat.enter("/queue")
-        await chat.hears("1: two")
-        await chat.hears("2: three")
+        await chat.prints("1: two")
+        await chat.prints("2: three")
         await chat.enter("/queue 7")
-        await chat.hears("No queued message has this number. /queue lists them.")
+        await chat.prints("No queued message has this number. /queue lists them.")
         await chat.enter("/queue 1")
-        await chat.hears("The message is not sent. You can edit it after the answer.")
+        await chat.prints("The message is not sent. You can edit it after the answer.")
         await chat.enter("/queue")
-        await chat.hears("1: three")
+        await chat.prints("1: three")
         turn.finish()
         await chat.until(lambda: len(chat.agent.turns) == 2)
         assert chat.agent.turns[1].prompt == "three"
@@ -214,21 +214,21 @@ async def test_what_waits_is_listed_and_taken_back() -> None:
 
 async def test_a_summary_begins_a_new_thread_and_leaves_alone_who_types() -> None:
     async with plain() as chat:
-        await chat.hears("The model is ready: Scripted-1B.")
+        await chat.prints("The model is ready: Scripted-1B.")
         await chat.enter("/summary")
-        await chat.hears("This thread has no messages to summarise yet.")
+        await chat.prints("This thread has no messages to summarise yet.")
         await answered(chat, await chat.ask("Why?"), "Because.")
         await chat.enter("/set temperature 0.5")
         turn = await turn_of(chat, "/summary")
-        await chat.hears("A new thread opens when the summary is ready.")
+        await chat.prints("A new thread opens when the summary is ready.")
         await chat.enter("/new")
-        await chat.hears("Thread 2 of 2: New thread, 0 messages.")
+        await chat.prints("Thread 2 of 2: New thread, 0 messages.")
         await chat.until(lambda: chat.console.prompting)
         turn.write("It was\x1b[2J said.")
         turn.finish()
-        await chat.hears("Thread 3 begins with a summary of “Why?”. /tab 3 goes there.")
+        await chat.prints("Thread 3 begins with a summary of “Why?”. /tab 3 goes there.")
         await chat.enter("/tab 3")
-        await chat.hears("You: What we talked about before, in short:")
+        await chat.prints("You: What we talked about before, in short:")
         await chat.until(lambda: "It was" in chat.console.typed_text)
         assert "\x1b" not in chat.console.typed_text
         turn = await chat.ask(chat.console.typed_text)
@@ -243,7 +243,7 @@ async def test_a_title_is_found_when_the_model_has_nothing_else_to_do() -> None:
         agent=agent,
         connect=lambda: Backend(KoelClient(agent, storage=storage), storage, agent, titles=True),
     ) as chat:
-        await chat.hears("The model is ready: Scripted-1B.")
+        await chat.prints("The model is ready: Scripted-1B.")
         turn = await chat.ask("Why is the sea salty?")
         turn.measure(model="Scripted-1B", prompt_tokens=1, context_tokens=100)
         await answered(chat, turn, "Because.")
