@@ -19,8 +19,8 @@ is present when queued; `fraction` is 0..1 and is present when loading or readin
 METRICS = "koel.metrics"
 """CUSTOM event: metrics of the finished answer, sent before RUN_FINISHED.
 
-value: the fields of `koel_tui.engine.SessionMetrics`, `"reason"`, `"trimmed_turns"`, `"model"` and
-`"context_tokens"` (the context size).
+value: the fields of `koel_tui.engine.SessionMetrics`, `"reason"`, `"trimmed_turns"`, `"model"`,
+`"context_tokens"` (the context size) and `"notice"`, the `notice` of the model's `ModelInfo`.
 """
 
 TOKENS = "tokens"

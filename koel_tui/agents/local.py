@@ -337,6 +337,7 @@ def _metrics(finished: Finished, card: ModelCard) -> dict[str, Any]:
         "trimmed_turns": finished.trimmed_turns,
         "model": card.name,
         "context_tokens": card.context_tokens,
+        "notice": card.notice,
     }
 
 

@@ -26,7 +26,7 @@ from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
     from koel_tui.agents import ModelInfo
-    from koel_tui.protocol import TurnSettings
+    from koel_tui.protocol import KoelError, TurnSettings
     from koel_tui.session import ChatSession, ThreadSettings
     from koel_tui.storage import SessionStorage
 
@@ -250,7 +250,7 @@ def _report_result(session: "ChatSession", answer: Answer, *, quiet: bool) -> in
     failed = session.state.error
     code, problem = Exit.OK, ""
     if failed is not None:
-        code, problem = _agent_exit_code(str(getattr(failed, "agent_code", ""))), str(failed)
+        code, problem = _failure_exit_code(failed), str(failed)
     elif answer.unusable_reason:
         code, problem = Exit.NO_ANSWER, answer.unusable_reason
     elif session.dirty:
@@ -267,9 +267,17 @@ def _report_result(session: "ChatSession", answer: Answer, *, quiet: bool) -> in
     return code
 
 
-def _agent_exit_code(agent_code: str) -> Exit:
-    # The agent reports an invalid thread setting as ValueError; that is not a program error.
-    return Exit.BAD_CONFIG if agent_code == "ValueError" else exit_code_by_name(agent_code)
+def _failure_exit_code(error: "KoelError") -> Exit:
+    """Return the exit code of a failed run, by the agent's own code or by the kind of the error."""
+    agent_code = getattr(error, "agent_code", None)
+    if agent_code == "ValueError":  # an invalid thread setting; that is not a program error
+        return Exit.BAD_CONFIG
+    if (error.family, error.code) == ("agent", "refused"):
+        return Exit.NO_ANSWER
+    if (error.family, error.code) in (("business", "quota"), ("business", "rate")):
+        return Exit.NO_SERVER
+    code = exit_code_by_name(str(agent_code))
+    return exit_code(error) if code is Exit.INTERNAL else code
 
 
 def _truncation_notice(session: "ChatSession") -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,21 @@ if TYPE_CHECKING:
 
 _BACKEND = "local"
 _USAGE = ("prompt_tokens", "reused_tokens", "output_tokens")
+_REASONS = frozenset({"end", "length", "stopped", "tool_calls", "error"})
+_OTHER_REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "max_tokens": "length",
+        "max_output_tokens": "length",
+        "tool_call": "tool_calls",
+        "tool_use": "tool_calls",
+        "function_call": "tool_calls",
+        "content_filter": "stopped",
+        "refusal": "stopped",
+        "abort": "stopped",
+        "cancelled": "stopped",
+    }
+)
+"""The reasons of servers that are not simply the end of the answer."""
 NO_TEXT = "The model wrote no answer. Try again, or use another --temperature or --model."
 THOUGHT_ONLY = (
     "The model only thought and wrote no answer. "
@@ -44,7 +60,7 @@ class Answer:
         if isinstance(event, CustomEvent) and event.name == METRICS:
             self.metrics = event.value if isinstance(event.value, Mapping) else {}
         elif isinstance(event, RunFinishedEvent):
-            self.finish_reason = finish_reason(event) or "end"
+            self.finish_reason = _known_reason(finish_reason(event) or "end")
 
     def read_state(self, state: "ChatState") -> None:
         """Read the last answer, if any, and the error from a thread's state."""
@@ -94,6 +110,11 @@ class Answer:
             "tool_calls": self.tool_calls,
             "error": self.error,
         }
+
+
+def _known_reason(reason: str) -> str:
+    """Return the reason that the JSON object may have and that is nearest to an agent's own."""
+    return reason if reason in _REASONS else _OTHER_REASONS.get(reason.lower(), "end")
 
 
 def print_failure(reason: str) -> None:

@@ -12,7 +12,7 @@ class Exit(enum.IntEnum):
     INTERNAL = 1
     USAGE = 2
     NO_ANSWER = 65
-    NO_MODEL = 66
+    NO_MODEL = NO_FILE = 66
     NO_SERVER = 69
     ENGINE_DIED = 71
     NO_DIRECTORY = 73
@@ -31,19 +31,21 @@ _BY_CLASS = {
     "ModelUnavailableError": Exit.NO_MODEL,
     "UnwritableError": Exit.SAVE_FAILED,
     "DownloadError": Exit.NO_SERVER,
+    "TransportError": Exit.NO_SERVER,
     "EngineCrashedError": Exit.ENGINE_DIED,
     "RestartLimitError": Exit.ENGINE_DIED,
     "DirectoryError": Exit.NO_DIRECTORY,
     "ThreadLockedError": Exit.LOCKED,
     "WrongPassphraseError": Exit.WRONG_PASSPHRASE,
     "NoKeyError": Exit.WRONG_PASSPHRASE,
+    "BusinessError": Exit.WRONG_PASSPHRASE,
     "EncryptedThreadsError": Exit.LOCKED,
     "StorageError": Exit.SAVE_FAILED,
     "SettingsError": Exit.BAD_CONFIG,
     "ReadOnlyThreadError": Exit.LOCKED,
     "ContextOverflowError": Exit.USAGE,
     "UnsupportedError": Exit.USAGE,
-    "ImportProblem": Exit.USAGE,
+    "ImportProblem": Exit.NO_FILE,
     "UsageProblem": Exit.USAGE,
 }
 

@@ -17,7 +17,8 @@ class TurnMetrics:
     """The metrics of one answer.
 
     `reused_tokens` are the prompt tokens already in the KV cache, `used_tokens` the prompt and
-    output tokens together. `context_tokens` is the context size.
+    output tokens together. `context_tokens` is the context size. `notice` is a sentence of the
+    agent about its model, '' if there is none; it is not saved.
     """
 
     model: str = ""
@@ -29,6 +30,7 @@ class TurnMetrics:
     reused_tokens: int = 0
     output_tokens: int = 0
     first_token_s: float = 0.0
+    notice: str = ""
 
     @property
     def duration_s(self) -> float:
@@ -122,6 +124,7 @@ def parse_metrics(value: object) -> TurnMetrics | None:
         reused_tokens=_parse_count(value.get("reused_tokens")),
         output_tokens=written,
         first_token_s=max(0.0, parse_number(value.get("time_to_first_token_s"))),
+        notice=str(value.get("notice") or ""),
     )
 
 

@@ -115,7 +115,10 @@ class Announcer:
                 + (f" {name} fits the model." if name else "")
             )
         if conversation.has_failed:
-            lines.append("/retry tries again. The up arrow restores your message.")
+            line = "/retry tries again. The up arrow restores your message."
+            if incomplete_reason(conversation.messages):
+                line += " /continue continues the answer."
+            lines.append(line)
         elif reason := incomplete_reason(conversation.messages):
             lines.append(f"{reason} /continue continues it.")
         if conversation.save_problem:

@@ -184,9 +184,13 @@ class PlainChat:
                 await self._process(typed)
 
     def _print_new_output(self, backend: "Backend") -> None:
-        """Print new output of the active thread, and save conflicts of all threads."""
+        """Print new output of the active thread, and notices and save conflicts of all threads."""
         for line in self._announcer.new_lines():
             self._print(line)
+        for conversation in self._workspace.tabs:
+            # The last answer of a busy thread may not be printed yet.
+            if not conversation.is_busy and (notice := self._runtime.new_notice(conversation)):
+                self._print(notice)
         for line in conflict_messages(backend.storage, self._reported_conflict_count):
             self._reported_conflict_count += 1
             self._print(safe_line(line, 400))

@@ -38,7 +38,7 @@ from koel_tui.session.interceptors import pipeline
 from koel_tui.session.message_index import find_message, last_question_index
 from koel_tui.session.run import SAVE_TIMEOUT, Run, wait_finished
 from koel_tui.session.run_input import new_id, run_input, state_values
-from koel_tui.session.timestamps import add_timestamp, truncate_to_milliseconds
+from koel_tui.session.timestamps import add_timestamp, truncate_to_milliseconds, try_clock
 from koel_tui.session.tool_loop import ToolLoop, result_event
 from koel_tui.session.tools import Tools, declarations, handlers_by_name
 from koel_tui.session.usage import model_name
@@ -309,16 +309,16 @@ class ChatSession:
         if isinstance(event, RunErrorEvent):
             self._answer_calls("Error: the run failed before this call was executed.")
         self._autosave.save_model(model_name(event))
-        state = self._apply(event)
+        state = self._apply(event, self._now())
         for reduce in self._dependencies.reducers:
             state = reduce(state, event)
         self._set(state)
         self._autosave.save_soon()
         return self._tool_loop is not None and self._tool_loop.is_over
 
-    def _apply(self, event: Event) -> ChatState:
+    def _apply(self, event: Event, now: datetime | None) -> ChatState:
         """Publish an event and return the state after it."""
-        stamped = add_timestamp(event, self._now())
+        stamped = add_timestamp(event, now)
         self._dependencies.observers.event(self._thread_id, stamped)
         self._events.publish(stamped)
         return fold(self._state, stamped)
@@ -326,7 +326,7 @@ class ChatSession:
     def _on_failure(self, error: KoelError) -> None:
         self._answer_calls("Error: the run failed before this call was executed.")
         # The event contains the same error without its cause, so we set the original.
-        self._set(replace(self._apply(error_event(error)), error=error))
+        self._set(replace(self._apply(error_event(error), self._try_now()), error=error))
 
     def _on_end(self) -> None:
         self._run = None
@@ -344,14 +344,14 @@ class ChatSession:
         run, self._run = self._run, None
         run.abandon()
         self._answer_calls("Error: the user stopped this before there was a result.")
-        self._set(end_run(self._state, RunPhase.CANCELLED, self._now()))
+        self._set(end_run(self._state, RunPhase.CANCELLED, self._try_now()))
         self._autosave.save_now()
 
     def _answer_calls(self, reason: str) -> None:
         """Answer the calls that will not be executed, because models need a result for each."""
         if self._tool_loop is not None and self._tool_loop.answers_calls:
             for call in calls_to_answer(self._state):
-                self._set(self._apply(result_event(call, reason)))
+                self._set(self._apply(result_event(call, reason), self._try_now()))
 
     async def _close(self, last_save: asyncio.Future[None]) -> None:
         try:
@@ -371,6 +371,10 @@ class ChatSession:
 
     def _now(self) -> datetime:
         return truncate_to_milliseconds(self._dependencies.clock())
+
+    def _try_now(self) -> datetime | None:
+        """Return the time, None if the clock raises, because every run must be able to end."""
+        return try_clock(self._now)
 
     def _index(self, message_id: str) -> int:
         return find_message(message_id, self._state, self._thread_id)

@@ -15,11 +15,14 @@ from koel_tui.text import safe_line
 if TYPE_CHECKING:
     from koel_tui.agents import ModelInfo
     from koel_tui.conversation.backend import Backend
+    from koel_tui.conversation.conversation import Conversation
 
 _log = logging.getLogger(__name__)
 
 _COUNT_TIMEOUT = 2.0
 """Seconds that key input waits for the token count of an attachment."""
+_MAX_NOTICE = 400
+"""Maximum characters of a notice about a model."""
 TRASH_RETENTION = timedelta(days=30)
 STILL_STARTING = "Still starting. Try again in a moment."
 
@@ -39,6 +42,7 @@ class Runtime:
         """The built-in chat template that fits the loaded model; empty if none does."""
         self.problem: BaseException | None = None
         self.backend: Backend | None = None
+        self._shown_notices = {""}
         self._on_change = on_change
         self._loading = asyncio.Lock()
 
@@ -120,9 +124,21 @@ class Runtime:
 
     def _set_model(self, model: "ModelInfo") -> None:
         self.model_name, self.context_tokens = model.name, model.context_tokens
-        self.advice = safe_line(model.notice, 400)
+        self.advice = safe_line(model.notice, _MAX_NOTICE)
+        self._shown_notices.add(model.notice)
         known = model.fitting_template in BUILT_IN_TEMPLATES
         self.fitting_template = model.fitting_template if known else ""
+
+    def new_notice(self, conversation: "Conversation") -> str:
+        """Return the notice about the model of a conversation's last answer, each notice once.
+
+        The model of a thread is loaded by its first answer, not by `load`.
+        """
+        notice = conversation.metrics.last.notice
+        if notice in self._shown_notices:
+            return ""
+        self._shown_notices.add(notice)
+        return safe_line(notice, _MAX_NOTICE)
 
     async def count_tokens(self, text: str) -> int | None:
         """Return the number of tokens in `text`; None if it is not known in time."""

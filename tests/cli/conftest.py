@@ -1,10 +1,17 @@
 """Fixtures for the commands."""
 
+import io
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import Threads
+from koel_tui.cli import wiring
+from koel_tui.cli.main import run
+from tests.cli.asking import Playing
+from tests.cli.commands import Said, Threads
+from tests.ui.scripted import Turn
 
 
 @pytest.fixture
@@ -20,3 +27,21 @@ def secret(tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch) ->
     path.write_text("correct horse\n")
     monkeypatch.setenv("KOEL_PASSPHRASE_FILE", str(path))
     return path
+
+
+@pytest.fixture
+def asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Said]:
+    """Run `ask` in this process, on an agent that plays its part where one is given."""
+
+    def ask(*words: str, play: Callable[[Turn], object] | None = None) -> Said:
+        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        if play is not None:
+            monkeypatch.setattr(wiring, "create_model_router", lambda *_: Playing(play))
+        capsys.readouterr()
+        code = run(["ask", *words])
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    return ask

@@ -1,91 +1,28 @@
 """`ask`: its exit codes, its JSON object, and what it says of incomplete answers."""
 
 import asyncio
-import io
-import json
 import os
 import resource
 import signal
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from ag_ui.core import BaseEvent, RunAgentInput
 
 from koel_tui import paths
-from koel_tui.agents import ModelInfo
 from koel_tui.cli import wiring
 from koel_tui.cli.exit_codes import Exit
-from koel_tui.cli.main import run
 from koel_tui.protocol import Message
 from koel_tui.storage import JsonFileStorage, MemoryStorage, StorageError
+from tests.cli.asking import answer_of
 from tests.cli.commands import PROGRAM, Said, koel, save
 from tests.ui.scripted import Turn
 
-KEYS = {
-    "thread", "model", "backend", "text", "finish_reason", "usage", "trimmed_turns", "tool_calls",
-    "error",
-}  # fmt: skip
 FIGURES = {
     "prompt_tokens": 20, "output_tokens": 4, "reused_tokens": 7, "context_tokens": 8192,
     "trimmed_turns": 2,
 }  # fmt: skip
-
-
-def answer_of(out: str) -> dict[str, Any]:
-    """Return the one object that `ask --json` has printed."""
-    (line,) = out.splitlines()
-    answer: dict[str, Any] = json.loads(line)
-    assert set(answer) - {"thinking"} == KEYS
-    assert set(answer["usage"]) == {"prompt_tokens", "reused_tokens", "output_tokens"}
-    assert answer["backend"] == "local"
-    assert answer["finish_reason"] in {"end", "length", "stopped", "tool_calls", "error"}
-    return answer
-
-
-class Playing:
-    """An agent whose every run is what `play` makes of it."""
-
-    def __init__(self, play: Callable[[Turn], object]) -> None:
-        self.play = play
-
-    def agent(self, **_: Any) -> "Playing":
-        return self
-
-    async def load(self) -> ModelInfo:
-        return ModelInfo("Scripted-1B", 8192)
-
-    async def run(self, input: RunAgentInput, *_: Any) -> AsyncIterator[BaseEvent]:  # noqa: A002 - as in Agent
-        turn = Turn(input)
-        self.play(turn)
-        async for event in turn.events():
-            yield event
-
-    async def release(self, thread_id: str) -> None:
-        pass
-
-    async def close(self) -> None:
-        pass
-
-
-@pytest.fixture
-def asked(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Said]:
-    """Run `ask` in this process, on an agent that plays its part where one is given."""
-
-    def ask(*words: str, play: Callable[[Turn], object] | None = None) -> Said:
-        monkeypatch.setattr(sys, "stdin", io.StringIO())
-        if play is not None:
-            monkeypatch.setattr(wiring, "create_model_router", lambda *_: Playing(play))
-        capsys.readouterr()
-        code = run(["ask", *words])
-        said = capsys.readouterr()
-        return Said(code, said.out, said.err)
-
-    return ask
 
 
 def plays(
@@ -134,6 +71,29 @@ def test_a_complete_answer_has_its_reason_and_figures(asked: Callable[..., Said]
     assert (answer["model"], answer["trimmed_turns"]) == ("Scripted-1B", 2)
     said = asked("Hi", play=plays("Hello.", thoughts=["Hm."]))
     assert (said.code, said.out, said.err) == (0, "Hello.\n", "")
+
+
+@pytest.mark.parametrize(
+    ("reason", "printed"),
+    [
+        ("end", "end"),
+        ("stop", "end"),
+        ("", "end"),
+        ("made up", "end"),
+        ("length", "length"),
+        ("MAX_TOKENS", "length"),
+        ("stopped", "stopped"),
+        ("content_filter", "stopped"),
+        ("tool_calls", "tool_calls"),
+        ("function_call", "tool_calls"),
+        ("error", "error"),
+    ],
+)
+def test_the_reason_of_an_agent_becomes_one_of_five(
+    reason: str, printed: str, asked: Callable[..., Said]
+) -> None:
+    said = asked("Hi", "--json", play=plays("Well.", reason=reason))
+    assert (said.code, answer_of(said.out)["finish_reason"]) == (0, printed)
 
 
 @pytest.mark.parametrize("reason", ["end", "length"])

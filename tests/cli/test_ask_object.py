@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from koel_tui.cli.main import run
-from tests.cli.test_ask import answer_of
+from tests.cli.asking import answer_of
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ import asyncio, os, signal
 from koel_tui.cli import wiring
 from koel_tui.cli.main import main
 from koel_tui.system import forced_exit
-from tests.cli.test_ask import Playing
+from tests.cli.asking import Playing
 
 class Hanging(Playing):
     async def close(self):

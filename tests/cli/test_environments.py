@@ -1,10 +1,16 @@
-"""The program works in any environment: umask, locale, time zone, home, signals, limits."""
+"""The program works in any environment: umask, locale, time zone, home, signals, limits, user.
+
+The limits of a control group are missing: to create one needs privileges that the suite cannot
+assume. `tests/engine/test_out_of_memory.py` tests what reads them.
+"""
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,7 +76,7 @@ ENVIRONMENTS: dict[str, Change] = {
     "a long directory": long_directory,
     "stdin closed": before("exec <&-"),
     "few open files": before("ulimit -n 64"),
-    "nice": before("command -v renice >/dev/null && renice -n 19 $$ >/dev/null"),
+    "nice": before("renice -n 19 $$ >/dev/null || exit"),
     "a small terminal": variables(COLUMNS="1", LINES="1", TERM="dumb"),
     "colour forced": variables(FORCE_COLOR="1", CLICOLOR_FORCE="1", COLORTERM="truecolor"),
     "no colour": variables(NO_COLOR="1", TERM=""),
@@ -80,7 +86,10 @@ ENVIRONMENTS: dict[str, Change] = {
 BY_DEFAULT = ("SIGINT ignored", "umask 000", "locale C", "locale C without UTF-8", "few open files")
 
 
-def ask(change: Change, tmp_path: Path, model: Path) -> subprocess.CompletedProcess[bytes]:
+def ask(
+    change: Change, tmp_path: Path, model: Path, launcher: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[bytes]:
+    """Import a thread and ask in it; `launcher` is a command that runs the one after it."""
     folder = tmp_path / "environment"
     folder.mkdir()
     environment = {**os.environ, "KOEL_THREADS": "1", "KOEL_TITLES": "false"}
@@ -90,7 +99,7 @@ def ask(change: Change, tmp_path: Path, model: Path) -> subprocess.CompletedProc
     commands = f'{first}; "$1" threads import "$2" >&2 || exit; shift 2; exec "$@"'
     question = ("--model", str(model), "--max-output-tokens", "4", QUESTION)
     return subprocess.run(
-        ["bash", "-c", commands, "bash", PROGRAM, str(thread),
+        [*launcher, "bash", "-c", commands, "bash", PROGRAM, str(thread),
          PROGRAM, "ask", "--thread", "hello", *question],
         stdin=subprocess.DEVNULL, capture_output=True, timeout=100, env=environment,
     )  # fmt: skip
@@ -104,15 +113,80 @@ def ask(change: Change, tmp_path: Path, model: Path) -> subprocess.CompletedProc
 def test_a_thread_is_answered_and_saved_privately(
     name: str, tmp_path: Path, tiny_path: Path
 ) -> None:
-    done = ask(ENVIRONMENTS[name], tmp_path, tiny_path)
+    assert_answered(ask(ENVIRONMENTS[name], tmp_path, tiny_path), tmp_path)
+
+
+def assert_answered(done: subprocess.CompletedProcess[bytes], folder: Path) -> list[Path]:
+    """Assert that the question is answered and saved for its user alone; return the files."""
     assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr.decode()
     assert b"\x1b" not in done.stdout
-    saved = [path for path in tmp_path.rglob("*.json") if "threads" in path.parts]
+    saved = [path for path in folder.rglob("*.json") if "threads" in path.parts]
     assert any(QUESTION in path.read_text("utf-8") or "\\u00fc" in path.read_text("utf-8")
                for path in saved)  # fmt: skip
     for path in saved:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    return saved
+
+
+NOBODY = 65534
+
+
+def as_nobody() -> tuple[str, ...]:
+    """Return the command that runs another one as a user without privileges."""
+    if os.geteuid() != 0:
+        pytest.skip("every test runs as a user without privileges")
+    user = ("setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups")
+    # Python may be in the home of root, where no other user can read.
+    reading = ("--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search")
+    for command in (user, (*user, *reading)):
+        # `setpriv` still has the privileges to find what it starts, `env` does not.
+        test = [*command, "env", PROGRAM, "--version"]
+        try:
+            done = subprocess.run(test, stdin=subprocess.DEVNULL, capture_output=True, cwd="/")
+        except OSError:
+            break
+        if done.returncode == 0:
+            return command
+    pytest.skip("no other user can start the program here")
+
+
+@pytest.mark.slow
+def test_a_user_without_privileges_is_answered_too(tiny_path: Path) -> None:
+    launcher = as_nobody()
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:  # other users cannot enter `tmp_path`
+        folder = Path(name)
+        model = Path(shutil.copy(tiny_path, folder))
+
+        def change(environment: dict[str, str], _: Path) -> str:
+            for name in [name for name in environment if name.startswith("XDG_")]:
+                del environment[name]
+            environment |= {"HOME": str(folder), "TMPDIR": str(folder)}
+            return f'cd "$HOME" && test "$(id -u)" -eq {NOBODY} || exit'
+
+        os.chown(folder, NOBODY, NOBODY)
+        saved = assert_answered(ask(change, folder, model, launcher), folder)
+        assert {path.stat().st_uid for path in saved} == {NOBODY}
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["threads list", "models list", "config show",
+     pytest.param("doctor", marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_a_silent_stdin_is_not_read(
+    command: str, tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOEL_MODEL", str(tiny_path))
+    reading, writing = os.pipe()
+    try:
+        done = subprocess.run(
+            [PROGRAM, *command.split()], stdin=reading, capture_output=True, timeout=30
+        )
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr.decode()
 
 
 def test_a_home_that_cannot_be_written_is_one_message(tmp_path: Path, tiny_path: Path) -> None:

@@ -197,7 +197,7 @@ THREADS = (
          lambda world, _: (world.tmp / "out.md").exists(), True, saved),
     Case(("threads", "export"), ("--force",), ("sea", "--output", "{tmp}/sea.md"), code, 0,
          exported),
-    Case(("threads", "import"), ("--format", "chatgpt"), ("{tmp}/sea.json",), code, 2,
+    Case(("threads", "import"), ("--format", "chatgpt"), ("{tmp}/sea.json",), code, 66,
          exported_json),
     Case(("threads", "import"), ("--json",), ("{tmp}/sea.json",), is_json, True, exported_json),
     Case(("threads", "encrypt"), ("--keyring",), (), key_kind, True, passphrase),

@@ -63,7 +63,7 @@ def test_without_a_home_directory_the_starter_model_is_found(
     [
         (["ask", "--model", f"{UNKNOWN}.gguf", "Hi"], Exit.NO_MODEL, "there is no such file"),
         (["models", "probe", f"{UNKNOWN}.gguf"], Exit.NO_MODEL, "there is no such file"),
-        (["threads", "import", f"{UNKNOWN}.json"], Exit.USAGE, "there is no such file"),
+        (["threads", "import", f"{UNKNOWN}.json"], Exit.NO_FILE, "there is no such file"),
     ],
 )
 def test_a_path_below_the_home_of_an_unknown_user_is_a_file_that_does_not_exist(

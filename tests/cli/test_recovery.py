@@ -68,5 +68,5 @@ def test_a_damaged_file_is_named(threads: Threads, tmp_path: Path) -> None:
     path = tmp_path / "unsaved-1.json"
     path.write_text("[]")
     said = threads("import", str(path), str(tmp_path / "unsaved-2.sealed"))
-    assert said.code == 2
+    assert said.code == 66
     assert "unsaved-1.json cannot be imported" in said.err and "no such file" in said.err

@@ -179,12 +179,12 @@ def test_import_of_several_files_names_the_bad_ones(threads: Threads, tmp_path: 
     bad, good = tmp_path / "bad.json", oterm(tmp_path / "store.db")
     bad.write_text("{")
     said = threads("import", str(bad), str(good), str(tmp_path / "nowhere"))
-    assert said.code == 2
+    assert said.code == 66
     assert "bad.json cannot be imported" in said.err and "no such file" in said.err
     assert len(said.out.splitlines()) == 2
     assert {row["title"] for row in threads("list", "--json").rows} == {"Sea", "Hello"}
     wrong = threads("import", "--format", "llm", str(good))
-    assert wrong.code == 2 and "not a database of llm" in wrong.err
+    assert wrong.code == 66 and "not a database of llm" in wrong.err
 
 
 def test_the_names_of_bad_files_do_nothing_to_the_terminal(

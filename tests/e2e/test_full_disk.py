@@ -22,7 +22,9 @@ ON_A_SMALL_DISK = 'mount -t tmpfs -o size=1m none "$XDG_DATA_HOME" && exec "$0" 
 def can_mount() -> bool:
     """Return whether this user may mount a separate disk."""
     try:
-        done = subprocess.run(["unshare", "-m", "true"], capture_output=True)
+        done = subprocess.run(
+            ["unshare", "-m", "true"], stdin=subprocess.DEVNULL, capture_output=True
+        )
     except OSError:
         return False
     return os.geteuid() == 0 and done.returncode == 0

@@ -23,13 +23,23 @@ IN_SOURCES = {
 }  # fmt: skip
 
 
+def output_of(*command: str | Path, folder: Path | None = None) -> str:
+    """Run a program and return what it prints."""
+    done = subprocess.run(
+        command,
+        check=True,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return done.stdout
+
+
 def uv(*arguments: str | Path) -> str:
     program = shutil.which("uv")
     assert program is not None, "uv is missing: run the tests with `uv run pytest`"
-    done = subprocess.run(
-        [program, *arguments], check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    return done.stdout
+    return output_of(program, *arguments, folder=ROOT)
 
 
 @pytest.fixture(scope="session")
@@ -103,11 +113,10 @@ def test_the_wheel_runs_in_an_environment_of_its_own(
     uv("pip", "install", "--quiet", "--python", python, "--constraints", constraints(tmp_path),
        "--find-links", compiled, "--only-binary", COMPILED, f"{wheel}[starter]")  # fmt: skip
     program = environment / "bin" / "koel-chat"
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
-    assert said.stdout.strip().endswith(wheel.name.split("-")[1])
-    asked = [str(program), "ask", "Say hello.", "--max-output-tokens", "16"]
-    answer = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert answer.stdout.strip()
+    said = output_of(program, "--version", folder=tmp_path)
+    assert said.strip().endswith(wheel.name.split("-")[1])
+    asked = ("ask", "Say hello.", "--max-output-tokens", "16")
+    assert output_of(program, *asked, folder=tmp_path).strip()
     with Terminal(command=(str(program),)) as terminal:
         terminal.until(lambda screen: "Ask anything." in screen and "ctx 0/" in screen)
         terminal.press("ctrl+q")

@@ -11,6 +11,7 @@ import pytest
 from koel_tui.conversation.backend import Backend
 from koel_tui.engine import ModelLoadError
 from koel_tui.protocol import ChatState, Message, ToolCall
+from koel_tui.session import ThreadSettings
 from koel_tui.storage import MemoryStorage
 from tests.plain.console import Plain, plain
 from tests.ui.scripted import ScriptedAgent, Turn
@@ -58,6 +59,24 @@ async def test_b36_a_window_beyond_the_training_is_said_with_the_model() -> None
     async with plain(agent=agent) as chat:
         await chat.prints("The model is ready: Scripted-1B.")
         await chat.prints("The window is larger than what the model was trained for.")
+
+
+async def test_b36_a_thread_model_beyond_its_training_is_said_once_after_its_answer() -> None:
+    notice = "The context of 9,216 tokens is larger than the 4,096 that Own-1B was trained for."
+    async with plain() as chat:
+        await chat.prints("The model is ready: Scripted-1B.")
+        active = chat.chat._workspace.active
+        await active.configure("", ThreadSettings(model="/models/own.gguf"))
+        for question in ("First", "Second"):
+            turn = await chat.ask(question)
+            assert turn.model == "/models/own.gguf"
+            turn.write("Yes")
+            turn.measure(model="Own-1B", output_tokens=1, notice=notice)
+            turn.finish()
+            await chat.until(lambda: chat.console.prompting)
+        answers = chat.console.said.index("Model: Yes")
+        assert chat.console.said[answers + 1] == notice
+        assert chat.console.said.count(notice) == 1
 
 
 async def test_lines_typed_during_an_answer_are_commands_or_wait_for_its_end() -> None:
@@ -175,6 +194,25 @@ async def test_b20_the_built_in_template_that_fits_the_model_is_named() -> None:
             "/set chat_template NAME chooses one of chatml, gemma, llama3, mistral, none; "
             "none completes the text without a template. gemma fits the model."
         )
+
+
+async def test_a_failed_answer_that_has_begun_can_be_continued() -> None:
+    hint = "/retry tries again. The up arrow restores your message."
+    async with plain() as chat:
+        (await chat.ask("one")).fail("The engine died.")
+        await chat.prints(hint)  # there is nothing to continue
+        turn = await tried_again(chat)
+        turn.write("Half")
+        turn.fail("The engine died.")
+        await chat.prints(f"{hint} /continue continues the answer.")
+        await chat.until(lambda: chat.console.prompting)
+        await chat.enter("/continue")
+        await chat.until(lambda: len(chat.agent.turns) == 3)
+        turn = chat.agent.turns[2]
+        turn.continue_answer()
+        turn.write(" and whole.")
+        turn.finish()
+        await chat.until(lambda: chat.chat._workspace.active.last_answer == "Half and whole.")
 
 
 async def test_what_failed_is_tried_again_and_each_end_is_reported() -> None:

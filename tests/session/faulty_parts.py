@@ -1,15 +1,29 @@
 """The native side, files and callbacks of the machine in `test_client_machine`, which go wrong."""
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from ag_ui.core import RunAgentInput
+from filelock import FileLock
 
+from koel_tui.agents import LocalAgent
+from koel_tui.engine.engine import Engine
+from koel_tui.engine.types import ToolCallDelta
 from koel_tui.engine.wire_messages import Command, Done, OpenSession, SaveKv
 from koel_tui.protocol import ChatState, Event, TurnSettings
-from koel_tui.session import Next, keep_usage
+from koel_tui.protocol.codec.state_codec import decode_state
+from koel_tui.session import KoelClient, Next, keep_usage, tool_handler
+from koel_tui.session.tool_loop import MAX_ROUNDS
 from koel_tui.storage import JsonFileStorage, StorageError
+from koel_tui.storage.thread_record import parse_json
+from koel_tui.system.clock import utc_now
 from tests.engine.scripted import StrictLink
+
+PERMIT_DEADLINE = 2.0
 
 
 class Native(StrictLink):
@@ -20,6 +34,9 @@ class Native(StrictLink):
         self.slow_snapshots = False
         self.names: dict[int, str] = {}
         self._saving: list[int] = []
+        self._calls = 0
+        self.tool_rounds: Counter[str] = Counter()
+        """How often the last run of a thread called a tool."""
 
     def send(self, command: Command) -> None:
         if isinstance(command, SaveKv) and self.slow_snapshots:
@@ -34,11 +51,54 @@ class Native(StrictLink):
         for call in saving:
             self.emit(Done(call))
 
+    def use_tool(self, session: int) -> None:
+        """Call the raising tool, and end the turn; only end it if the next call may be too much."""
+        name = self.names[session]
+        self.tool_rounds[name] += 1
+        if self.tool_rounds[name] == MAX_ROUNDS:
+            self.end(session, tokens=400)
+            return
+        self._calls += 1
+        self.call_tool(
+            session, ToolCallDelta(f"call{self._calls:05}", raising_tool.tool.name, "{}")
+        )
+        self.end(session, reason="tool_calls", tokens=400)
+
 
 class Files(JsonFileStorage):
-    """Files whose writes fail while `broken`: "before" the write, or "after" it."""
+    """Files whose writes fail while `broken`: "before" the write, or "after" it.
+
+    "encrypted" means that another program has encrypted the threads.
+    """
 
     broken = ""
+
+    def encrypt_on_request(self) -> None:
+        check = self.codec.check_directory
+
+        def check_directory() -> None:
+            if self.broken == "encrypted":
+                raise StorageError("The threads are encrypted.")
+            check()
+
+        self.codec.check_directory = check_directory  # type: ignore[method-assign] # the seam
+
+    def on_disk(self, thread: str) -> list[ChatState]:
+        """Return what the file of a thread and its conflict files hold."""
+        path = self.directory / f"{self.codec.stem(thread)}.json"
+        paths = [path, *path.parent.glob(f"{path.stem}.conflict-*.json")]
+        return [
+            decode_state(parse_json(each.read_bytes())["state"]) for each in paths if each.exists()
+        ]
+
+    def locks_held(self) -> list[str]:
+        held = []
+        for path in (self.directory / "locks").glob("*.lock"):
+            try:
+                FileLock(path, thread_local=False).acquire(timeout=0).lock.release()
+            except TimeoutError:
+                held.append(path.name)
+        return held
 
     async def save(self, thread_id: str, state: ChatState) -> None:
         await self._write(super().save(thread_id, state))
@@ -58,6 +118,38 @@ class Files(JsonFileStorage):
         await job
         if self.broken == "after":
             raise StorageError("The disk did not answer.")
+
+
+class ClockError(Exception):
+    """The clock raised."""
+
+
+class Clock:
+    """A clock that raises while it is broken."""
+
+    broken = False
+
+    def __call__(self) -> datetime:
+        if self.broken:
+            raise ClockError("The clock cannot be read.")
+        return utc_now()
+
+
+async def permits_are_free(engine: Engine) -> None:
+    """Wait until the turns of cancelled runs have ended; then nobody has or wants a permit."""
+    mutex = engine._mutex
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PERMIT_DEADLINE):
+            while mutex.held or mutex.waiting:
+                await asyncio.sleep(0.001)
+    assert (mutex.held, mutex.waiting) == (0, 0), "a permit is held while nothing runs"
+
+
+async def _raise() -> None:
+    raise RuntimeError("a tool raised")
+
+
+raising_tool = tool_handler(_raise, name="broken")
 
 
 def last_text(state: ChatState) -> str:
@@ -86,3 +178,16 @@ class RaisingObserver:
     def on_state(self, thread_id: str, state: ChatState) -> None:
         if last_text(state) == "boom observer":
             raise ValueError("an observer raised")
+
+
+def faulty_client(agent: LocalAgent, files: Files, clock: Clock) -> KoelClient:
+    """Return a client all of whose callbacks may raise."""
+    return KoelClient(
+        agent,
+        files,
+        reducers=[raising_reducer],
+        interceptors=[raising_interceptor],
+        observers=[RaisingObserver()],
+        clock=clock,
+        save_interval=0,
+    )

@@ -31,6 +31,7 @@ from koel_tui.session import (
     KoelClient,
     RunInProgressError,
     SessionDisposedError,
+    chat_session,
 )
 from koel_tui.storage import MemoryStorage
 from tests.session.helpers import (
@@ -320,9 +321,11 @@ async def test_b21_a_state_that_is_no_json_is_refused_before_it_is_stored(value:
     await client.dispose()
 
 
-async def test_a_send_settles_although_even_its_failure_cannot_be_reported() -> None:
-    times = [datetime(2026, 1, 1, tzinfo=UTC)]  # for the question, and no more
-    client = KoelClient(ScriptedAgent(say("ok")), MemoryStorage(), clock=times.pop)
+async def test_a_send_settles_although_even_its_failure_cannot_be_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chat_session, "error_event", lambda _: 1 / 0)
+    client = KoelClient(ScriptedAgent(fail(RuntimeError("lost"))), MemoryStorage())
     session = client.new_session("t")
     async with asyncio.timeout(5):
         await session.send("hi")

@@ -107,7 +107,11 @@ class Turn:
 
     def fail(self, message: str, code: str = "internal") -> None:
         """End the run with an error."""
-        self._say(RunErrorEvent(message=message, code=code))
+        self.end(RunErrorEvent(message=message, code=code))
+
+    def end(self, event: BaseEvent) -> None:
+        """End the run with this event."""
+        self._say(event)
         self._events.put_nowait(None)
 
     def _end_message(self) -> None:

@@ -36,7 +36,8 @@ def import_threads(files: tuple[Path, ...], format_name: str | None, as_json: bo
     It overwrites no thread. A thread that was imported before gets the messages
     that are new in the file; importing a file twice adds nothing. It reads the JSON
     of koel-chat and of Koel, exports of ChatGPT (conversations.json, or the zip with
-    it), and the databases of oterm (store.db), elia (elia.sqlite) and llm (logs.db).
+    it), and the databases of oterm (store.db), elia (elia.sqlite) and llm (logs.db). If a
+    file or a thread in it cannot be imported, the others are, and the exit code is 66.
 
     \b
     Examples:
@@ -80,7 +81,7 @@ async def _import(
             f"{counts['saved']:,} already saved, {counts['problem']:,} not imported.",
             err=True,
         )
-    return Exit.USAGE if counts["problem"] else Exit.OK
+    return Exit.NO_FILE if counts["problem"] else Exit.OK
 
 
 async def _import_file(

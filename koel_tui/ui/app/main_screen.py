@@ -111,6 +111,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Repaint the label of a conversation, and its messages if they are visible."""
         if conversation.has_answered:
             self._services.runtime.clear_problem()
+        if notice := self._services.runtime.new_notice(conversation):
+            self.notify(notice, severity="warning")
         is_busy = any(each.is_busy for each in self.workspace.tabs)
         self._services.background_jobs.pause_while_busy(is_busy)
         self.pane.changed(conversation)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from koel_tui.conversation.backend import Backend
-from koel_tui.session import KoelClient
+from koel_tui.session import KoelClient, ThreadSettings
 from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.storage.search.database import SearchDatabase
 from koel_tui.storage.search.index_updater import IndexUpdater
@@ -227,3 +227,21 @@ async def test_b36_a_window_beyond_the_training_is_reported_at_the_start() -> No
     agent.notice = "The window is larger than what the model was trained for."
     async with opened(agent=agent) as window:
         await window.tells("The window is larger than what the model was trained for.")
+
+
+async def test_b36_a_thread_model_beyond_its_training_is_told_once() -> None:
+    notice = "The context of 9,216 tokens is larger than the 4,096 that Own-1B was trained for."
+    async with opened() as window:
+        await window.connected()
+        conversation = window.app._workspace.active
+        await conversation.configure("", ThreadSettings(model="/models/own.gguf"))
+        for question in ("First", "Second"):
+            turn = await window.ask(question)
+            assert turn.model == "/models/own.gguf"
+            turn.write("Yes")
+            turn.measure(model="Own-1B", output_tokens=1, notice=notice)
+            turn.finish()
+            await window.until(lambda: "saved" in window.status)
+            await window.tells(notice)
+        told = [each.message for each in window.app._notifications]
+        assert told.count(notice) == 1
