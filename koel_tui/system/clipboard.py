@@ -33,7 +33,7 @@ _TERMS_WITHOUT_CLIPBOARD = ("linux", "dumb", "cons25")
 
 
 class Destination(Enum):
-    """Where copied text is now."""
+    """The place of copied text."""
 
     DESKTOP = auto()
     """In the clipboard of the desktop."""
