@@ -1,9 +1,11 @@
 """The program's directories and files. No other module calls platformdirs or builds these paths."""
 
+import errno
 import os
 import stat
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
@@ -13,6 +15,9 @@ _NO_HOME = (
     "There is no home directory. Set HOME to one, or set XDG_DATA_HOME, XDG_CONFIG_HOME, "
     "XDG_STATE_HOME and XDG_CACHE_HOME."
 )
+
+_NO_MODES = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""The errors of chmod for the owner of a file on a file system that keeps no permissions."""
 
 
 class DirectoryError(Exception):
@@ -76,8 +81,9 @@ def log_file() -> Path:
 def private_directory(path: Path) -> Path:
     """Make `path` a directory with access for its owner only, and return it.
 
-    Raises `DirectoryError` if it cannot be created, belongs to another user, or is writable by
-    others, who may have left files in it.
+    On a file system without permissions, other users may be able to read it. Raises
+    `DirectoryError` if it cannot be created, belongs to another user, or is writable by others,
+    who may have left files in it.
     """
     if path.parts[:1] == ("~",):  # older platformdirs return this without a home directory
         raise DirectoryError(_NO_HOME)
@@ -85,7 +91,7 @@ def private_directory(path: Path) -> Path:
         _create_directories(path)
         _check_owners(path)
         if path.stat().st_mode & 0o077:
-            path.chmod(0o700)
+            _restrict(path)
     except OSError as error:
         reason = error.strerror or error
         if isinstance(error, FileExistsError | NotADirectoryError):
@@ -121,14 +127,59 @@ def _check_owners(path: Path) -> None:
         raise DirectoryError(
             f"{path} is a link of another user. Remove it, or choose another directory."
         )
+    # Many systems create directories writable by the user's own private group; that is safe.
+    foreign_group = status.st_mode & stat.S_IWGRP and status.st_gid != os.getgid()
+    is_writable = status.st_mode & stat.S_IWOTH or foreign_group
+    if (is_writable or status.st_uid != os.getuid()) and not keeps_permissions(path):
+        raise DirectoryError(
+            f"The file system of {path} keeps no owners and permissions, so other users can change "
+            f"your files. Set {_variable(path)} to a directory on another disk."
+        )
     if status.st_uid != os.getuid():
         raise DirectoryError(
             f"{path} belongs to another user. Change its owner, or choose another directory."
         )
-    # Many systems create directories writable by the user's own private group; that is safe.
-    foreign_group = status.st_mode & stat.S_IWGRP and status.st_gid != os.getgid()
-    if status.st_mode & stat.S_IWOTH or foreign_group:
+    if is_writable:
         raise DirectoryError(
             f"Other users can write to {path}, so its files may not be yours. Check them, then "
             f"run: chmod 700 {path}"
         )
+
+
+def keeps_permissions(path: Path) -> bool:
+    """Return whether a directory's file system keeps owner and mode; True if it is not known.
+
+    exFAT, network volumes, and the disks of Windows in WSL may show the same for every file.
+    """
+    try:
+        probe = Path(tempfile.mkdtemp(prefix=f".{_APP}-", dir=path))
+    except OSError:
+        return True
+    try:
+        status = probe.stat()
+        return status.st_uid == os.getuid() and not status.st_mode & 0o077
+    except OSError:
+        return True
+    finally:
+        with suppress(OSError):
+            probe.rmdir()
+
+
+def _restrict(path: Path) -> None:
+    try:
+        path.chmod(0o700)
+    except OSError as error:
+        if error.errno not in _NO_MODES:
+            raise
+        # Others can read it, but not write; `doctor` warns.
+
+
+def _variable(path: Path) -> str:
+    """Return the variable that moves the directory of `path`."""
+    places = (
+        ("XDG_CONFIG_HOME", config_file().parent),
+        ("XDG_STATE_HOME", state_dir()),
+        ("XDG_CACHE_HOME", cache_dir()),
+    )
+    inside = (name for name, place in places if path.is_relative_to(place))
+    return next(inside, "XDG_DATA_HOME")

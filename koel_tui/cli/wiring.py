@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import click
+
 from koel_tui import paths
 from koel_tui.agents import LocalAgent, ModelRouter, Snapshots
 from koel_tui.cli.early_settings import is_encrypted
@@ -19,6 +21,7 @@ from koel_tui.storage import EncryptedFileStorage, JsonFileStorage
 from koel_tui.storage.files.file_storage import FileStorage
 from koel_tui.storage.search.index_updater import IndexUpdater
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file, remove_index
+from koel_tui.text import safe_text
 from koel_tui.workspace.window_state import remove_state_files
 
 _COALESCE_S = 0.04
@@ -81,9 +84,20 @@ def turn_settings(settings: Settings) -> TurnSettings:
 
 
 def threads_directory() -> Path:
-    """Return the directory of the user's threads. Raises `DirectoryError`."""
+    """Return the directory of the user's threads. Raises `DirectoryError`.
+
+    A warning is printed once, when it is created, if other users can read it.
+    """
     paths.private_directory(paths.data_dir())
-    return paths.private_directory(paths.threads_dir())
+    is_new = not paths.threads_dir().exists()
+    directory = paths.private_directory(paths.threads_dir())
+    if is_new and directory.stat().st_mode & 0o077:
+        warning = (
+            f"koel-chat: The file system of {directory} keeps no permissions, so other users may "
+            "read your threads. Set XDG_DATA_HOME to a directory on another disk, or encrypt them."
+        )
+        click.echo(safe_text(warning), err=True)
+    return directory
 
 
 def open_storage() -> FileStorage:

@@ -20,6 +20,9 @@ _TIMEOUT_S = 15.0
 _MAX_LISTED = 30
 """The maximum number of file names in an error message."""
 _SHA256 = re.compile("[0-9a-f]{64}")
+_DEFAULT_REVISION = "main"
+_CHECKSUM_HEADERS = ("x-linked-etag", "x-checksum-sha256", "etag")
+"""The headers that may have a file's SHA-256: of Hugging Face, Artifactory, and other mirrors."""
 _INVALID_RESPONSE = (
     ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError
 )  # fmt: skip
@@ -81,7 +84,7 @@ class Hub:
             with _convert_errors(repo):
                 api = HfApi(endpoint=self._endpoint, library_name="koel-chat")
                 info = api.model_info(repo, files_metadata=True, timeout=_TIMEOUT_S)
-            return _files(repo, info, requested)
+            return _files(repo, info, requested, self._endpoint)
         except OSError as error:
             raise DownloadError(
                 f"Cannot look up {safe_line(repo)}: {safe_line(str(error))}. "
@@ -138,35 +141,72 @@ def _refuse_unsafe_redirects() -> None:
         session.event_hooks = {**hooks, "response": [*hooks["response"], refuse_unsafe]}
 
 
-def _files(repo: str, info: "ModelInfo", requested: str | None) -> tuple[HubFile, ...]:
+def _files(
+    repo: str, info: "ModelInfo", requested: str | None, endpoint: str | None
+) -> tuple[HubFile, ...]:
     """Return the files of the selected model.
 
-    Raises `ModelUnavailableError` and errors of `_INVALID_RESPONSE`.
+    Raises `DownloadError` and errors of `_INVALID_RESPONSE`.
     """
     offered = {
         sibling.rfilename: sibling
         for sibling in info.siblings or []
         if is_model_file_name(PurePosixPath(sibling.rfilename).name)
     }
+    commit = str(info.sha or _DEFAULT_REVISION)
     files = []
     for name in _select_files(repo, tuple(offered), requested):
-        # A part may be missing. Only a file in Git LFS has a checksum.
-        lfs = getattr(offered.get(name), "lfs", None)
-        if (
-            not _is_safe_path(name)
-            or lfs is None
-            or not info.sha
-            or not _SHA256.fullmatch(lfs.sha256)
-        ):
-            raise ModelUnavailableError(
-                f"The contents of {safe_line(name)} in {repo} cannot be verified. "
-                "Choose another file."
-            )
-        size = int(lfs.size)
+        sibling = offered.get(name)  # a part may be missing
+        if not _is_safe_path(name) or sibling is None:
+            raise _unverifiable(repo, name)
+        lfs = getattr(sibling, "lfs", None)
+        if lfs is not None:
+            size, sha256 = int(lfs.size), lfs.sha256
+        else:
+            size, sha256 = _file_headers(repo, name, commit, endpoint)
+            size = size if sibling.size is None else sibling.size
+        if not _SHA256.fullmatch(sha256):
+            raise _unverifiable(repo, name)
         if size < 0:
             raise ValueError("a negative file size")  # the caller reports an invalid response
-        files.append(HubFile(repo, str(info.sha), name, size, lfs.sha256))
+        files.append(HubFile(repo, commit, name, size, sha256))
     return tuple(files)
+
+
+def _unverifiable(repo: str, name: str) -> ModelUnavailableError:
+    return ModelUnavailableError(
+        f"The contents of {safe_line(name)} in {safe_line(repo)} cannot be verified, because the "
+        "server gives no checksum. Choose another file or another server (HF_ENDPOINT), or "
+        "download the file yourself and give its path with --model."
+    )
+
+
+def _file_headers(repo: str, name: str, commit: str, endpoint: str | None) -> tuple[int, str]:
+    """Return size and SHA-256 from the headers of a file; '' if the server gives no checksum.
+
+    Mirrors describe a repository without its checksums, but most pass the headers on. The size is
+    negative if it is not known. Raises `DownloadError` and errors of `_INVALID_RESPONSE`.
+    """
+    from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # see above
+
+    url = hf_hub_url(repo, name, revision=commit, endpoint=endpoint)
+    headers = build_hf_headers(library_name="koel-chat")
+    headers["Accept-Encoding"] = "identity"  # compression would change the size
+    with _convert_errors(repo, name):
+        # Not the headers after a redirect: a storage host may refuse this method.
+        response = get_session().head(
+            url, headers=headers, timeout=_TIMEOUT_S, follow_redirects=False
+        )
+        if not response.has_redirect_location:
+            hf_raise_for_status(response)
+    for header in _CHECKSUM_HEADERS:
+        sha256 = response.headers.get(header, "").removeprefix("W/").strip('"').lower()
+        if _SHA256.fullmatch(sha256):
+            is_redirect = response.has_redirect_location
+            length = None if is_redirect else response.headers.get("content-length")
+            return int(response.headers.get("x-linked-size") or length or -1), sha256
+    return -1, ""
 
 
 @contextmanager

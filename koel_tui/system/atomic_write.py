@@ -1,15 +1,19 @@
 """Atomic file writes: a crash leaves either the old content or the new, never a mix."""
 
+import errno
 import fcntl
 import os
 import re
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from koel_tui.system.file_lock import lock_descriptor
 
 _TEMPORARY_NAME = re.compile(r"\.(t-[0-9a-f]{32}|keys|unsaved-[0-9a-f-]+)\..*\.[0-9a-f]{16}\.tmp")
+_NOT_SUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS)
+"""The errors of a flush that the file system does not support, as network volumes and FUSE may."""
 
 
 def write_atomically(
@@ -17,10 +21,10 @@ def write_atomically(
 ) -> os.stat_result:
     """Write `parts` to `path` atomically, readable by its owner only, and return the file status.
 
-    After the return the content is durable, even through a power loss, unless `durable` is False,
-    which is for caches. Raises OSError: then the old content is intact, or the new content may not
-    survive a power loss; write again in both cases. A link at `path` is replaced; its target is
-    not changed.
+    After the return the content is durable, even through a power loss, unless the file system
+    cannot flush, or `durable` is False, which is for caches. Raises OSError: then the old content
+    is intact, or the new content may not survive a power loss; write again in both cases. A link
+    at `path` is replaced; its target is not changed.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -104,8 +108,20 @@ def _write_all(descriptor: int, data: bytes | memoryview) -> None:
 
 
 def _flush(descriptor: int) -> None:
+    """Flush as well as the file system can. Raises OSError if a flush that it supports fails."""
     full = getattr(fcntl, "F_FULLFSYNC", None)
-    if full is None:
+    if full is not None:  # macOS fsync does not flush the disk's cache
+        with _ignore_unsupported():
+            fcntl.fcntl(descriptor, full)
+            return
+    with _ignore_unsupported():
         os.fsync(descriptor)
-    else:
-        fcntl.fcntl(descriptor, full)  # macOS fsync does not flush the disk's cache
+
+
+@contextmanager
+def _ignore_unsupported() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NOT_SUPPORTED:
+            raise

@@ -7,8 +7,31 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 
 _VARIABLES = ("VISUAL", "EDITOR")
+_AT_ONCE_S = 2.0
+"""An editor that ends within these seconds, without a change, may have opened a window."""
+_TERMINAL_EDITORS = frozenset({
+    "ed", "emacs", "emacs-nox", "helix", "hx", "jed", "joe", "jove", "kak", "kakoune", "mcedit",
+    "mg", "micro", "nano", "ne", "nvi", "nvim", "pico", "rnano", "rview", "rvim", "tilde", "true",
+    "vi", "view", "vim", "vim.basic", "vim.tiny", "vimdiff",
+})  # fmt: skip
+"""Editors that end only when the user has finished."""
+_WAIT_OPTIONS = {
+    "emacsclient": "",
+    "gnome-text-editor": "--standalone",
+    "gvim": "--nofork",
+    "kate": "--block",
+    "kwrite": "--block",
+    "mate": "--wait",
+    "mvim": "--nofork",
+    "open": "-W -n",
+}
+"""The option that makes an editor wait, if it is not `--wait` as for most."""
+_SHORT_OPTIONS = {"--wait": "-w", "--nofork": "-f", "--block": "-b"}
+_NO_WAIT_OPTIONS = ("-n", "--no-wait")
+"""The options that keep emacsclient from waiting."""
 _TERMINATE_TIMEOUT_S = 0.5
 """Seconds for an editor to save its files after SIGTERM."""
 
@@ -41,15 +64,17 @@ async def edit_in_editor(
 ) -> str:
     """Edit `text` in an editor on the terminal and return the result.
 
-    Raises `EditorError` if the editor cannot be started or fails, OSError if the text cannot be
-    written. The temporary directory is removed with all copies that the editor made in it. On
-    cancellation the editor is ended; only then its other files in the directory are kept.
+    Raises `EditorError` if the editor cannot be started, fails, or does not wait for the user;
+    OSError if the text cannot be written. The temporary directory is removed with all copies that
+    the editor made in it. On cancellation the editor is ended; then its other files in the
+    directory are kept. All files are kept if the editor did not wait, because it may be open.
     """
     directory = Path(tempfile.mkdtemp(prefix="koel-chat-"))
     path = directory / "prompt.md"
     leftovers: Path | None = None
     try:
         await asyncio.to_thread(_write, path, text)
+        begin, written = monotonic(), modified_time(path)
         process = await _start(command, path)
         try:
             code = await process.wait()
@@ -61,10 +86,37 @@ async def edit_in_editor(
         if code:
             name = Path(command[0]).name
             raise EditorError(f"{name!r} ended with {code}. The prompt is unchanged.")
-        return await asyncio.to_thread(_read_back, path, text)
+        edited = await asyncio.to_thread(_read_back, path, text)
+        is_unchanged = modified_time(path) == written
+        if is_unchanged and (advice := wait_advice(command, monotonic() - begin)):
+            leftovers = directory
+            raise EditorError(f"{advice} What you save there now is in {path}")
+        return edited
     finally:
         if leftovers is None:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def wait_advice(command: Sequence[str], seconds: float) -> str:
+    """Return the advice for an editor that ended after `seconds` without a change, or ''.
+
+    Editors with windows often end at once, while their window is open.
+    """
+    name = Path(command[0]).name
+    if seconds > _AT_ONCE_S or name in _TERMINAL_EDITORS:
+        return ""
+    option = _WAIT_OPTIONS.get(name, "--wait")
+    words = [word for word in command if name != "emacsclient" or word not in _NO_WAIT_OPTIONS]
+    words += option.split()
+    waits = option and (
+        set(option.split()) <= set(command) or _SHORT_OPTIONS.get(option) in command
+    )
+    if waits or words == list(command):
+        return ""
+    return (
+        f"{name!r} ended at once and changed nothing. If its window is open, let it wait: "
+        f'VISUAL="{shlex.join(words)}".'
+    )
 
 
 async def _start(command: Sequence[str], path: Path) -> asyncio.subprocess.Process:
@@ -90,6 +142,14 @@ async def _terminate(process: asyncio.subprocess.Process) -> None:
 def _write(path: Path, text: str) -> None:
     path.touch(0o600, exist_ok=False)
     path.write_text(text, "utf-8", "replace")
+
+
+def modified_time(path: Path) -> int:
+    """Return when a file was changed, in nanoseconds; 0 if it is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _has_other_files(path: Path) -> bool:

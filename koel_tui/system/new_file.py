@@ -1,6 +1,7 @@
 """Creating files without overwriting existing ones."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from koel_tui.system.atomic_write import write_atomically
@@ -17,7 +18,8 @@ def write_exclusive(path: Path, data: bytes, *, private: bool = False) -> None:
     try:
         write_atomically(path, data)
         if not private:
-            path.chmod(mode)
+            with suppress(OSError):  # some file systems have no modes
+                path.chmod(mode)
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -170,6 +170,16 @@ def test_a_wrong_text_is_said_and_kept(
     assert paths.config_file().read_text() == "seed = 3\nsede = 4\n"
 
 
+def test_report_39_an_editor_that_does_not_wait_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_config("seed = 3\n")
+    for script, advised in (("", True), ('touch "$1"', False), ('echo "top_k = 4" >> "$1"', False)):
+        editor(tmp_path / "code", script, monkeypatch)
+        assert run(["config", "edit"]) == 0
+        assert ("code --wait" in capsys.readouterr().err) is advised
+
+
 @pytest.mark.parametrize(
     ("command", "why"),
     [("", "Set VISUAL or EDITOR"), ("/nowhere/ed", "cannot be started"), ("false", "ended with 1")],

@@ -101,9 +101,25 @@ def test_doctor_says_what_is_between_and_how_text_is_copied() -> None:
     away = replace(GOOD, clipboard="", tmux_focus="on", environ=environ)
     said = {each.name: f"{each.found} {each.advice}" for each in terminal.evaluate(away)}
     assert said["between"].startswith("tmux, ssh")
-    assert "set-clipboard on" in said["clipboard"] and "xclip" not in said["clipboard"]
+    assert "tmux, which sends it" in said["clipboard"] and "xclip" not in said["clipboard"]
     here = replace(GOOD, clipboard="", environ={"DISPLAY": ":0"})
     assert "install xclip" in " ".join(each.advice for each in terminal.evaluate(here))
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"TERM": "tmux-256color", "SSH_TTY": "y"}, "set -g set-clipboard on"),
+        ({"TERM": "screen", "STY": "1.pts-0.host"}, "through the terminal (OSC 52)"),
+        ({"TERM": "linux"}, "this terminal has none"),
+    ],
+)
+def test_report_06_doctor_names_the_clipboard_of_each_terminal(
+    environ: dict[str, str], words: str
+) -> None:
+    findings = terminal.evaluate(replace(GOOD, clipboard="", environ=environ))
+    (finding,) = [each for each in findings if each.name == "clipboard"]
+    assert words in f"{finding.found} {finding.advice}"
 
 
 # Directories

@@ -156,7 +156,7 @@ def test_a_long_answer_is_stopped_gone_on_with_and_followed_by_what_waits() -> N
         walk.press("alt+g", sees="writing", misses="continues the answer")
         walk.press("escape", sees="alt+g continues the answer")
         # 19 Copy what there is.
-        walk.press("alt+c", sees="Copied")
+        walk.press("alt+c", sees="Sent the answer")
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
 

@@ -40,6 +40,11 @@ class HubServer:
         """The body that replaces the description of the repository."""
         self.takes_ranges = True
         self.without_lfs = False
+        self.without_commit = False
+        self.checksum_header = ""
+        """The header of a file's checksum; none if empty."""
+        self.storage = ""
+        """The server that requests for a file are redirected to; none if empty."""
         self.gate: threading.Event | None = None
         """The event that the second half of an answer waits for."""
         self.begins: list[int] = []
@@ -62,6 +67,13 @@ class HubServer:
         self._thread.join()
         self._server.server_close()
 
+    @property
+    def revision(self) -> str:
+        return "main" if self.without_commit else COMMIT
+
+    def checksum(self, content: bytes) -> str:
+        return hashlib.sha256(content).hexdigest()
+
     def info(self) -> dict[str, Any]:
         siblings = []
         for name, content in self.files.items():
@@ -69,7 +81,8 @@ class HubServer:
             lfs = {"sha256": digest, "size": len(content), "pointerSize": 130}
             entry = {"rfilename": name, "size": len(content), "blobId": "0" * 40}
             siblings.append(entry if self.without_lfs else {**entry, "lfs": lfs})
-        return {"id": self.repo, "modelId": self.repo, "sha": COMMIT, "private": False,
+        commit = None if self.without_commit else COMMIT
+        return {"id": self.repo, "modelId": self.repo, "sha": commit, "private": False,
                 "downloads": 0, "likes": 0, "tags": [], "siblings": siblings}  # fmt: skip
 
 
@@ -95,10 +108,20 @@ class _Handler(BaseHTTPRequestHandler):
         if path == f"/api/models/{hub.repo}":
             body = hub.body
             self._answer(200, json.dumps(hub.info()).encode() if body is None else body)
-        elif path.startswith(prefix := f"/{hub.repo}/resolve/{COMMIT}/"):
+        elif path.startswith(prefix := f"/{hub.repo}/resolve/{hub.revision}/"):
             self._send_file(hub.files[path.removeprefix(prefix)])
         else:
             self._answer(404, b"", {"X-Error-Code": "RepoNotFound"})
+
+    def do_HEAD(self) -> None:
+        hub = self._hub
+        _, _, rest = self.path.partition("/resolve/")
+        content = hub.files[rest.partition("/")[2]]
+        more = {"Location": hub.storage} if hub.storage else {}
+        if hub.checksum_header:
+            digest = hub.checksum(content)
+            more |= {hub.checksum_header: f'"{digest}"', "X-Linked-Size": str(len(content))}
+        self._head(302 if hub.storage else 200, len(content), more)
 
     def _send_file(self, content: bytes) -> None:
         hub = self._hub

@@ -315,6 +315,66 @@ def test_where_the_disk_has_a_cache_of_its_own_that_is_flushed_too(
     assert flushed == [(False, 51), (True, 51)]
 
 
+UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOTTY, errno.ENOSYS)
+
+
+@pytest.mark.parametrize("number", UNSUPPORTED)
+def test_report_13_a_volume_without_the_full_flush_gets_the_plain_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As network volumes of macOS."""
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", failing_with(number))
+    finished = path.with_name("model.part")
+    finished.write_bytes(b"weights")
+    steps = steps_of_writes(monkeypatch)
+    write_atomically(path, b"new")
+    install_atomically(finished, path.with_name("model"))
+    assert steps == [
+        "write", "flush file", "rename", "flush directory",
+        "flush file", "rename", "flush directory",
+    ]  # fmt: skip
+    assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("number", UNSUPPORTED)
+def test_report_13_a_file_system_that_cannot_flush_is_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int, full: bool
+) -> None:
+    """Some mounts of FUSE and CIFS cannot flush a directory, and some not even a file."""
+    if full:
+        monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+        monkeypatch.setattr(fcntl, "fcntl", failing_with(number))
+    monkeypatch.setattr(os, "fsync", failing_with(number))
+    write_atomically(path, b"new")
+    flush_directory(path.parent)
+    assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_report_13_a_failed_flush_is_an_error(
+    path: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    if full:
+        monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(
+        fcntl if full else os, "fcntl" if full else "fsync", failing_with(errno.EIO)
+    )
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def failing_with(number: int) -> Any:
+    """Return a system call that fails with this error."""
+
+    def call(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
 def test_only_a_directory_is_flushed_as_one(path: Path) -> None:
     flush_directory(path.parent)
     with pytest.raises(NotADirectoryError):

@@ -1,18 +1,30 @@
-"""The ways to a clipboard."""
+"""Copying to the clipboard of the desktop, of tmux and of the terminal."""
 
 import base64
+import fcntl
 import os
+import pty
+import select
+import shutil
 import stat
+import struct
+import subprocess
+import termios
+import time
 from pathlib import Path
 
 import pytest
 
 from koel_tui.system.clipboard import (
-    TERMINAL_METHOD,
-    clipboard_command,
+    Copied,
+    Destination,
+    attached_environment,
+    clipboard_commands,
     copy_to_clipboard,
     osc52_sequence,
 )
+
+HELLO = base64.b64encode(b"hello").decode()
 
 
 def every(name: str) -> str | None:
@@ -33,32 +45,228 @@ def every(name: str) -> str | None:
 def test_the_desktops_tool_is_taken_where_the_terminal_is_on_it(
     environment: dict[str, str], platform: str, tool: str
 ) -> None:
-    assert "".join(clipboard_command(environment, platform, every)[:1]) == tool
+    commands = clipboard_commands(environment, platform, every)
+    assert (commands[0][0] if commands else "") == tool
 
 
 def test_a_tool_that_is_not_installed_is_not_taken() -> None:
     only_xsel = {"xsel": "/usr/bin/xsel"}
-    assert clipboard_command({"DISPLAY": ":0"}, "linux", only_xsel.get)[0] == "xsel"
-    assert not clipboard_command({"DISPLAY": ":0"}, "linux", lambda name: None)
+    assert clipboard_commands({"DISPLAY": ":0"}, "linux", only_xsel.get)[0][0] == "xsel"
+    assert not clipboard_commands({"DISPLAY": ":0"}, "linux", lambda name: None)
 
 
-def test_tmux_hands_the_sequence_through() -> None:
-    plain = osc52_sequence("ä", {})
-    assert base64.b64decode(plain.removeprefix("\x1b]52;c;").removesuffix("\x07")) == b"\xc3\xa4"
-    assert (
-        osc52_sequence("ä", {"TMUX": "x"})
-        == "\x1bPtmux;" + plain.replace("\x1b", "\x1b\x1b") + "\x1b\\"
-    )
-
-
-@pytest.mark.parametrize(("script", "way"), [("cat > $OUT", "xclip"), ("exit 1", TERMINAL_METHOD)])
+@pytest.mark.parametrize(
+    ("script", "destination"),
+    [("cat > $OUT", Destination.DESKTOP), ("exit 1", Destination.TERMINAL)],
+)
 async def test_a_tool_that_fails_leaves_it_to_the_terminal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, way: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, destination: Destination
 ) -> None:
-    tool, out = tmp_path / "xclip", tmp_path / "out"
-    tool.write_text(f"#!/bin/sh\nOUT={out}\n{script}\n")
-    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    out = tmp_path / "out"
+    install(tmp_path, monkeypatch, "xclip", f"OUT={out}\n{script}")
+    install(tmp_path, monkeypatch, "xsel", "exit 1")
     written: list[str] = []
-    assert await copy_to_clipboard("words", {"DISPLAY": ":0"}, written.append) == way
-    assert (out.read_text() == "words") if way == "xclip" else (len(written) == 1)
+    copied = await copy_to_clipboard("words", {"DISPLAY": ":0"}, written.append)
+    assert copied.destination == destination
+    assert (out.read_text() == "words") if copied.program == "xclip" else (len(written) == 1)
+
+
+async def test_report_06_the_next_tool_is_used_if_the_first_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, "wl-copy", "exit 1")
+    install(tmp_path, monkeypatch, "xclip", "cat > /dev/null")
+    environment = {"WAYLAND_DISPLAY": "gone", "DISPLAY": ":0"}
+    written: list[str] = []
+    copied = await copy_to_clipboard("words", environment, written.append)
+    assert copied == Copied(Destination.DESKTOP, "xclip") and not written
+
+
+def install(directory: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: str) -> None:
+    """Put a shell script into PATH, first."""
+    program = directory / name
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+
+
+# tmux
+
+
+class Tmux:
+    """A real tmux with a client in a pseudo-terminal; use it as a context manager."""
+
+    def __init__(self, directory: Path, configuration: str, term: str) -> None:
+        self._socket = directory / "socket"
+        self._file = directory / "tmux.conf"
+        self._file.write_text(configuration)
+        self._term = term
+
+    def __enter__(self) -> "Tmux":
+        environment = {
+            name: value for name, value in os.environ.items() if name not in ("TMUX", "TMUX_PANE")
+        }
+        self.child, self.terminal = pty.fork()
+        if self.child == 0:
+            arguments = [
+                "tmux",
+                "-S",
+                str(self._socket),
+                "-f",
+                str(self._file),
+                "new-session",
+                "cat",
+            ]
+            os.execvpe("tmux", arguments, {**environment, "TERM": self._term})  # noqa: S606
+        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        end = time.monotonic() + 10
+        while not (answer := self.run("list-panes", "-a", "-F", "#{pid} #{pane_id} #{pane_tty}")):
+            assert time.monotonic() < end, "tmux did not start"
+            self.output()
+        process, self.pane, self.pane_terminal = answer.split()
+        while not self.run("list-clients"):
+            assert time.monotonic() < end, "tmux has no client"
+            self.output()
+        self.environment = {
+            "TMUX": f"{self._socket},{process},0", "TMUX_PANE": self.pane, "TERM": "screen",
+        }  # fmt: skip
+        self.output(0.1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.run("kill-server")
+        os.close(self.terminal)
+        os.waitpid(self.child, 0)
+
+    def run(self, *arguments: str) -> str:
+        command = ["tmux", "-S", str(self._socket), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.stdout
+
+    def write(self, sequence: str) -> None:
+        """Write to the terminal of the pane, as a program in it does."""
+        with Path(self.pane_terminal).open("w") as pane:
+            pane.write(sequence)
+
+    def output(self, seconds: float = 0.05) -> bytes:
+        """Return what tmux writes to its terminal within `seconds`."""
+        end, output = time.monotonic() + seconds, b""
+        while (left := end - time.monotonic()) > 0:
+            if select.select([self.terminal], [], [], left)[0]:
+                output += os.read(self.terminal, 65536)
+        return output
+
+    def sends(self, text: str) -> bool:
+        """Return whether tmux writes `text` to its terminal."""
+        end, output = time.monotonic() + 5, b""
+        while text.encode() not in output and time.monotonic() < end:
+            output += self.output()
+        return text.encode() in output
+
+
+needs_tmux = pytest.mark.skipif(not shutil.which("tmux"), reason="needs tmux")
+
+
+@needs_tmux
+@pytest.mark.parametrize("passthrough", ["on", "off"])
+@pytest.mark.parametrize("setting", ["on", "external", "off"])
+async def test_report_06_tmux_has_the_text_and_sends_it_to_its_terminal(
+    tmp_path: Path, setting: str, passthrough: str
+) -> None:
+    options = f"set -g set-clipboard {setting}\nset -g allow-passthrough {passthrough}\n"
+    with Tmux(tmp_path, options, "xterm-256color") as tmux:
+        copied = await copy_to_clipboard("hello", tmux.environment, tmux.write)
+        assert copied == Copied(Destination.TMUX_AND_TERMINAL)
+        assert tmux.run("show-buffer") == "hello"
+        assert tmux.sends(HELLO)
+
+
+@needs_tmux
+async def test_report_06_tmux_without_a_clipboard_of_its_terminal_has_the_text_only(
+    tmp_path: Path,
+) -> None:
+    with Tmux(tmp_path, "set -g set-clipboard off\n", "linux") as tmux:
+        copied = await copy_to_clipboard("hello", tmux.environment, tmux.write)
+        assert copied == Copied(Destination.TMUX)
+        assert tmux.run("show-buffer") == "hello"
+        assert b"]52;" not in tmux.output(0.3)
+
+
+@needs_tmux
+async def test_report_06_the_advice_for_a_terminal_unknown_to_tmux_works(tmp_path: Path) -> None:
+    with Tmux(tmp_path, "set -as terminal-features ',*:clipboard'\n", "linux") as tmux:
+        copied = await copy_to_clipboard("hello", tmux.environment, tmux.write)
+        assert copied == Copied(Destination.TMUX_AND_TERMINAL)
+        assert tmux.sends(HELLO)
+
+
+@needs_tmux
+async def test_report_06_the_terminal_that_is_attached_to_tmux_now_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that began on the desktop is used over ssh: xclip would copy to the desktop."""
+    install(tmp_path, monkeypatch, "xclip", "cat > /dev/null")
+    with Tmux(tmp_path, "", "xterm-256color") as tmux:
+        environment = {**tmux.environment, "DISPLAY": ":0"}
+        tmux.run("set-environment", "DISPLAY", ":0")
+        copied = await copy_to_clipboard("hello", environment, tmux.write)
+        assert copied == Copied(Destination.DESKTOP, "xclip")
+        tmux.run("set-environment", "SSH_CONNECTION", "1 2 3 4")
+        copied = await copy_to_clipboard("hello", environment, tmux.write)
+        assert copied == Copied(Destination.TMUX_AND_TERMINAL)
+
+
+def test_report_06_variables_of_the_attached_terminal_replace_those_of_the_first_one() -> None:
+    old = {"SSH_CONNECTION": "1", "SSH_TTY": "/dev/pts/1", "DISPLAY": ":1", "HOME": "/h"}
+    session = "-SSH_CONNECTION\nDISPLAY=:0\nHOME=/other\n-XAUTHORITY\n"
+    assert attached_environment(old, session) == {"DISPLAY": ":0", "HOME": "/h"}
+    assert attached_environment(old, "") == old
+
+
+async def test_report_06_a_tmux_that_cannot_be_reached_leaves_it_to_the_terminal() -> None:
+    """As in a container, or as another user. Versions before 3.2 cannot send it either."""
+    written: list[str] = []
+    environment = {"TMUX": "/nonexistent/socket,1,0"}
+    copied = await copy_to_clipboard("hello", environment, written.append)
+    assert copied == Copied(Destination.TERMINAL)
+    assert written == [osc52_sequence("hello", environment)]
+
+
+@needs_tmux
+@pytest.mark.parametrize(
+    "options",
+    ["set -g set-clipboard on", "set -g set-clipboard off\nset -g allow-passthrough on"],
+)
+def test_report_06_the_sequence_for_tmux_needs_one_of_two_settings(
+    tmp_path: Path, options: str
+) -> None:
+    """Over ssh, only TERM shows that there is a tmux, and its command cannot be used."""
+    sequence = osc52_sequence("hello", {"TERM": "tmux-256color", "SSH_TTY": "/dev/pts/1"})
+    with Tmux(tmp_path, f"{options}\n", "xterm-256color") as tmux:
+        tmux.write(sequence)
+        assert tmux.sends(HELLO)
+
+
+# GNU screen, and terminals
+
+
+def test_report_06_gnu_screen_gets_short_strings_that_it_passes_on() -> None:
+    text = "ä" * 1000
+    sequence = osc52_sequence(text, {"STY": "1.pts-0.host", "TERM": "screen"})
+    strings = sequence.split("\x1b\\")
+    assert strings.pop() == ""
+    assert all(each.startswith("\x1bP") and len(each) <= 256 for each in strings)
+    joined = "".join(each.removeprefix("\x1bP") for each in strings)
+    assert joined == osc52_sequence(text, {})
+
+
+@pytest.mark.parametrize("term", ["xterm-256color", "screen", "screen-256color", "foot", ""])
+def test_report_06_other_terminals_get_the_plain_sequence(term: str) -> None:
+    environment = {"TERM": term, "SSH_CONNECTION": "1 2 3 4"}
+    assert osc52_sequence("hello", environment) == f"\x1b]52;c;{HELLO}\x07"
+
+
+async def test_report_06_a_terminal_without_a_clipboard_gets_nothing() -> None:
+    written: list[str] = []
+    copied = await copy_to_clipboard("hello", {"TERM": "linux"}, written.append)
+    assert copied == Copied(Destination.NOWHERE) and not written

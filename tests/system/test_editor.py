@@ -1,17 +1,19 @@
 """The prompt in an editor: which one, its input, and the result of each way it ends."""
 
+import asyncio
 import os
 import shlex
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from koel_tui.system.editor import EditorError, edit_in_editor, editor_command
+from koel_tui.system.editor import EditorError, edit_in_editor, editor_command, wait_advice
 from koel_tui.ui.app.app import KoelApp
 from tests.ui.window import Window, opened
 
@@ -60,12 +62,63 @@ async def test_the_file_is_private_and_nothing_of_it_is_left(
     code = (
         "modes = f'{path.stat().st_mode} {path.parent.stat().st_mode}'\n"
         f"pathlib.Path({str(report)!r}).write_text(modes)\n"
-        "path.with_name('prompt.md~').write_text('a copy')"
+        "path.with_name('prompt.md~').write_text('a copy')\n"
+        "path.touch()"
     )
     await edit_in_editor("secret", editor(code))
     file, directory = map(int, report.read_text().split())
     assert (stat.S_IMODE(file), stat.S_IMODE(directory)) == (0o600, 0o700)
     assert not list(temporary.iterdir())
+
+
+async def test_report_39_an_editor_that_does_not_wait_keeps_its_file(
+    temporary: Path, tmp_path: Path
+) -> None:
+    """The text that is saved later is not lost, and its place is named."""
+    saved = tmp_path / "saved"
+    later = (
+        f"import time; time.sleep(0.3); open({{!r}}, 'w').write('late'); open({str(saved)!r}, 'w')"
+    )
+    code = (
+        "import subprocess\n"
+        f"subprocess.Popen([sys.executable, '-c', {later!r}.format(str(path))],"
+        " stdin=-3, stdout=-3, stderr=-3)"
+    )
+    with pytest.raises(EditorError, match=r"(?s)ended at once .* it wait: .* --wait") as caught:
+        await edit_in_editor("x", editor(code))
+    (file,) = temporary.glob("koel-chat-*/prompt.md")
+    assert str(caught.value).endswith(str(file))
+    end = time.monotonic() + 10
+    while not saved.exists():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.01)
+    assert file.read_text() == "late"
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        ("code", "code --wait"),
+        ("/usr/bin/zed -n", "/usr/bin/zed -n --wait"),
+        ("subl", "subl --wait"),
+        ("gvim", "gvim --nofork"),
+        ("kate", "kate --block"),
+        ("open -t", "open -t -W -n"),
+        ("emacsclient -n -c", "emacsclient -c"),
+        ("my-editor", "my-editor --wait"),
+    ],
+)
+def test_report_39_the_option_of_the_editor_is_named(command: str, advice: str) -> None:
+    assert wait_advice(command.split(), 0.1).endswith(f'VISUAL="{advice}".')
+    assert wait_advice(advice.split(), 0.1) == ""
+    assert wait_advice(command.split(), 60) == ""
+
+
+@pytest.mark.parametrize(
+    "command", ["vi", "/usr/bin/vim", "nano", "hx", "emacs", "emacsclient", "code -w", "gvim -f"]
+)
+def test_report_39_an_editor_that_waits_may_end_at_once(command: str) -> None:
+    assert wait_advice(command.split(), 0.1) == ""
 
 
 async def test_an_editor_that_fails_is_an_error_and_nothing_is_left(temporary: Path) -> None:

@@ -1,5 +1,6 @@
 """Files that are created only where no file is."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,17 @@ def test_a_file_is_written_whole_and_as_others_are(here: Path) -> None:
     assert (here / "new").read_text() == "ä"
     assert (here / "new").stat().st_mode == ordinary.stat().st_mode
     assert sorted(path.name for path in here.iterdir()) == ["new", "ordinary"]
+
+
+def test_report_32_a_file_system_without_permissions_gets_the_file(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", deny)
+    write_exclusive(here / "new", b"content")
+    assert (here / "new").read_bytes() == b"content"
 
 
 def test_what_is_tthere_is_not_touched(here: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from time import monotonic
 
 import click
 
@@ -19,10 +20,15 @@ def edit() -> None:
     A new file lists all settings as comments. If the file has an error, the command prints it and
     ends with 78; the file stays as you wrote it.
     """
+    from koel_tui.system.editor import modified_time, wait_advice
+
     file = paths.config_file()
     if not file.exists():
         _create(file)
-    _run_editor(file)
+    begin, written = monotonic(), modified_time(file)
+    command = _run_editor(file)
+    if modified_time(file) == written and (advice := wait_advice(command, monotonic() - begin)):
+        click.echo(safe_text(f"koel-chat: {advice}"), err=True)
     _check_settings(file)
     click.echo(safe_text(f"{file} is valid."))
 
@@ -41,7 +47,8 @@ def _create(file: Path) -> None:
         ) from error
 
 
-def _run_editor(file: Path) -> None:
+def _run_editor(file: Path) -> list[str]:
+    """Run the editor on a file and return its command. Raises `UsageProblem`."""
     from koel_tui.system.editor import EditorError, editor_command
 
     try:
@@ -62,6 +69,7 @@ def _run_editor(file: Path) -> None:
         signal.signal(signal.SIGINT, before)
     if code:
         raise UsageProblem(f"{Path(command[0]).name!r} ended with {code}. {file} was not checked.")
+    return command
 
 
 def _check_settings(file: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from koel_tui.cli.doctor.findings import Finding, warning
 from koel_tui.cli.window_requirements import MIN_COLUMNS, MIN_ROWS, why_window_impossible
+from koel_tui.system.clipboard import clipboard_commands, has_no_clipboard, is_remote
 from koel_tui.system.option_key import option_key_advice
 
 _COLOURS = {"truecolor": "16 million", "256": "256", "standard": "16"}
@@ -20,6 +21,7 @@ _FOCUS_PREFIXES = (
 _FOCUS_VARIABLES = ("KITTY_WINDOW_ID", "VTE_VERSION", "WT_SESSION", "WEZTERM_PANE")
 """Variables set by terminals that report focus but have another TERM."""
 _TMUX_TIMEOUT_S = 2.0
+_ALLOW_COPYING = "If copying does not work, allow it in the settings of your terminal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,9 @@ def inspect() -> Terminal:
     """Inspect the current terminal without writing to it."""
     from rich.console import Console
 
-    from koel_tui.system.clipboard import clipboard_command
-
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     columns, rows = os.get_terminal_size() if is_terminal else (0, 0)
-    clipboard = clipboard_command(os.environ)
+    clipboards = clipboard_commands(os.environ)
     return Terminal(
         is_terminal=is_terminal,
         environ=dict(os.environ),
@@ -59,7 +59,7 @@ def inspect() -> Terminal:
         # The report may be piped, but it is about the colours of the terminal.
         colours=Console(force_terminal=True).color_system,
         encoding=locale.getpreferredencoding(do_setlocale=False),
-        clipboard=clipboard[0] if clipboard else "",
+        clipboard=clipboards[0][0] if clipboards else "",
         tmux_focus=_tmux_focus_events() if "TMUX" in os.environ else "",
     )
 
@@ -157,19 +157,23 @@ def _clipboard(terminal: Terminal) -> Finding:
     if terminal.clipboard:
         return Finding("clipboard", terminal.clipboard)
     environ = terminal.environ
-    advice = "If copying does not work, allow it in the settings of your terminal"
     if "TMUX" in environ:
+        found = "tmux, which sends it to the terminal (OSC 52)"
+        advice = f"{_ALLOW_COPYING}, and in tmux.conf: set -as terminal-features ',*:clipboard'"
+        return Finding("clipboard", found, advice=f"{advice}.")
+    if has_no_clipboard(environ):
+        return warning(
+            "clipboard", "this terminal has none", "alt+shift+b saves a code block to a file."
+        )
+    advice = _ALLOW_COPYING
+    if environ.get("TERM", "").startswith("tmux"):
         advice += ", and in tmux: set -g set-clipboard on"
-    if not _is_remote(terminal):
+    if not is_remote(environ):
         if environ.get("WAYLAND_DISPLAY"):
             advice += "; or install wl-clipboard"
         elif environ.get("DISPLAY"):
             advice += "; or install xclip"
     return Finding("clipboard", "through the terminal (OSC 52)", advice=f"{advice}.")
-
-
-def _is_remote(terminal: Terminal) -> bool:
-    return "SSH_CONNECTION" in terminal.environ or "SSH_TTY" in terminal.environ
 
 
 def _option_key(terminal: Terminal) -> tuple[Finding, ...]:
@@ -185,6 +189,6 @@ def _layers(terminal: Terminal) -> str:
         layers.append("tmux")
     if "STY" in terminal.environ:
         layers.append("GNU screen")
-    if _is_remote(terminal):
+    if is_remote(terminal.environ):
         layers.append("ssh (over a slow connection: --low-bandwidth)")
     return ", ".join(layers) or "none: neither tmux nor ssh"

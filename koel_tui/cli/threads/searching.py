@@ -52,11 +52,12 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
 
 async def _search(index: "ThreadIndex", query: str, limit: int) -> "list[Hit]":
     try:
-        # `search` updates the index too, but without progress, which the first update needs.
-        await index.refresh(_print_progress if sys.stderr.isatty() else None)
-        return await index.search(query, limit)
+        progress = _print_progress if sys.stderr.isatty() else None
+        return await index.search(query, limit, progress)
     finally:
         await index.close()
+        if index.problem:
+            click.echo(safe_line(f"koel-chat: {index.problem}", 2000), err=True)
 
 
 def _print_progress(done: int, total: int) -> None:

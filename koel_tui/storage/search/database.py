@@ -1,17 +1,18 @@
 """The SQLite database of the search index; blocking, for worker threads."""
 
+import fcntl
 import json
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from koel_tui.paths import private_directory
+from koel_tui.paths import DirectoryError, private_directory
 from koel_tui.storage.errors import StorageError
 from koel_tui.storage.files.quarantine import Signature
 from koel_tui.storage.search.indexed_text import (
@@ -31,6 +32,8 @@ from koel_tui.storage.search.indexed_text import (
 _VERSION = 2
 _BUSY_TIMEOUT = 2.0
 _RETRY_DELAY = 0.01
+_NO_WAL = (sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+"""Errors of write-ahead logging on a file system without shared memory, as network volumes."""
 _MAX_RANKED = 5000  # newest matches only, because ranking half a million takes a second
 _SNIPPET_WORDS = 24
 _MAX_VARIANTS = 100  # words that contain a part, the shortest first
@@ -108,7 +111,7 @@ class BusyError(Exception):
 
 
 class DamagedIndexError(Exception):
-    """The index was unusable and was removed; the next call creates a new one."""
+    """The index was unusable and was removed if possible; the next call creates a new one."""
 
 
 class SearchDatabase:
@@ -180,10 +183,11 @@ class SearchDatabase:
                     self._connection = _connect(self._path)
                 with _transaction(self._connection, kind):
                     yield self._connection
-            except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
+            except (sqlite3.Error, StorageError, ValueError, TypeError, KeyError) as error:
                 if _is_busy(error):
                     raise BusyError from error
-                self._discard()
+                with suppress(StorageError):  # then the next call fails too
+                    self._discard()
                 raise DamagedIndexError(str(error)) from error
 
     def _discard(self) -> None:
@@ -210,8 +214,21 @@ def remove_index(path: Path) -> None:
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:
-    if path is not None:
-        _make_private(path)
+    if path is None:
+        return _open(None, create_with_wal=False)
+    _make_private(path)
+    try:
+        return _open(path, create_with_wal=True)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _NO_WAL:
+            raise
+    remove_index(path)
+    _make_private(path)
+    return _open(path, create_with_wal=False)
+
+
+def _open(path: Path | None, *, create_with_wal: bool) -> sqlite3.Connection:
+    """Open the index, or create it: with write-ahead logging, or without."""
     connection = sqlite3.connect(
         ":memory:" if path is None else path,
         timeout=_BUSY_TIMEOUT,
@@ -220,14 +237,16 @@ def _connect(path: Path | None) -> sqlite3.Connection:
     )
     try:
         connection.execute("PRAGMA temp_store = MEMORY")
-        _enable_wal(connection)
-        connection.execute("PRAGMA synchronous = NORMAL")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
+            if create_with_wal:
+                _enable_wal(connection)
             with _transaction(connection, "IMMEDIATE"):
                 _create_tables(connection)
         elif version != _VERSION:
             raise sqlite3.DatabaseError(f"its version is {version}")
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+            connection.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
         connection.close()
         raise
@@ -255,11 +274,20 @@ def _make_private(path: Path) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
         try:
-            os.fchmod(descriptor, 0o600)
+            with suppress(OSError):  # the file system keeps no permissions
+                os.fchmod(descriptor, 0o600)
+            _check_locks(descriptor)
         finally:
             os.close(descriptor)
-    except OSError as error:
-        raise sqlite3.OperationalError(error.strerror or str(error)) from error
+    except (OSError, DirectoryError) as error:
+        reason = error.strerror if isinstance(error, OSError) else ""
+        raise sqlite3.OperationalError(reason or str(error)) from error
+
+
+def _check_locks(descriptor: int) -> None:
+    """Raise OSError if the file system has no locks, which SQLite reports as a busy file."""
+    with suppress(BlockingIOError, PermissionError):  # locked, so there are locks
+        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, 1)  # SQLite does not lock this byte
 
 
 def _create_tables(connection: sqlite3.Connection) -> None:

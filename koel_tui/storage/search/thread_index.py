@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 _BATCH_SIZE = 32
 _MAX_ROUNDS = 3
+_REMEDY = "Free some space, or set XDG_CACHE_HOME to a directory on another disk."
 
 
 def index_file(cache_directory: Path, directory: Path) -> Path:
@@ -76,8 +77,8 @@ class ThreadIndex:
     """A full-text index of a storage's threads, in a file in the cache directory.
 
     The index is a cache: a thread is read again when its file has changed, the whole index is
-    rebuilt when it is damaged, and unreadable threads are left out. For encrypted threads it exists
-    only in RAM. No method blocks the event loop.
+    rebuilt when it is damaged, and unreadable threads are left out. For encrypted threads, and for
+    searches if the file cannot be used, it exists only in RAM. No method blocks the event loop.
     """
 
     def __init__(self, storage: FileStorage, cache_directory: Path) -> None:
@@ -86,8 +87,12 @@ class ThreadIndex:
         self._is_unencrypted = isinstance(storage, JsonFileStorage)
         self._database = SearchDatabase(self._file if self._is_unencrypted else None)
         self._refresh_lock = asyncio.Lock()
+        self.problem = ""
+        """The reason why the index is in RAM although it should be in a file; else empty."""
 
-    async def search(self, query: str, limit: int = 50) -> list[Hit]:
+    async def search(
+        self, query: str, limit: int = 50, progress: Progress | None = None
+    ) -> list[Hit]:
         """Update the index; return the messages and titles with all words of `query`, best first.
 
         A word of three letters matches as a part of a word too, with a lower rank. Symbols match
@@ -97,15 +102,15 @@ class ThreadIndex:
         """
 
         async def refresh_and_find() -> list[Hit]:
-            await self._refresh(None)
+            await self._refresh(progress)
             return await asyncio.to_thread(self._database.find, query, limit)
 
         async with self._refresh_lock:
-            return await self._retry_if_damaged(refresh_and_find)
+            return await self._search_in_file_or_memory(refresh_and_find)
 
     async def find(self, query: str, limit: int = 50) -> list[Hit]:
         """Search as `search` does, without updating the index first. Raises `StorageError`."""
-        return await self._retry_if_damaged(
+        return await self._search_in_file_or_memory(
             lambda: asyncio.to_thread(self._database.find, query, limit)
         )
 
@@ -123,20 +128,35 @@ class ThreadIndex:
 
     async def _retry_if_damaged(self, action: Callable[[], Awaitable[T]]) -> T:
         """Return the result of `action`; if the index was damaged, retry once with a new one."""
-        for last in (False, True):
+        for _ in range(2):
             try:
-                return await action()
-            except BusyError as error:
-                raise StorageError(
-                    "Another koel-chat is updating the search index. Search again in a moment."
-                ) from error
+                return await self._convert_busy(action)
             except DamagedIndexError as error:
-                if last:
-                    raise StorageError(
-                        f"The search index {self._file} cannot be used: {error}. "
-                        "Free some space or check the disk, then search again."
-                    ) from error
-        raise AssertionError
+                damage = error
+        raise StorageError(
+            f"The search index {self._file} cannot be used: {damage}. {_REMEDY}"
+        ) from damage
+
+    async def _search_in_file_or_memory(self, action: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of `action`, with an index in RAM if the file cannot be used."""
+        try:
+            return await self._retry_if_damaged(action)
+        except StorageError as error:
+            if not isinstance(error.__cause__, DamagedIndexError):
+                raise
+            if not self.problem:
+                self.problem = f"{error} Until then, all threads are read again at each start."
+                self._database = SearchDatabase(None)
+        await self._retry_if_damaged(lambda: self._refresh(None))
+        return await self._retry_if_damaged(action)
+
+    async def _convert_busy(self, action: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await action()
+        except BusyError as error:
+            raise StorageError(
+                "Another koel-chat is updating the search index. Search again in a moment."
+            ) from error
 
     async def _refresh(self, progress: Progress | None) -> None:
         failed: set[str] = set()

@@ -4,10 +4,25 @@ import os
 
 from textual.app import App
 
-from koel_tui.system import clipboard
+from koel_tui.system.clipboard import Destination, copy_to_clipboard
 from koel_tui.text import repair, safe_text
 from koel_tui.ui import internals
 from koel_tui.ui.conversation.code_blocks import NO_CODE, code_blocks
+
+_MESSAGES = {
+    Destination.DESKTOP: "Copied {what} with {program}.",
+    Destination.TMUX_AND_TERMINAL: "Copied {what} to tmux, which sent it to the terminal (OSC 52).",
+    Destination.TMUX: (
+        "Copied {what} to tmux only: its prefix and ] paste it. For the clipboard, put "
+        "this line into tmux.conf: set -as terminal-features ',*:clipboard'"
+    ),
+    Destination.TERMINAL: (
+        "Sent {what} to the terminal (OSC 52). If you cannot paste it, run: koel-chat doctor"
+    ),
+    Destination.NOWHERE: (
+        "This terminal has no clipboard. ctrl+v pastes {what} in koel-chat only."
+    ),
+}
 
 
 class Copier:
@@ -25,12 +40,13 @@ class Copier:
     async def copy_text(self, text: str, what: str = "the selection") -> None:
         """Copy `text`, sanitized because it may be sent through the terminal."""
         self.set_internal_clipboard(text)
-        method = await clipboard.copy_to_clipboard(
+        copied = await copy_to_clipboard(
             _sanitize(text),
             os.environ,
             lambda sequence: internals.write_to_terminal(self._app, sequence),
         )
-        self._app.notify(f"Copied {what} with {method}.")
+        message = _MESSAGES[copied.destination]
+        self._app.notify(message.format(what=what, program=copied.program))
 
     async def copy_answer(self, answer: str) -> None:
         """Copy an answer; an empty string means that there is none."""

@@ -1,5 +1,6 @@
 """Directories that cannot be used, are not ours alone, or lead elsewhere."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from koel_tui import paths
+from koel_tui.cli.wiring import threads_directory
 from koel_tui.paths import DirectoryError, private_directory
 from koel_tui.storage import StorageError
+from koel_tui.storage.search.thread_index import ThreadIndex
 from tests.e2e.terminal import PROGRAM
 from tests.hostile_summary import Tally
 from tests.storage.helpers import in_clear, saying
@@ -160,3 +163,102 @@ async def test_a_link_of_the_user_to_another_disk_is_followed(tmp_path: Path, ta
     assert await in_clear(target).load("t") == saying("hi")
     assert target.stat().st_mode & 0o777 == 0o700
     tally("foreign files", tried=1)
+
+
+# File systems without owners and permissions
+
+
+def without_permissions(
+    monkeypatch: pytest.MonkeyPatch, mode: int, number: int | None = None, owner: int | None = None
+) -> None:
+    """Let every new directory have `mode` and `owner`, and let chmod change nothing.
+
+    chmod succeeds if `number` is None, as on CIFS; else it fails with that error, as on vfat.
+    """
+    real_mkdir, real_chmod = os.mkdir, os.chmod
+
+    def mkdir(path: str | Path, _mode: int = 0o777, **named: int) -> None:
+        real_mkdir(path, **named)
+        real_chmod(path, mode)
+        if owner is not None:
+            os.chown(path, owner, owner)
+
+    def chmod(*_: object, **__: object) -> None:
+        if number is not None:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    monkeypatch.setattr(os, "chmod", chmod)
+    monkeypatch.setattr(os, "fchmod", chmod)
+
+
+NO_CHMOD = (None, errno.EPERM, errno.ENOTSUP)
+
+
+@pytest.mark.parametrize("number", NO_CHMOD)
+async def test_report_32_a_directory_that_others_can_only_read_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int | None
+) -> None:
+    without_permissions(monkeypatch, 0o755, number)
+    storage = in_clear(tmp_path / "data" / "threads")
+    await storage.save("t", saying("an owl"))
+    assert await storage.load("t") == saying("an owl")
+    assert len(await ThreadIndex(storage, tmp_path / "cache").search("owl")) == 1
+
+
+@pytest.mark.parametrize("number", NO_CHMOD)
+@pytest.mark.parametrize("name", ["data", "config", "state", "cache"])
+def test_report_32_a_directory_that_others_can_write_names_another_place(
+    private_home: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int | None
+) -> None:
+    without_permissions(monkeypatch, 0o777, number)
+    path = private_home / name / "koel-chat" / "threads"
+    with pytest.raises(DirectoryError) as caught:
+        private_directory(path)
+    assert f"XDG_{name.upper()}_HOME" in str(caught.value)
+    assert "chmod" not in str(caught.value)
+    assert list(path.iterdir()) == []
+
+
+@pytest.mark.skipif(not ROOT, reason="only root may give files away")
+def test_report_32_a_file_system_without_owners_is_not_told_to_change_them(
+    private_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_permissions(monkeypatch, 0o755, errno.EPERM, owner=NOBODY)
+    with pytest.raises(DirectoryError, match=r"keeps no owners .* Set XDG_DATA_HOME"):
+        private_directory(private_home / "data" / "koel-chat")
+
+
+def test_report_32_other_errors_of_chmod_are_not_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_permissions(monkeypatch, 0o755, errno.EROFS)
+    with pytest.raises(DirectoryError, match="Read-only file system"):
+        private_directory(tmp_path / "threads")
+
+
+def test_report_32_readable_threads_are_told_once(
+    private_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_permissions(monkeypatch, 0o755)
+    assert threads_directory() == threads_directory() == paths.threads_dir()
+    said = capsys.readouterr().err
+    assert said.count("other users may read your threads") == 1 and "XDG_DATA_HOME" in said
+
+
+@pytest.mark.skipif(not ROOT or shutil.which("bindfs") is None, reason="needs bindfs and root")
+@pytest.mark.parametrize("option", ["--chmod-ignore", "--chmod-deny"])
+@pytest.mark.parametrize(("mode", "code"), [("0755", 0), ("0777", 73)])
+def test_report_32_on_a_real_file_system_without_permissions(
+    private_home: Path, option: str, mode: str, code: int
+) -> None:
+    source, data = private_home / "source", private_home / "data"
+    source.mkdir()
+    data.mkdir()
+    subprocess.run(["bindfs", f"--perms={mode}", option, source, data], check=True)
+    try:
+        done = listed()
+        assert done.returncode == code, done.stderr
+        assert "XDG_DATA_HOME" in done.stderr and "chmod" not in done.stderr
+    finally:
+        subprocess.run(["umount", data], check=True)

@@ -1,16 +1,18 @@
 """The file of the search index: who can read it, what harm it survives, when it goes."""
 
 import asyncio
+import errno
+import fcntl
 import os
-import re
 import sqlite3
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from koel_tui.storage import JsonFileStorage, StorageError, encrypt_threads
+from koel_tui.storage import JsonFileStorage, encrypt_threads
 from koel_tui.storage.errors import EncryptedThreadsError
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file
 from tests.storage.helpers import encrypted, passphrase, saying
@@ -100,14 +102,137 @@ async def test_an_index_that_is_a_link_is_not_followed(
     assert precious.read_bytes() == b""
 
 
-async def test_a_cache_directory_that_cannot_be_used_is_named(
+async def test_report_25_a_cache_directory_that_cannot_be_used_is_named_and_the_search_works(
     store: JsonFileStorage, tmp_path: Path
 ) -> None:
     await store.save("t", saying("owl"))
     place = index_file(tmp_path / "cache", tmp_path / "threads")
     (place / "in the way").mkdir(parents=True)
-    with pytest.raises(StorageError, match=re.escape(str(place))):
-        await ThreadIndex(store, tmp_path / "cache").search("owl")
+    index = ThreadIndex(store, tmp_path / "cache")
+    assert len(await index.search("owl")) == len(await index.find("owl")) == 1
+    assert str(place) in index.problem and "XDG_CACHE_HOME" in index.problem
+
+
+async def test_report_25_a_cache_that_is_a_file_does_not_stop_the_search(
+    store: JsonFileStorage, tmp_path: Path
+) -> None:
+    """As a home that can only be read."""
+    await store.save("t", saying("owl"))
+    (tmp_path / "cache").touch()
+    index = ThreadIndex(store, tmp_path / "cache")
+    found = await asyncio.gather(*(index.search("owl") for _ in range(3)), index.find("owl"))
+    assert [len(hits) for hits in found] == [1] * 4 and index.problem
+
+
+def failing_statement(
+    monkeypatch: pytest.MonkeyPatch, begin: str, code: int, message: str
+) -> list[str]:
+    """Let statements that start with `begin` fail; return a list that gets each that was tried."""
+    tried: list[str] = []
+    real = sqlite3.connect
+
+    class Failing(sqlite3.Connection):
+        def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+            if self.path != ":memory:" and statement.startswith(begin):
+                tried.append(statement)
+                error = sqlite3.OperationalError(message)
+                error.sqlite_errorcode = code
+                raise error
+            return super().execute(statement, *parameters)
+
+        path = ""
+
+    def connect(path: str | Path, **options: Any) -> Failing:
+        connection = real(path, factory=Failing, **options)
+        connection.path = str(path)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    return tried
+
+
+NETWORK_ERRORS = [
+    (sqlite3.SQLITE_PROTOCOL, "locking protocol"),
+    (sqlite3.SQLITE_IOERR_SHMMAP, "disk I/O error"),
+    (sqlite3.SQLITE_CANTOPEN, "unable to open database file"),
+]
+
+
+@pytest.mark.parametrize(("code", "message"), NETWORK_ERRORS)
+async def test_report_25_an_index_without_a_write_ahead_log_is_kept(
+    store: JsonFileStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, message: str
+) -> None:
+    await store.save("t", saying("owl"))
+    tried = failing_statement(monkeypatch, "PRAGMA journal_mode = WAL", code, message)
+    index = ThreadIndex(store, tmp_path / "cache")
+    assert len(await index.search("owl")) == 1 and not index.problem
+    await index.close()
+    file = index_file(tmp_path / "cache", tmp_path / "threads")
+    inode = file.stat().st_ino
+    again = ThreadIndex(store, tmp_path / "cache")
+    assert len(await again.search("owl")) == 1 and not again.problem
+    assert file.stat().st_ino == inode and len(tried) == 1
+    await again.close()
+
+
+@pytest.mark.parametrize(("code", "message"), NETWORK_ERRORS)
+async def test_report_25_an_index_that_another_computer_made_is_made_anew(
+    store: JsonFileStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, message: str
+) -> None:
+    """It has a write-ahead log, which cannot be read here."""
+    await store.save("t", saying("owl"))
+    file = index_file(tmp_path / "cache", tmp_path / "threads")
+    there = ThreadIndex(store, tmp_path / "cache")
+    await there.search("owl")
+    await there.close()
+    # The header of the file says so: 2 is a write-ahead log, 1 is none.
+    assert file.read_bytes()[18] == 2
+
+    class Refusing(sqlite3.Connection):
+        def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+            if statement.startswith(("PRAGMA user", "PRAGMA journal_mode = W")):
+                data = file.read_bytes()
+                if "WAL" in statement or (data and data[18] == 2):
+                    error = sqlite3.OperationalError(message)
+                    error.sqlite_errorcode = code
+                    raise error
+            return super().execute(statement, *parameters)
+
+    real = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda path, **options: real(path, factory=Refusing, **options)
+    )
+    here = ThreadIndex(store, tmp_path / "cache")
+    assert len(await here.search("owl")) == 1 and not here.problem
+    assert file.read_bytes()[18] == 1
+    await here.close()
+
+
+@pytest.mark.parametrize("begin", ["BEGIN", "CREATE", "PRAGMA"])
+async def test_report_25_an_index_that_cannot_be_written_is_built_in_memory(
+    store: JsonFileStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: str
+) -> None:
+    await store.save("t", saying("owl"))
+    failing_statement(monkeypatch, begin, sqlite3.SQLITE_IOERR_FSYNC, "disk I/O error")
+    index = ThreadIndex(store, tmp_path / "cache")
+    assert len(await index.find("owl")) == 1
+    await store.save("u", saying("another owl"))
+    assert len(await index.search("owl")) == 2
+    assert "disk I/O error" in index.problem
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
+async def test_report_25_a_file_system_without_locks_is_not_taken_for_a_busy_index(
+    store: JsonFileStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    await store.save("t", saying("owl"))
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    index = ThreadIndex(store, tmp_path / "cache")
+    assert len(await index.search("owl")) == 1
+    assert os.strerror(number) in index.problem
 
 
 async def test_two_indexes_of_one_directory_get_along(

@@ -77,7 +77,7 @@ async def test_an_answer_is_sanitized_whole_and_in_deltas(
             harmless(window)
             turn.finish()
             await window.press("alt+c")
-            await window.sees("Copied the answer")
+            await window.sees("Sent the answer")
             harmless(window.app.clipboard)
 
 

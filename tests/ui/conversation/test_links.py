@@ -224,7 +224,7 @@ async def test_a_link_is_chosen_with_keys_and_may_be_copied(canary: Canary) -> N
         await window.press("down", "enter")
         await window.sees("The link leads to two.example")
         await window.press("c")
-        await window.sees("Copied the address with")
+        await window.sees("Sent the address")
         assert window.app.clipboard == "https://two.example/x"
         assert canary.opened == []
 

@@ -160,7 +160,7 @@ async def too_big(window: Window) -> None:
 async def toast(window: Window) -> None:
     await answered(window)
     await window.press("alt+c")
-    await window.sees("Copied the answer")
+    await window.sees("Sent the answer")
 
 
 async def left_out(window: Window) -> None:

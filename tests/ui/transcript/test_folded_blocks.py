@@ -89,10 +89,10 @@ async def test_answers_and_their_code_are_copied_by_key() -> None:
         turn.finish()
         await window.sees("two:")
         await window.press("alt+b")
-        await window.sees("Copied code block 2 of 2 (2 lines)")
+        await window.sees("Sent code block 2 of 2 (2 lines)")
         assert window.app.clipboard == "ls\nps\n"
         await window.press("alt+b")
-        await window.sees("Copied code block 1 of 2 (python, 1 line)")
+        await window.sees("Sent code block 1 of 2 (python, 1 line)")
         await window.press("alt+b")
         await window.until(lambda: window.app.clipboard == "ls\nps\n")
         await window.press("alt+c")
