@@ -14,6 +14,7 @@ from koel_tui.storage.files.json_file_storage import JsonFileStorage
 from koel_tui.storage.files.quarantine import Signature, file_signature
 from koel_tui.storage.files.safe_open import modified_time, read_file
 from koel_tui.storage.files.thread_folder import ThreadFolder
+from koel_tui.storage.search.connection import remove_index
 from koel_tui.storage.search.database import (
     BusyError,
     DamagedIndexError,
@@ -21,7 +22,6 @@ from koel_tui.storage.search.database import (
     IndexedText,
     IndexEntry,
     SearchDatabase,
-    remove_index,
 )
 
 __all__ = ["Hit", "ThreadIndex", "index_file", "remove_index"]

@@ -1,0 +1,21 @@
+"""A folder of files to attach."""
+
+from pathlib import Path
+
+import pytest
+
+NOTES = "The harbour was quiet.\nI wrote that down.\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of files, which is the current one."""
+    (tmp_path / "work" / "sub dir").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work")
+    Path("notes.txt").write_text(NOTES)
+    Path("sub dir/my notes.md").write_text("deep\n")
+    Path("photo.png").write_bytes(b"\x89PNG\0\0")
+    Path("big.log").write_text("line\n" * 9000)
+    Path(".hidden").mkdir()
+    Path(".hidden/notes.txt").write_text("secret")
+    return Path.cwd()

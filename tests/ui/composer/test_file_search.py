@@ -1,0 +1,45 @@
+"""The search for text files to attach: what is found, and in which order."""
+
+import os
+import unicodedata
+from pathlib import Path
+
+from koel_tui.ui.composer.file_search import FoundFile, fuzzy_filter, text_files
+
+
+class TestWalk:
+    def test_text_files_are_found_the_nearest_first(self, folder: Path) -> None:
+        assert [file.path for file in text_files(Path())] == [
+            "big.log", "notes.txt", "sub dir/my notes.md",
+        ]  # fmt: skip
+
+    def test_a_walk_is_bounded_and_goes_round_no_link(self, folder: Path) -> None:
+        Path("loop").symlink_to(folder, target_is_directory=True)
+        os.mkfifo("pipe")
+        assert len(text_files(Path())) == 3
+        assert [file.path for file in text_files(Path(), limit=3)] == ["big.log"]
+        assert text_files(Path("none")) == []
+
+    def test_a_link_leads_nowhere(self, folder: Path) -> None:
+        (folder.parent / "secret.txt").write_text("secret")
+        Path("out.txt").symlink_to("../secret.txt")
+        Path("in.txt").symlink_to("notes.txt")
+        assert "out.txt" not in [file.path for file in text_files(Path())]
+        assert len(text_files(Path())) == 3
+
+    def test_the_likeliest_file_comes_first(self) -> None:
+        paths = ["lib/note/a", "my-notes", "sub/notes", "n-o-t-e", "other"]
+        files = [FoundFile(path, path) for path in paths]
+        assert fuzzy_filter(files, "NOTE", 9) == ["sub/notes", "my-notes", "lib/note/a", "n-o-t-e"]
+        assert fuzzy_filter(files, "", 2) == paths[:2]
+        assert fuzzy_filter(files, "(.*", 9) == []
+
+    def test_report_11_a_file_is_found_in_any_unicode_form(self, tmp_path: Path) -> None:
+        name = unicodedata.normalize("NFD", "Café 한국어.txt")
+        (tmp_path / name).write_text("text")
+        for query in ("café", "한국", unicodedata.normalize("NFD", "한국"), "\uff43afé"):
+            assert fuzzy_filter(text_files(tmp_path), query, 9) == [name]
+
+    def test_a_name_that_was_made_to_take_long_does_not(self) -> None:
+        files = [FoundFile("a" * 250, "a" * 250)]
+        assert fuzzy_filter(files, "a-" * 20, 9) == fuzzy_filter(files, "a" * 30 + "b", 9) == []
