@@ -36,7 +36,7 @@ class Native(StrictLink):
         self._saving: list[int] = []
         self._calls = 0
         self.tool_rounds: Counter[str] = Counter()
-        """How often the last run of a thread called a tool."""
+        """The number of tool calls in the last run of each thread."""
 
     def send(self, command: Command) -> None:
         if isinstance(command, SaveKv) and self.slow_snapshots:
@@ -136,7 +136,7 @@ class Clock:
 
 
 async def permits_are_free(engine: Engine) -> None:
-    """Wait until the turns of cancelled runs have ended; then nobody has or wants a permit."""
+    """Wait until the turns of cancelled runs have ended; then no permit is held or awaited."""
     mutex = engine._mutex
     with suppress(TimeoutError):
         async with asyncio.timeout(PERMIT_DEADLINE):

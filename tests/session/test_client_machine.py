@@ -285,7 +285,7 @@ class ClientMachine(RuleBasedStateMachine):
 
     @rule(broken=st.booleans())
     def change_clock(self, broken: bool) -> None:
-        """Let the clock raise or work again; a run that hears of something meanwhile fails."""
+        """Let the clock raise or work again; a run that gets an event meanwhile fails."""
         self.clock.broken = broken
         if broken:
             self.may_fail |= {key for key in self.live if self._idle(key) is None}

@@ -1,4 +1,4 @@
-"""A clock that raises: the caller hears of it, the run ends, and the session can be disposed."""
+"""A clock that raises: a send raises, a run ends, and the session can be disposed."""
 
 import asyncio
 import logging
