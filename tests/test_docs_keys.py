@@ -4,7 +4,8 @@ import re
 from typing import Any
 
 import pytest
-from textual.binding import Binding
+from textual.binding import Binding, BindingsMap
+from textual.widgets import TextArea
 
 from koel_tui.ui.app.help_panel import HelpPanel
 from koel_tui.ui.conversation.link_panels import LinkDialog
@@ -117,4 +118,5 @@ def test_keys_in_the_text_exist() -> None:
     known = {name for key in OWN.values() for name in key.names}
     panels = {key for kinds in PANELS.values() for kind in kinds for key in _keys_of(kind)}
     opened = {name for keys in PANEL_KEYS.values() for name in keys}
-    assert named - known - panels - opened == set()
+    editing = {key for key, _ in BindingsMap(TextArea.BINDINGS)}
+    assert named - known - panels - opened - editing == set()
