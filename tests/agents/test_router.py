@@ -321,7 +321,7 @@ async def test_b10_a_thread_that_wants_a_model_while_it_becomes_the_own_one_wait
     assert models.made == [None, "b"] and files.alive == ["b"]
 
 
-async def test_b10_a_model_that_becomes_the_own_one_during_a_search_keeps_its_file(
+async def test_b10_a_model_that_becomes_the_default_during_a_search_keeps_its_file(
     files: Files,
 ) -> None:
     searching, may_end = threading.Event(), threading.Event()
@@ -334,12 +334,12 @@ async def test_b10_a_model_that_becomes_the_own_one_during_a_search_keeps_its_fi
 
     models = ScriptedModels(find)
     answering = asyncio.create_task(models.answers(model="c"))
-    await asyncio.to_thread(searching.wait, 5)
+    assert await asyncio.to_thread(searching.wait, 5)
     assert (await models.router.use("b")).name == "b"
     may_end.set()
     assert await answering == "c"
     assert await models.answers() == await models.answers(model="b") == "b"
-    assert await models.answers(model="a") == "a"  # the file of the default before is not that of b
+    assert await models.answers(model="a") == "a"  # not answered by b
     assert models.made == [None, "b", "c", "a"]
 
 
