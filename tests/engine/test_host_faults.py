@@ -21,7 +21,7 @@ from tests.engine.host_rig import GREEDY, SHORT, Rig, rig_in, said
 
 LONG = (ChatMessage("user", "a long text, " * 20), ChatMessage("assistant", "yes"), *SHORT)
 COUNTING = TurnSettings(sampling=Sampling(temperature=0, repeat_penalty=1.01), max_output_tokens=8)
-SAVES_TIME = {"llama_state_seq_get_size", "llama_state_seq_get_data"}
+SAVES_TIME = {"llama_state_seq_get_size_ext", "llama_state_seq_get_data_ext"}
 """Without these a session cannot be parked, and is read again at its next turn."""
 CLOSING = ["llama_sampler_free", "llama_batch_free", "llama_free", "llama_model_free"]
 

@@ -275,8 +275,13 @@ async def test_b4_a_slot_that_cannot_be_restored_after_a_failed_batch_is_read_ag
 ) -> None:
     session = await opened(engine)
     with monkeypatch.context() as once:
-        once.setattr(llama_cpp, "llama_decode", Mock(return_value=1))
-        once.setattr(Context, "truncate", Mock(side_effect=RuntimeError))
+
+        def decode(*_: object) -> int:
+            for name in ("truncate", "clear"):
+                once.setattr(Context, name, Mock(side_effect=RuntimeError))
+            return 1
+
+        once.setattr(llama_cpp, "llama_decode", decode)
         with pytest.raises(EngineError, match="no room for the batch"):
             await said(session)
         assert "An error in dropping the tail of a sequence" in caplog.text

@@ -78,9 +78,9 @@ class Context:
                 "Use a smaller context (--context-tokens) or fewer contexts."
             )
         self._model = model
-        self.is_recurrent = model.is_recurrent
         self._batch: Any = None
         try:
+            self.is_recurrent = model.is_recurrent
             self._memory = llama_cpp.llama_get_memory(self._context)
             self.context_tokens = int(llama_cpp.llama_n_ctx_seq(self._context))
             self.batch_tokens = min(self.batch_tokens, llama_cpp.llama_n_batch(self._context))
