@@ -368,8 +368,6 @@ class MainScreen(Screen[None], inherit_bindings=False):
     async def _paint(self) -> None:
         tabs, services = self.workspace.tabs, self._services
         services.window_state.mark_changed()
-        if self.app.screen is not self:
-            self.app.screen.refresh()  # a panel is translucent: it also shows this screen
         labels = self._labels()
         await self._tab_bar.show_labels(labels, tabs.active.key)
         names = {label.id: f"{label.title} {label.mark}" for label in labels}
@@ -386,6 +384,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.status_line.show(
             status_for(tabs.active, services.runtime, self._hint, background_job, download)
         )
+        if self.app.screen is not self:
+            self.app.screen.refresh()  # a panel is translucent: it also shows this screen
 
     def _labels(self) -> list[Label]:
         tabs = self.workspace.tabs

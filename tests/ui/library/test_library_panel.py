@@ -1,5 +1,6 @@
 """The saved threads in their list: found, looked into, opened at a message."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -124,15 +125,31 @@ async def test_where_nothing_can_be_searched_the_list_says_so() -> None:
         await window.sees("Only titles are searched here")
 
 
-async def test_a_search_that_fails_says_why(storage: JsonFileStorage, tmp_path: Path) -> None:
+async def test_a_search_that_fails_says_why(
+    storage: JsonFileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr("koel_tui.storage.search.database.connect", fail)
+    await titled(storage, "Trees")
+    async with on(storage) as window:
+        await library(window)
+        await window.type("trees")
+        await window.sees("Only titles were searched.")
+        await window.tells("disk I/O error")
+        assert listed(window) == ["Trees"]
+
+
+async def test_the_text_is_found_although_the_index_has_no_directory(
+    storage: JsonFileStorage, tmp_path: Path
+) -> None:
     await titled(storage, "Trees")
     (tmp_path / "cache").write_text("a file where the folder should be")
     async with on(storage) as window:
         await library(window)
         await window.type("trees")
-        await window.sees("Only titles were searched.")
-        await window.tells("Check the path and its permissions.")
-        assert listed(window) == ["Trees"]
+        await window.sees("Trees says 1")
 
 
 async def test_a_wide_window_shows_what_is_said_in_the_thread(storage: JsonFileStorage) -> None:
@@ -206,7 +223,7 @@ async def test_titles_and_text_are_no_markup_and_no_control_bytes(storage: JsonF
         panel = await library(window)
         await window.type("needle")
         await window.sees("in the text")
-        await window.sees("␇ ⟦RLO⟧ [/x] [@click=app.quit]x[/] [bold]b[/bold]…")
+        await window.sees("␇ ⟦RLO⟧ [/x] [@click=app.quit]x[/] […")
         await window.until(lambda: "\\[ [red $x end" in window.screen, "the preview")
         assert_no_foreign_escape(window)
         await window.press("f2")
