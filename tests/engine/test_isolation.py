@@ -43,7 +43,7 @@ ONCE = {
 OWN = [
     "worker:Worker._emit_pieces",
     "worker:Worker._emit_memory",
-    "worker:Worker._batch",
+    "worker:next_batch",
     "worker:Worker._advance",
     "worker:Worker._end",
     "worker:read_snapshot",

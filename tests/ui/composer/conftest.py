@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from koel_tui.ui.composer import file_search
+
 NOTES = "The harbour was quiet.\nI wrote that down.\n"
+
+
+@pytest.fixture(autouse=True)
+def unhurried_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a search find everything, also on a busy machine."""
+    monkeypatch.setattr(file_search, "_TIMEOUT", 60)
 
 
 @pytest.fixture
