@@ -17,7 +17,7 @@ from koel_tui.system.regular_files import expand_user
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
-    from koel_tui.storage import SessionStorage, ThreadLockedError
+    from koel_tui.storage import SessionStorage, StorageError
     from koel_tui.storage.interchange import ImportFormat, ImportProblem, SavedThreads, Stored
 
 _PROGRESS_SECONDS = 0.1
@@ -58,8 +58,7 @@ async def _import(
     as_json: bool,
 ) -> int:
     """Import the files; report unreadable ones and continue with the others."""
-    from koel_tui.storage import ThreadLockedError
-    from koel_tui.storage.interchange import ImportProblem, SavedThreads
+    from koel_tui.storage.interchange import SavedThreads
 
     progress, saved_threads = _Progress(), SavedThreads(storage)
     counts: Counter[str] = Counter()
@@ -67,7 +66,7 @@ async def _import(
         progress.start(file)
         async for found in _import_file(storage, saved_threads, file, import_format, progress):
             progress.clear()
-            if isinstance(found, ImportProblem | ThreadLockedError):
+            if isinstance(found, Exception):
                 counts["problem"] += 1
                 click.echo(safe_line(f"koel-chat: {found}", 1000), err=True)
             else:
@@ -90,9 +89,9 @@ async def _import_file(
     file: Path,
     import_format: "ImportFormat | None",
     progress: "_Progress",
-) -> "AsyncIterator[Stored | ImportProblem | ThreadLockedError]":
+) -> "AsyncIterator[Stored | ImportProblem | StorageError]":
     """Store the threads of a file; yield each, or the reason why it cannot be read or saved."""
-    from koel_tui.storage import ThreadLockedError
+    from koel_tui.storage import DamagedThreadError, FutureSchemaError, ThreadLockedError
     from koel_tui.storage.interchange import ImportProblem, read_threads, store_thread
     from koel_tui.storage.recovery_files import is_recovery_file
 
@@ -111,8 +110,8 @@ async def _import_file(
             found = None
             try:
                 yield await storing
-            except ThreadLockedError as error:  # it is open elsewhere; the others are imported
-                yield error
+            except (DamagedThreadError, FutureSchemaError, ThreadLockedError) as error:
+                yield error  # only this thread cannot be written; the others are imported
             finally:
                 del storing
     except ImportProblem as problem:

@@ -148,7 +148,7 @@ class _Builder:
         wire = self._nodes[key].get("message")
         children = self._children.get(key, [])
         if not isinstance(wire, dict):
-            return position
+            return self._end(key, position, children)
         if thoughts := thoughts_of(wire):
             thinking = _Position(position.after, position.call_id, (*position.thoughts, *thoughts))
             return thinking if children else self._add_thinking(key, thinking)
@@ -159,13 +159,19 @@ class _Builder:
             is_answered=any(self._role(child) == "tool" for child in children),
         )
         if message is None:
-            return position
+            return self._end(key, position, children)
         if message.role == "user" and position.thoughts:
             position = self._add_thinking(f"{message.id}-thoughts", position)
         self._tree.add(message, position.after)
         call_id = message.tool_calls[0].id if message.tool_calls else None
         thoughts_left = () if message.role == "assistant" else position.thoughts
         return _Position(message.id, call_id, thoughts_left)
+
+    def _end(self, key: str, position: "_Position", children: list[str]) -> "_Position":
+        """Add the thoughts before a node without a message if no node follows."""
+        if children or not position.thoughts:
+            return position
+        return self._add_thinking(key, position)
 
     def _add_thinking(self, message_id: str, position: "_Position") -> "_Position":
         """Add the thoughts that no answer follows as a message."""

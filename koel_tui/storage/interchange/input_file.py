@@ -219,6 +219,8 @@ def _read_value(text: _Text, decoder: json.JSONDecoder, limit: int) -> Any:
                 raise NotAThreadError(
                     f"it is not JSON: {error.msg} at character {position}"
                 ) from error
+        except ValueError as error:  # a number with too many digits
+            raise NotAThreadError(f"it is not JSON: {error}") from error
         else:
             if end > limit:
                 raise _too_large(limit)

@@ -67,7 +67,9 @@ def _has_grown(tree: MessageTree, source: MessageTree, message_id: str) -> bool:
     """Replace a message of the tree by a longer one; return whether it is longer."""
     before, after = tree.messages[message_id], source.messages[message_id]
     begin, text = _plain(before.content), _plain(after.content)
-    has_grown = bool(begin) and len(text) > len(begin) and text.startswith(begin)
+    # A question with a file has a longer text than in version 0.1; a call has no text.
+    can_grow = before.role == "assistant" and (bool(begin) or not before.tool_calls)
+    has_grown = can_grow and len(text) > len(begin) and text.startswith(begin)
     if has_grown:
         tree.messages[message_id] = after
     return has_grown

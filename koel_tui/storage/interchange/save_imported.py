@@ -79,17 +79,45 @@ async def store_thread(
         if stored := await _extend(storage, thread_id, found, thread, state):
             return stored
         thread_id = str(uuid.uuid4())
-    is_findable = thread.is_foreign or not thread.id
-    for candidate in await saved_threads.find(state) if saved_threads and is_findable else ():
-        if _is_other_source(thread.id, candidate):
-            continue
-        saved = await storage.load(candidate)
-        if saved and (stored := await _extend(storage, candidate, saved, thread, state)):
-            return stored
+    can_extend = thread.is_foreign or not thread.id
+    if saved_threads is not None and (can_extend or found is not None):
+        best = await _find_saved(storage, saved_threads, thread, state, can_extend=can_extend)
+        saved = None if best is None else await storage.load(best)
+        if best is not None and saved is not None:
+            stored = await _extend(storage, best, saved, thread, state)
+            if stored is not None:
+                return stored
     stored = await _save_new(storage, thread, thread_id)
     if saved_threads is not None:
         saved_threads.add(stored.id, state)
     return stored
+
+
+async def _find_saved(
+    storage: SessionStorage,
+    saved_threads: SavedThreads,
+    thread: Thread,
+    state: ChatState,
+    *,
+    can_extend: bool,
+) -> str | None:
+    """Return the id of the saved thread that has most of the imported messages, else None.
+
+    A copy up to an answer has the same messages, but fewer. If `can_extend` is False, the saved
+    thread must have all messages: it is an earlier import of a thread that was changed twice.
+    """
+    missing: dict[str, int] = {}
+    for candidate in await saved_threads.find(state):
+        if candidate == thread.id or _is_other_source(thread.id, candidate):
+            continue
+        saved = await storage.load(candidate)
+        if saved is None:
+            continue
+        merged = merge(saved, state, is_foreign=thread.is_foreign)
+        added = 0 if saved == state else None if merged is None else merged[1]
+        if added is not None and (can_extend or not added):
+            missing[candidate] = added
+    return min(missing, key=missing.__getitem__, default=None)
 
 
 def _is_other_source(source_id: str, thread_id: str) -> bool:
@@ -106,6 +134,7 @@ async def _extend(
 ) -> Stored | None:
     """Add the new messages of a thread to the saved one; return None if it is a different one."""
     if saved == state:
+        await _complete_meta(storage, thread_id, thread)
         return Stored(thread_id, thread.title, is_new=False)
     merged = merge(saved, state, is_foreign=thread.is_foreign)
     if merged is None:
@@ -116,6 +145,13 @@ async def _extend(
         await storage.save(thread_id, extended)
         await storage.update_meta(thread_id, **_extended_meta(before, thread.meta))
     return Stored(thread_id, thread.title, is_new=False, added=added)
+
+
+async def _complete_meta(storage: SessionStorage, thread_id: str, thread: Thread) -> None:
+    """Set the metadata of a thread whose import ended between its state and its metadata."""
+    times = {"created", "updated"}
+    if thread.meta.keys() - times and (await storage.meta(thread_id)).keys() <= times:
+        await storage.update_meta(thread_id, **thread.meta)
 
 
 def _extended_meta(saved: dict[str, Any], imported: Any) -> dict[str, Any]:

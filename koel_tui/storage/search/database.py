@@ -19,6 +19,7 @@ from koel_tui.storage.search.indexed_text import (
     find_words,
     match_beginning,
     match_parts,
+    match_word,
     parse_excerpt,
     prepare_text,
     split_query,
@@ -225,7 +226,7 @@ def _forget_words(connection: sqlite3.Connection, words: Iterable[str]) -> None:
     """Delete those of the words that no text has."""
     for word in words:
         found = connection.execute(
-            "SELECT 1 FROM said WHERE said MATCH ? LIMIT 1", [match_beginning([[word]])]
+            "SELECT 1 FROM said WHERE said MATCH ? LIMIT 1", [match_word(word)]
         ).fetchone()
         if found is None:
             connection.execute("DELETE FROM words WHERE word = ?", [word])

@@ -36,7 +36,8 @@ _QUOTES = "\"'\u2018\u2019\u201c\u201d"
 _MARK_TO_SPACE = {0: " ", ord(BEGIN): " ", ord(END): " ", ord(SEPARATOR): " "}
 _MARKS = re.compile(f"[{BEGIN}{END}]")
 _ASCII_SYMBOL = re.compile(r"[!#-&(-/:-@\[-`{-~]")
-_WORD = re.compile(r"[^\W_]{4,100}")
+_MAX_WORD = 100
+_WORD = re.compile(rf"[^\W_]{{4,{_MAX_WORD}}}")
 """A word that contains more than the shortest part; a longer one is encoded data."""
 _OPENING = f"([{{<«¿¡{_QUOTES}"
 _CLOSING = f")]}}».,;:!?…。、\uff0c\uff01\uff1f{_QUOTES}"
@@ -99,6 +100,11 @@ def match_beginning(words: Sequence[Sequence[str]]) -> str:
     return " AND ".join(
         _phrase(word, can_be_prefix=index == last) for index, word in enumerate(words)
     )
+
+
+def match_word(word: str) -> str:
+    """Return the FTS5 expression for a word of `find_words`, a piece of a longer one included."""
+    return _phrase([word], can_be_prefix=len(word) == _MAX_WORD)
 
 
 def match_parts(words: Sequence[Sequence[str]], variants: Sequence[Iterable[str]]) -> str:

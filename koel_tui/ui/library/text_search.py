@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from textual.timer import Timer
 from textual.widget import Widget
 
+from koel_tui.text import safe_line
+
 if TYPE_CHECKING:
     from koel_tui.storage.search.thread_index import Hit, ThreadIndex
 
@@ -67,6 +69,8 @@ class TextSearch:
             self._show(await index.find(query, _MAX_HITS))
             await self._update_index(index)
             self._show(await index.find(query, _MAX_HITS))
+            if index.problem:
+                self._set_state(safe_line(index.problem))
         except Exception as error:
             problem = str(error) or type(error).__name__
             self._host.notify(problem, severity="error")

@@ -256,3 +256,19 @@ def test_report_22_thousands_of_branches_in_branches_are_read(tmp_path: Path) ->
     assert texts(state) == ["0", "1b"]
     hidden = sum(len(branch) for fork in state.forks for branch in fork.branches)
     assert hidden + 2 == len(nodes)
+
+
+def test_thoughts_without_an_answer_are_kept_although_an_empty_node_follows(
+    tmp_path: Path,
+) -> None:
+    thoughts = {"content_type": "thoughts", "thoughts": [{"content": "Hm."}]}
+    recap = {"content_type": "reasoning_recap", "content": "Thought for 2 s"}
+    thread = imported(
+        tmp_path,
+        node("u", None, "user", "Why?"),
+        node("t", "u", "assistant", content=thoughts),
+        node("r", "t", "assistant", content=recap),
+    )
+    assert [(each.role, each.reasoning) for each in thread.state.messages] == [
+        ("user", ""), ("assistant", "Hm."),
+    ]  # fmt: skip

@@ -125,3 +125,10 @@ def test_report_29_a_terminal_shows_the_progress_of_an_import(tmp_path: Path) ->
     finally:
         child.close()
     assert child.exitstatus == 0
+
+
+def test_a_number_with_too_many_digits_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "conversations.json"
+    file.write_text(f'[{{"mapping": {{"a": {"1" * 5000}}}}}]')
+    with pytest.raises(ImportProblem, match="it is not JSON"):
+        list(read_threads(file))

@@ -88,6 +88,63 @@ async def test_a_thread_that_0_1_imported_is_extended(tmp_path: Path, thread_id:
         storage, tmp_path, *FIRST, said("a1b", "u1", "Rain."), note, later)] == [0]  # fmt: skip
 
 
+def turns(*texts: str) -> tuple[Message, ...]:
+    roles = ("user", "assistant")
+    return tuple(Message(f"m{n}", roles[n % 2], text) for n, text in enumerate(texts))
+
+
+def own(thread_id: str, *messages: Message) -> Thread:
+    """Return a thread of koel-chat's own JSON."""
+    return Thread(thread_id, ChatState(messages=messages), {"title": "T", "system": "S"})
+
+
+async def test_of_a_thread_and_its_copy_the_one_with_most_messages_is_extended() -> None:
+    storage = MemoryStorage()
+    whole, copy = turns("Why?", "So.", "And?"), turns("Why?", "So.")
+    await storage.save("whole", ChatState(messages=whole))
+    await storage.save("copy", ChatState(messages=copy))  # the newest is listed first
+    grown = Thread("", ChatState(messages=turns("Why?", "So.", "And?", "Thus.")), {})
+    stored = await store_thread(storage, grown, SavedThreads(storage))
+    assert (stored.id, stored.added) == ("whole", 1)
+    state = await storage.load("copy")
+    assert state is not None and state.messages == copy
+
+
+async def test_a_thread_that_was_changed_twice_is_imported_once() -> None:
+    storage = MemoryStorage()
+    await storage.save("x", ChatState(messages=turns("Why?", "So.", "Mine.")))
+    there = own("x", *turns("Why?", "So.", "Theirs."))
+    outcomes = [await store_thread(storage, there, SavedThreads(storage)) for _ in range(3)]
+    assert [each.is_new for each in outcomes] == [True, False, False]
+    assert len(await storage.list_threads()) == 2
+
+
+async def test_an_answer_follows_its_thinking_although_it_is_imported_later() -> None:
+    storage = MemoryStorage()
+    question, *_ = turns("Why?")
+    await storage.save("x", ChatState(messages=(
+        question, Message("m1", "assistant", reasoning="Hm."))))  # fmt: skip
+    stored = await store_thread(storage, own("x", *turns("Why?", "So.")), SavedThreads(storage))
+    state = await storage.load("x")
+    assert stored.added == 1 and state is not None and state.messages[1].content == "So."
+
+
+async def test_an_import_that_ended_before_the_metadata_is_completed() -> None:
+    storage = MemoryStorage()
+    thread = own("x", *turns("Why?", "So."))
+    await storage.save("x", thread.state)
+    await store_thread(storage, thread, SavedThreads(storage))
+    meta = await storage.meta("x")
+    assert (meta["title"], meta["system"]) == ("T", "S")
+
+
+async def test_a_question_whose_file_0_1_left_out_is_not_a_new_message() -> None:
+    storage = MemoryStorage()
+    await storage.save("x", ChatState(messages=turns("See this")))
+    grown = own("x", *turns("See this\n[file: a.pdf]"))
+    assert (await store_thread(storage, grown, SavedThreads(storage))).added == 0
+
+
 async def test_own_messages_stay_in_view_and_new_ones_become_a_branch(tmp_path: Path) -> None:
     storage = MemoryStorage()
     await take(storage, tmp_path, *FIRST)
