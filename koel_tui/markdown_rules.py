@@ -140,16 +140,20 @@ def _formula_block(state: "StateBlock", start: int, end: int, silent: bool) -> b
     if state.is_code_block(start) or not state.src.startswith(("\\[", "$$", "\\begin{"), begin):
         return False
     last = start
-    while last < end and not state.isEmpty(last) and state.sCount[last] >= state.blkIndent:
+    while (
+        last < end
+        and not state.isEmpty(last)
+        and state.sCount[last] >= state.blkIndent
+        and state.bMarks[last] - begin <= _MAX_FORMULA
+    ):
         last += 1
-        content = state.getLines(start, last, state.blkIndent, False).strip()
-        if _formula_end(content, 0) > 0:
-            break
-    else:
-        return False
-    if last == start + 1:
+    text = state.getLines(start, last, state.blkIndent, False).strip()
+    stop = _formula_end(text, 0) if text else -1
+    last = start + 1 + text.count("\n", 0, max(stop, 0))
+    if stop <= 0 or last == start + 1:
         return False  # a formula of one line can be a part of a paragraph
     if not silent:
+        content = state.getLines(start, last, state.blkIndent, False).strip()
         _push_paragraph(state, start, last, content)
     return True
 

@@ -31,7 +31,7 @@ def _terminal_map() -> dict[int, str]:
 
 _TERMINAL = _terminal_map()
 _LINE_END = re.compile("\r\n?")
-_RETURN_BEFORE_LINE_END = re.compile(r"\r+(?=\n|\Z)")
+_RETURN_BEFORE_LINE_END = re.compile(r"(?<!\r)\r++(?=\n|\Z)")  # linear for any run
 _EMOJI_JOINER = "\u200d"
 _JOINERS = ("\u200c", _EMOJI_JOINER)
 _EMOJI_SUFFIXES = ("\ufe0f", "\u20e3")
@@ -115,7 +115,7 @@ def _is_joiner(char: str, before: str, after: str) -> bool:
     if unicodedata.category(before) in ("Lo", "Mn", "Mc") and before not in _EMOJI_SUFFIXES:
         return True
     is_emoji = before in _EMOJI_SUFFIXES or unicodedata.category(before) in ("So", "Sk")
-    return char == _EMOJI_JOINER and is_emoji and unicodedata.category(after) == "So"
+    return char == _EMOJI_JOINER and is_emoji and unicodedata.category(after) in ("So", "Sm")
 
 
 def _cut(line: str, length: int) -> str:

@@ -1,4 +1,5 @@
 import unicodedata
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -135,3 +136,10 @@ def test_a_line_that_is_too_long_ends_in_an_ellipsis() -> None:
 def test_of_an_endless_line_only_the_start_is_looked_at() -> None:
     assert safe_line(" " * 31 + "ab", 4) == "a"
     assert safe_line(" " * 10_000_000 + "a", 4) == ""
+
+
+def test_many_carriage_returns_need_no_long_time() -> None:
+    begin = process_time()
+    assert safe_text("\r" * 100_000 + "x").endswith("␍x")
+    assert safe_text("a" + "\r" * 100_000 + "\n") == "a\n"
+    assert process_time() - begin < 5

@@ -30,6 +30,8 @@ _SCREEN_CHUNK = 240
 """The number of characters in one string of GNU screen; old versions drop more than 256."""
 _TERMS_WITHOUT_CLIPBOARD = ("linux", "dumb", "cons25")
 """Values of TERM of terminals that have no clipboard."""
+_OF_SESSION = frozenset(("DISPLAY", "SSH_CONNECTION", "SSH_TTY", "WAYLAND_DISPLAY", "XAUTHORITY"))
+"""The variables of a login; those of another login name the wrong desktop."""
 
 
 class Destination(Enum):
@@ -105,7 +107,7 @@ async def copy_to_clipboard(
     if environment.get("TMUX"):
         session = await _run(("tmux", "show-environment"), environment) or ""
         environment = attached_environment(environment, session)
-    for command in clipboard_commands(environment):
+    for command in await asyncio.to_thread(clipboard_commands, environment):
         if await _run(command, environment, text) is not None:
             return Copied(Destination.DESKTOP, command[0])
     if environment.get("TMUX"):
@@ -168,7 +170,8 @@ async def _run(
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE if has_output else asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
-            env={**os.environ, **environment},
+            env={name: os.environ[name] for name in os.environ.keys() - _OF_SESSION}
+            | {**environment},
         )
     except OSError:
         return None

@@ -15,7 +15,7 @@ _AT_ONCE_S = 2.0
 _TERMINAL_EDITORS = frozenset({
     "ed", "emacs", "emacs-nox", "helix", "hx", "jed", "joe", "jove", "kak", "kakoune", "mcedit",
     "mg", "micro", "nano", "ne", "nvi", "nvim", "pico", "rnano", "rview", "rvim", "tilde", "true",
-    "vi", "view", "vim", "vim.basic", "vim.tiny", "vimdiff",
+    "vi", "view", "vim", "vimdiff", "env", "nano-tiny", "sensible-editor", "sudo", "zile",
 })  # fmt: skip
 """Editors that end only when the user has finished."""
 _WAIT_OPTIONS = {
@@ -84,8 +84,10 @@ async def edit_in_editor(
             on_interrupted(_read_back(path, text), leftovers)
             raise
         if code:
-            name = Path(command[0]).name
-            raise EditorError(f"{name!r} ended with {code}. The prompt is unchanged.")
+            name, kept = Path(command[0]).name, ""
+            if modified_time(path) != written:
+                leftovers, kept = directory, f" What you saved is in {path}"
+            raise EditorError(f"{name!r} ended with {code}. The prompt is unchanged.{kept}")
         edited = await asyncio.to_thread(_read_back, path, text)
         is_unchanged = modified_time(path) == written
         if is_unchanged and (advice := wait_advice(command, monotonic() - begin)):
@@ -103,7 +105,10 @@ def wait_advice(command: Sequence[str], seconds: float) -> str:
     Editors with windows often end at once, while their window is open.
     """
     name = Path(command[0]).name
-    if seconds > _AT_ONCE_S or name in _TERMINAL_EDITORS:
+    # `editor` is a link to one of them, and they have names like vim.nox.
+    target = Path(shutil.which(command[0]) or command[0]).resolve().name
+    names = {name, target, target.partition(".")[0]}
+    if seconds > _AT_ONCE_S or names & _TERMINAL_EDITORS:
         return ""
     option = _WAIT_OPTIONS.get(name, "--wait")
     words = [word for word in command if name != "emacsclient" or word not in _NO_WAIT_OPTIONS]

@@ -131,10 +131,9 @@ class WindowState:
 
     def _write(self, tabs_file: OpenTabsFile, tabs: OpenTabs) -> None:
         # Compared in the worker thread, because an earlier save may still run when this is queued.
-        if tabs != self._saved_tabs:
-            self.problem = _try_write(tabs_file, tabs)
-            if not self.problem:
-                self._saved_tabs = tabs
+        self.problem = "" if tabs == self._saved_tabs else _try_write(tabs_file, tabs)
+        if not self.problem:
+            self._saved_tabs = tabs
 
     def _submit(self, job: Callable[[], None]) -> "asyncio.Future[None]":
         return asyncio.ensure_future(self._run(job))

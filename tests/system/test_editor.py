@@ -121,9 +121,16 @@ def test_report_39_an_editor_that_waits_may_end_at_once(command: str) -> None:
     assert wait_advice(command.split(), 0.1) == ""
 
 
+async def test_what_was_saved_before_an_editor_failed_is_kept(temporary: Path) -> None:
+    with pytest.raises(EditorError, match=r"ended with 3.*What you saved is in .*prompt\.md"):
+        await edit_in_editor("x", editor("path.write_text('changed'); sys.exit(3)"))
+    (kept,) = temporary.rglob("*.md")
+    assert kept.read_text() == "changed"
+
+
 async def test_an_editor_that_fails_is_an_error_and_nothing_is_left(temporary: Path) -> None:
     with pytest.raises(EditorError, match="ended with 3"):
-        await edit_in_editor("x", editor("path.write_text('changed'); sys.exit(3)"))
+        await edit_in_editor("x", editor("sys.exit(3)"))
     with pytest.raises(EditorError, match="cannot be started"):
         await edit_in_editor("x", ["no-such-editor-anywhere"])
     assert not list(temporary.iterdir())

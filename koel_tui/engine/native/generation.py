@@ -127,7 +127,11 @@ class Generation:
         if self.answer.is_thinking_hidden:
             self.hidden_tokens += 1
         control = token in self.answer.text_controls
-        return self.answer.feed(self._utf8.decode(piece), control=control)
+        pieces: list[Piece] = []
+        # A tag ends an incomplete character. It must be fed alone, because its position counts.
+        if control and (rest := self._utf8.decode(b"", final=True)):
+            pieces += self.answer.feed(rest, control=False)
+        return pieces + self.answer.feed(self._utf8.decode(piece), control=control)
 
     def finish(self) -> list[Piece]:
         """Return the pieces that were held back, at the end of the answer."""

@@ -188,17 +188,20 @@ class LoadedModel:
         open_tags = self._find_open_tags(prompt, thinking_tags) or closed_tags
         if partial_answer is not None and open_tags is None:
             open_tags = continued_tags(partial_answer, thinking_tags)
+        controls = self._tokenizer.controls
         parser = new_parser(
             thinking_tags,
             open_tags=open_tags,
             partial_answer=partial_answer,
             tools=[tool_name(tool) for tool in offered_tools(settings)],
             call_prefix=f"{session_name}:{len(messages)}",
+            spells_tags="<|message|>" not in controls,
         )
-        if closed_tags is not None:
+        if isinstance(parser, HarmonyParser) and closed_tags is not None:
+            parser.close_thinking()
+        elif closed_tags is not None:
             # The parser ends the thinking itself, to skip the whitespace after the tag.
             parser.feed(closed_tags.end)
-        controls = self._tokenizer.controls
         # A format with channels has markers in its tags, so they do not end the answer.
         tags = "".join(parser.tags)
         return Answer(
@@ -267,11 +270,12 @@ def new_parser(
     partial_answer: ChatMessage | None,
     tools: Collection[str],
     call_prefix: str,
+    spells_tags: bool = True,
 ) -> AnswerParser | HarmonyParser:
     """Return the parser of an answer in the format with these thinking tags.
 
     `open_tags` is the thinking that the prompt leaves open, `partial_answer` the part of the answer
-    that is in the prompt.
+    that is in the prompt. `spells_tags` is as in `HarmonyParser`.
     """
     begun = partial_answer if partial_answer is not None and open_tags is None else None
     has_text = begun is not None and bool(begun.content.strip())
@@ -290,7 +294,13 @@ def new_parser(
     if not is_harmony:
         return parser
     has_text = has_text or (begun is not None and bool(begun.thinking.strip()))
-    return HarmonyParser(parser, open_tags=open_tags, has_thinking=has_thinking, has_text=has_text)
+    return HarmonyParser(
+        parser,
+        open_tags=open_tags,
+        has_thinking=has_thinking,
+        has_text=has_text,
+        spells_tags=spells_tags,
+    )
 
 
 def continued_tags(partial_answer: ChatMessage, thinking_tags: ThinkingTags) -> Tags | None:

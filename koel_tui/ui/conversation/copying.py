@@ -1,5 +1,6 @@
 """Copies answers and their code blocks to the clipboard."""
 
+import asyncio
 import os
 
 from textual.app import App
@@ -32,19 +33,27 @@ class Copier:
         self._app = app
         self._answer = ""
         self._block_index = 0
+        self._lock = asyncio.Lock()
 
     def set_internal_clipboard(self, text: str) -> None:
         """Set the app's own clipboard immediately."""
         internals.set_internal_clipboard(self._app, _sanitize(text))
 
     async def copy_text(self, text: str, what: str = "the selection") -> None:
-        """Copy `text`, sanitized because it may be sent through the terminal."""
+        """Copy `text`, sanitized because it may be sent through the terminal.
+
+        Does not wait for the programs that copy, because the keys would wait too.
+        """
         self.set_internal_clipboard(text)
-        copied = await copy_to_clipboard(
-            _sanitize(text),
-            os.environ,
-            lambda sequence: internals.write_to_terminal(self._app, sequence),
-        )
+        self._app.run_worker(self._copy(_sanitize(text), what))
+
+    async def _copy(self, text: str, what: str) -> None:
+        async with self._lock:  # of two copies the newer one must end last
+            copied = await copy_to_clipboard(
+                text,
+                os.environ,
+                lambda sequence: internals.write_to_terminal(self._app, sequence),
+            )
         message = _MESSAGES[copied.destination]
         self._app.notify(message.format(what=what, program=copied.program))
 

@@ -75,7 +75,9 @@ class KeyReport:
         if not name:
             letter = text or self.letter
             if not text and modifiers & ~_SHIFT:
-                if letter.lower() != letter and len(letter.lower()) == 1:
+                if modifiers & _SHIFT and self.shifted.isdecimal():  # the digits of AZERTY
+                    letter, modifiers = self.shifted, modifiers & ~_SHIFT
+                elif letter.lower() != letter and len(letter.lower()) == 1:
                     letter, modifiers = letter.lower(), modifiers | _SHIFT
                 letter = letter and latin_key(letter, self.position, last_script)
             if not letter:
@@ -96,6 +98,7 @@ def parse_key_report(sequence: str) -> KeyReport | None:
     bits, event, *_ = *_numbers(modifiers), 0, 0
     if (code, end) == (_MODIFY_OTHER_KEYS, "~"):
         code, text, end = _numbers(text)[0], "", "u"
+        shifted = code  # it is the character with shift already
     return KeyReport(
         code=code if codes else 1,  # "ESC [ A" is short for "ESC [ 1 A"
         shifted=_character(shifted),

@@ -62,5 +62,7 @@ def _fix_width(found: "re.Match[str]") -> str:
     The spaces fill the cells that the terminal may leave out.
     """
     width = cell_len(found[0])
+    if not width:
+        return ""  # a part of an emoji whose rest has another style, for example at the cursor
     blank, emoji = (f"{_SAVE_CURSOR}{text}{_RESTORE_CURSOR}" for text in (" " * width, found[0]))
     return blank + emoji + _FORWARD.format(width)

@@ -92,7 +92,8 @@ def keyboard_request(environ: Mapping[str, str]) -> str:
     # ssh passes LC_TERMINAL on and TERM_PROGRAM not. Other terminals inherit LC_TERMINAL if they
     # were started in iTerm2, and kitty also TERM_PROGRAM.
     program = environ.get("TERM_PROGRAM") or environ.get("LC_TERMINAL")
-    is_iterm = program in ("iTerm.app", "iTerm2") and "KITTY_WINDOW_ID" not in environ
+    is_other = "KITTY_WINDOW_ID" in environ or "ALACRITTY_WINDOW_ID" in environ
+    is_iterm = program in ("iTerm.app", "iTerm2") and not is_other
     return "" if is_iterm else _REQUEST
 
 

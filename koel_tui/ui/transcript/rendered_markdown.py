@@ -44,18 +44,18 @@ class RenderedMarkdown(LineWidget):
         """Return the selected text without the line breaks and the padding of the screen."""
         first = selection.start.y if selection.start is not None else 0
         pieces = selection.extract(self.text).split("\n")
-        text = pieces[0]
+        lines = [pieces[0]]
         for index, piece in enumerate(pieces[1:], first + 1):
-            text = text.rstrip(" ")
+            lines[-1] = lines[-1].rstrip(" ")
             column = 0
             for part in self._render_lines[index]:
                 if part.style is not None and (separator := part.style.meta.get(_SEPARATOR)):
-                    text += separator.removeprefix(_EMPTY) + piece[column:]
+                    lines[-1] += separator.removeprefix(_EMPTY) + piece[column:]
                     break
                 column += len(part.text)
             else:
-                text += f"\n{piece}"
-        return text.rstrip(), "\n"
+                lines.append(piece)
+        return "\n".join(lines).rstrip(), "\n"
 
     def on_resize(self, event: events.Resize) -> None:
         """Render the rows for the new width."""

@@ -59,6 +59,8 @@ class AnswerParser:
         answer's calls unique.
         """
         self._tools = frozenset(tools)
+        self.offers_tools = bool(tools)
+        """True if calls are parsed."""
         self._call_prefix = call_prefix
         forms = TAGGED if tools else ()
         self._opening: dict[str, _Kind] = {BARE.start: BARE} if tools else {}
@@ -206,6 +208,7 @@ class AnswerParser:
             if not quote or self._buffer[end] != quote:
                 self._add_thinking(pieces, self._buffer[:start])
                 self._buffer, self._mode, self._skipped = self._buffer[end:], None, _SPACE
+                self._line = ""  # a quotation in the thinking does not continue in the text
                 return True
             start = self._buffer.find(tags.end, end)
         ready = len(self._buffer) - _partial_tag_length(self._buffer, (tags.end,))

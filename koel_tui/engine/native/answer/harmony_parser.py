@@ -25,7 +25,7 @@ _HEADER = re.compile(
 )
 _INVALID_HEADER = re.compile(rf"(?:{_TAG.pattern}\s*(?:assistant|analysis|commentary|final)?\s*)*")
 _MAX_HEADER_CHARACTERS = 200
-_HEADER_STARTS = ("<|start|>", "<|channel|>", "<|message|>", "<|end|>", "to=")
+_HEADER_STARTS = (*_TAGS, "to=")  # with every tag that ends content, else both are read forever
 _SPACE = " \t\r\n"
 
 
@@ -59,12 +59,15 @@ class HarmonyParser:
         open_tags: Tags | None,
         has_thinking: bool,
         has_text: bool,
+        spells_tags: bool = True,
     ) -> None:
         """`text_parser` parses the content of messages that are text, and makes the calls.
 
         `open_tags` is the thinking that the prompt leaves open; `has_thinking` is whether it has
         some already. `has_text` is whether the prompt ends within a message of the final channel.
+        `spells_tags` is whether the vocabulary lacks the tags, so that the model spells them.
         """
+        self._spells_tags = spells_tags
         self._text_parser = text_parser
         self._buffer = ""
         self._fed_length = 0
@@ -89,6 +92,10 @@ class HarmonyParser:
         """The tags of the open thinking; None outside thinking."""
         is_thinking = self._content is not None and self._content.kind == "thinking"
         return HARMONY if is_thinking else None
+
+    def close_thinking(self) -> None:
+        """End the thinking that the prompt leaves open; what follows is text."""
+        self._content, self._skips_space = _FINAL, True
 
     def feed(self, text: str, *, control: bool = False) -> list[Piece]:
         """Parse the next text of the answer; return the pieces it completes.
@@ -153,7 +160,7 @@ class HarmonyParser:
             self.is_ended = True
         elif recipient is not None:
             namespace, _, function = recipient.group(1).partition(".")
-            is_call = namespace == "functions" and bool(function)
+            is_call = namespace == "functions" and bool(function) and self._text_parser.offers_tools
             self._content = _Content("call", function) if is_call else _THINKING
         elif channel is not None and channel.group(1) == "analysis":
             self._content = _THINKING
@@ -192,18 +199,19 @@ class HarmonyParser:
         """
         text = self._buffer
         offset = self._fed_length - len(text)
+        may_be_spelled = self._spells_tags and content.kind == "thinking"
         for match in _TAG.finditer(text, self._scanned):
             start = match.start()
             if offset + start in self._control_positions:
                 return start, True
-            if content.kind != "thinking":
+            if not may_be_spelled:
                 continue
             if _HEADER.match(text, start):
                 return start, True
             rest = text[start:]
             if not final and len(rest) < _MAX_HEADER_CHARACTERS and "\n" not in rest:
                 return start, False  # it may become a header
-        partial = 0 if final or content.kind != "thinking" else _partial_tag_length(text)
+        partial = 0 if final or not may_be_spelled else _partial_tag_length(text)
         return len(text) - partial, False
 
     def _take(self, length: int) -> str:

@@ -29,6 +29,8 @@ class Checkpoints:
 
     def add(self, session: int, checkpoint: Checkpoint) -> None:
         """Store a checkpoint of a session; one that is larger than the limit is dropped."""
+        if len(checkpoint.state) > self._limit:
+            return
         self._all.append((session, checkpoint))
         own = [each for each in self._all if each[0] == session]
         if len(own) > _MAX_PER_SESSION:

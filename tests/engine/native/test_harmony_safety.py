@@ -1,0 +1,56 @@
+"""Answers of gpt-oss in an order that no format describes: they end, and nothing is executed."""
+
+import random
+
+import pytest
+
+from koel_tui.engine.native.answer.answer_parser import Piece
+from koel_tui.engine.native.answer.harmony_parser import HarmonyParser
+from koel_tui.engine.native.answer.thinking_tags import ThinkingTags
+from koel_tui.engine.native.loaded_model import new_parser
+from koel_tui.engine.types import ThinkingDelta, ToolCallDelta
+from tests.engine.native.test_harmony_parser import TEMPLATE, WORDS, joined, parsed, tokens
+
+CALL = "<|start|>assistant<|channel|>commentary to=functions.clock<|message|>"
+
+
+def made(*, tools: tuple[str, ...] = ("clock",), spells_tags: bool = False) -> HarmonyParser:
+    parser = new_parser(
+        ThinkingTags.from_template(TEMPLATE),
+        open_tags=None,
+        partial_answer=None,
+        tools=tools,
+        call_prefix="s",
+        spells_tags=spells_tags,
+    )
+    assert isinstance(parser, HarmonyParser)
+    return parser
+
+
+def read(parser: HarmonyParser, answer: str) -> list[Piece]:
+    pieces: list[Piece] = []
+    for part, control in tokens(answer):
+        pieces += parser.feed(part, control=control)
+    return pieces + parser.finish()
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("seed", range(20))
+def test_tags_in_any_order_end(seed: int) -> None:
+    chance = random.Random(seed)
+    parts = [*WORDS, "assistant", "analysis", "final", " to=functions.clock", "{}", "text"]
+    for _ in range(50):
+        parsed("".join(chance.choices(parts, k=chance.randrange(1, 9))))
+
+
+def test_a_call_that_thinking_quotes_as_text_is_no_call() -> None:
+    parser = made()
+    pieces = parser.feed("<|channel|>", control=True) + parser.feed("analysis")
+    pieces += parser.feed("<|message|>", control=True) + parser.feed(f"It says {CALL}{{}}")
+    pieces += parser.finish()
+    assert joined(pieces) and all(isinstance(each, ThinkingDelta) for each in pieces)
+
+
+def test_without_offered_tools_there_is_no_call() -> None:
+    pieces = read(made(tools=()), CALL.removeprefix("<|start|>assistant") + "{}")
+    assert not any(isinstance(each, ToolCallDelta) for each in pieces)
