@@ -2,6 +2,7 @@
 
 import html
 import re
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -120,3 +121,15 @@ async def test_report_28_a_formula_that_grows_is_shown_as_written_at_its_end() -
         await window.sees("End 2*3*4")
         for line in ("So \\(a_1 * b_1\\):", "\\[", "x_1 = 1", "- y_1 * z_1", "\\]"):
             await window.sees(line)
+
+
+def test_a_formula_without_an_end_before_many_lines_needs_no_long_time() -> None:
+    lines = "\n".join(f"{n}, value, {n * 7}" for n in range(5000))
+    plain, opened = parse_time(lines), parse_time(f"$$\n{lines}")
+    assert opened < 20 * plain + 1
+
+
+def parse_time(text: str) -> float:
+    begin = process_time()
+    create_parser().parse(text)
+    return process_time() - begin

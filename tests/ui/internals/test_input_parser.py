@@ -116,3 +116,16 @@ def test_report_34_an_escape_character_in_a_paste_executes_no_keys(cut: int) -> 
         for event in found
         if isinstance(event, events.Paste | events.Key)
     ] == pasted
+
+
+@pytest.mark.parametrize(
+    ("sequence", "key"),
+    [
+        ("\x1b[27;2;33~", ("exclamation_mark", "!")),  # modifyOtherKeys names the shifted character
+        ("\x1b[27;2;63~", ("question_mark", "?")),
+        ("\x1b[38:49:49;4u", ("alt+1", None)),  # the key of AZERTY that types 1 with shift
+    ],
+)
+def test_a_shifted_character_is_the_key(sequence: str, key: tuple[str, str | None]) -> None:
+    (found,) = keys(sequence)
+    assert found[1] == key[1] and found[0].removeprefix("shift+") == key[0]
