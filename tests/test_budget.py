@@ -93,7 +93,7 @@ def test_the_suite_itself_takes_a_budget() -> None:
     test = f"tests/{Path(__file__).name}::{test_the_suite_itself_takes_a_budget.__name__}"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", "--budget-minutes=0",
-         test],
+         "-m", "slow or not slow", test],
         env={name: value for name, value in os.environ.items() if "PYTEST" not in name},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, cwd=ROOT,
     )  # fmt: skip
