@@ -18,11 +18,21 @@ from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.weights import Model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-TOLERANCE = 1.0
+TOLERANCE = 2.0
+"""Products are rounded as the instruction sets of the processor allow: 0.5 to 1.3 seen."""
 LEAST_PROBABILITY = 0.01
 """Logits of tokens that are never drawn differ more: by 2.2 in a prompt of 700 tokens."""
 DAYS = "Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday, "
-PROMPTS = (DAYS * 2, DAYS * 50, "The capital of France is", "Once upon a time there was a")
+COUNT = ", ".join(map(str, range(1, 16))) + ","
+LETTERS = " ".join("abcdefghijklmnopqrstuvw")
+PROMPTS = (
+    DAYS * 2,
+    DAYS * 50,
+    "The capital of France is",
+    "Once upon a time there was a",
+    COUNT,
+    LETTERS,
+)
 """The second one is longer than the sliding window of 512 tokens."""
 SPLITS: dict[str, Callable[[list[int]], list[list[int]]]] = {
     "in the middle": lambda tokens: [tokens[: len(tokens) // 2], tokens[len(tokens) // 2 :]],
