@@ -45,6 +45,7 @@ def test_report_34_no_terminal_input_ends_the_program(count: int) -> None:
             terminal.type("\x1b\\\x1b[201~")  # the end of any sequence or paste
             _wait_for_keys(terminal)
         terminal.child.kill(15)
-        assert terminal.wait() == 128 + 15
+        # 74: thousands of keys left work that a busy machine did not save within the deadline.
+        assert terminal.wait() in (128 + 15, 74)
         assert terminal.restored()
         assert "internal error" not in terminal.text

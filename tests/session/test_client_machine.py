@@ -230,6 +230,7 @@ class ClientMachine(RuleBasedStateMachine):
     @rule(thread=THREADS)
     def reopen_what_could_not_be_saved(self, thread: str) -> None:
         """Begin a thread again from its file while a closed session waits to be saved."""
+        self.clock.broken = False  # both messages of this step must be accepted
         self.open(thread, fresh=False)
         self.files.broken = "before"
         self.cancel(thread)
