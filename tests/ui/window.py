@@ -7,6 +7,7 @@ from pathlib import Path
 from time import monotonic
 
 from textual import events
+from textual._context import visible_screen_stack
 from textual.pilot import Pilot
 from textual.widgets import Static, Tab
 
@@ -95,6 +96,8 @@ class Window:
     @property
     def lines(self) -> list[str]:
         """The text on the screen, line by line."""
+        # Without it, the screen below a panel would be drawn empty, and kept so.
+        visible_screen_stack.set(self.app._background_screens)
         strips = self.app.screen._compositor.render_strips()
         return ["".join(segment.text for segment in strip) for strip in strips]
 
