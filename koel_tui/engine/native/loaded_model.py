@@ -197,11 +197,8 @@ class LoadedModel:
             call_prefix=f"{session_name}:{len(messages)}",
             spells_tags="<|message|>" not in controls,
         )
-        if isinstance(parser, HarmonyParser) and closed_tags is not None:
+        if closed_tags is not None:
             parser.close_thinking()
-        elif closed_tags is not None:
-            # The parser ends the thinking itself, to skip the whitespace after the tag.
-            parser.feed(closed_tags.end)
         # A format with channels has markers in its tags, so they do not end the answer.
         tags = "".join(parser.tags)
         return Answer(

@@ -112,6 +112,11 @@ class AnswerParser:
             pass
         return pieces
 
+    def close_thinking(self) -> None:
+        """End the thinking that the prompt leaves open; white space after it is skipped."""
+        if (tags := self.open_thinking) is not None:
+            self.feed(tags.end)
+
     def add_call(self, name: str, arguments: str) -> list[Piece]:
         """Return a call that the caller has found; its arguments as text if it is not valid."""
         pieces: list[Piece] = []
@@ -158,14 +163,14 @@ class AnswerParser:
             match = self._opening_pattern.match(text, blank)
             if match:
                 return self._open(pieces, match, self._opening)
-            if _partial_tag_length(text[blank:], self._opening) == len(text) - blank:
+            if partial_tag_length(text[blank:], self._opening) == len(text) - blank:
                 self._add_text(pieces, text[:blank])
                 self._buffer = text[blank:]
                 return False
         match = next(filter(self._is_valid_tag, self._anywhere_pattern.finditer(text)), None)
         if match:
             return self._open(pieces, match, self._anywhere)
-        ready = len(text) - _partial_tag_length(text, self._anywhere)
+        ready = len(text) - partial_tag_length(text, self._anywhere)
         self._add_text(pieces, text[:ready])
         self._buffer = text[ready:]
         return False
@@ -211,7 +216,7 @@ class AnswerParser:
                 self._line = ""  # a quotation in the thinking does not continue in the text
                 return True
             start = self._buffer.find(tags.end, end)
-        ready = len(self._buffer) - _partial_tag_length(self._buffer, (tags.end,))
+        ready = len(self._buffer) - partial_tag_length(self._buffer, (tags.end,))
         self._add_thinking(pieces, self._buffer[:ready])
         self._buffer = self._buffer[ready:]
         return False
@@ -282,7 +287,7 @@ def _pattern(tags: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, tags)) or r"(?!)")
 
 
-def _partial_tag_length(text: str, tags: Iterable[str]) -> int:
+def partial_tag_length(text: str, tags: Iterable[str]) -> int:
     """Return the number of characters at the end of `text` that may begin a tag."""
     return max(
         (

@@ -13,7 +13,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from koel_tui.engine.native.answer.answer_parser import AnswerParser, Piece
+from koel_tui.engine.native.answer.answer_parser import (
+    AnswerParser,
+    Piece,
+    partial_tag_length,
+)
 from koel_tui.engine.native.answer.thinking_tags import HARMONY, Tags
 from koel_tui.engine.types import ThinkingDelta
 
@@ -94,7 +98,7 @@ class HarmonyParser:
         return HARMONY if is_thinking else None
 
     def close_thinking(self) -> None:
-        """End the thinking that the prompt leaves open; what follows is text."""
+        """End the thinking that the prompt leaves open; white space after it is skipped."""
         self._content, self._skips_space = _FINAL, True
 
     def feed(self, text: str, *, control: bool = False) -> list[Piece]:
@@ -211,7 +215,7 @@ class HarmonyParser:
             rest = text[start:]
             if not final and len(rest) < _MAX_HEADER_CHARACTERS and "\n" not in rest:
                 return start, False  # it may become a header
-        partial = 0 if final or not may_be_spelled else _partial_tag_length(text)
+        partial = 0 if final or not may_be_spelled else partial_tag_length(text, _TAGS)
         return len(text) - partial, False
 
     def _take(self, length: int) -> str:
@@ -224,10 +228,3 @@ class HarmonyParser:
 def _match_length(pattern: re.Pattern[str], text: str) -> int:
     match = pattern.match(text)
     return 0 if match is None else match.end()
-
-
-def _partial_tag_length(text: str) -> int:
-    """Return the number of characters at the end of a text that may begin a tag."""
-    start = text.rfind("<", max(0, len(text) - max(map(len, _TAGS))))
-    is_partial = start >= 0 and any(tag.startswith(text[start:]) for tag in _TAGS)
-    return len(text) - start if is_partial else 0
