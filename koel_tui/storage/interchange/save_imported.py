@@ -26,6 +26,15 @@ class Stored:
     added: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """A saved thread that is the imported conversation, with the `added` messages of the import."""
+
+    thread_id: str
+    state: ChatState
+    added: int
+
+
 class SavedThreads:
     """Finds saved threads by their first messages; it reads them when it is first asked."""
 
@@ -75,22 +84,27 @@ async def store_thread(
         found = await storage.load(thread_id) if thread.id else None
     except FutureSchemaError:
         return await _save_new(storage, thread, str(uuid.uuid4()))
+    match: _Match | None = None
     if found is not None:
-        if stored := await _extend(storage, thread_id, found, thread, state):
-            return stored
-        thread_id = str(uuid.uuid4())
+        match = _match(thread_id, found, thread, state)
+        thread_id = str(uuid.uuid4())  # for a different thread, if it is one
     can_extend = thread.is_foreign or not thread.id
-    if saved_threads is not None and (can_extend or found is not None):
-        best = await _find_saved(storage, saved_threads, thread, state, can_extend=can_extend)
-        saved = None if best is None else await storage.load(best)
-        if best is not None and saved is not None:
-            stored = await _extend(storage, best, saved, thread, state)
-            if stored is not None:
-                return stored
+    if match is None and saved_threads is not None and (can_extend or found is not None):
+        match = await _find_saved(storage, saved_threads, thread, state, can_extend=can_extend)
+    if match is not None:
+        return await _extend(storage, match, thread, state)
     stored = await _save_new(storage, thread, thread_id)
     if saved_threads is not None:
         saved_threads.add(stored.id, state)
     return stored
+
+
+def _match(thread_id: str, saved: ChatState, thread: Thread, state: ChatState) -> _Match | None:
+    """Return the saved thread with the new messages of an import; None if they are different."""
+    if saved == state:
+        return _Match(thread_id, saved, 0)
+    merged = merge(saved, state, is_foreign=thread.is_foreign)
+    return None if merged is None else _Match(thread_id, *merged)
 
 
 async def _find_saved(
@@ -100,24 +114,23 @@ async def _find_saved(
     state: ChatState,
     *,
     can_extend: bool,
-) -> str | None:
-    """Return the id of the saved thread that has most of the imported messages, else None.
+) -> _Match | None:
+    """Return the saved thread that has most of the imported messages, None if there is none.
 
     A copy up to an answer has the same messages, but fewer. If `can_extend` is False, the saved
     thread must have all messages: it is an earlier import of a thread that was changed twice.
     """
-    missing: dict[str, int] = {}
+    best: _Match | None = None
     for candidate in await saved_threads.find(state):
         if candidate == thread.id or _is_other_source(thread.id, candidate):
             continue
         saved = await storage.load(candidate)
-        if saved is None:
+        match = None if saved is None else _match(candidate, saved, thread, state)
+        if match is None or (match.added and not can_extend):
             continue
-        merged = merge(saved, state, is_foreign=thread.is_foreign)
-        added = 0 if saved == state else None if merged is None else merged[1]
-        if added is not None and (can_extend or not added):
-            missing[candidate] = added
-    return min(missing, key=missing.__getitem__, default=None)
+        if best is None or match.added < best.added:
+            best = match
+    return best
 
 
 def _is_other_source(source_id: str, thread_id: str) -> bool:
@@ -130,21 +143,17 @@ def _is_other_source(source_id: str, thread_id: str) -> bool:
 
 
 async def _extend(
-    storage: SessionStorage, thread_id: str, saved: ChatState, thread: Thread, state: ChatState
-) -> Stored | None:
-    """Add the new messages of a thread to the saved one; return None if it is a different one."""
-    if saved == state:
-        await _complete_meta(storage, thread_id, thread)
-        return Stored(thread_id, thread.title, is_new=False)
-    merged = merge(saved, state, is_foreign=thread.is_foreign)
-    if merged is None:
-        return None
-    extended, added = merged
-    if added:
+    storage: SessionStorage, match: _Match, thread: Thread, state: ChatState
+) -> Stored:
+    """Save the messages that an import adds to a saved thread."""
+    thread_id = match.thread_id
+    if match.added:
         before = await storage.meta(thread_id)
-        await storage.save(thread_id, extended)
+        await storage.save(thread_id, match.state)
         await storage.update_meta(thread_id, **_extended_meta(before, thread.meta))
-    return Stored(thread_id, thread.title, is_new=False, added=added)
+    elif match.state == state:
+        await _complete_meta(storage, thread_id, thread)
+    return Stored(thread_id, thread.title, is_new=False, added=match.added)
 
 
 async def _complete_meta(storage: SessionStorage, thread_id: str, thread: Thread) -> None:
