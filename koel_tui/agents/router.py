@@ -113,9 +113,9 @@ class ModelRouter:
         try:
             self._close_unused()
             await self._wait_closed()  # frees memory for the next model
-            # Agents return generators, which can be closed; the protocol requires only iterators.
             running = model_entry.agent.run(input, settings, lora=lora, ephemeral=ephemeral)
-            async with aclosing(running) as events:  # type: ignore[type-var]  # see above
+            # Agents return generators, which can be closed; the protocol requires only iterators.
+            async with aclosing(running) as events:  # type: ignore[type-var]  # a generator
                 async for event in events:
                     yield event
         finally:

@@ -102,15 +102,10 @@ class Hub:
 
         Raises `DownloadError`, also within the `with` block if the connection fails.
         """
-        from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
-
-        # Public by an `__all__` that is built at import, which type checkers do not see.
-        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # see above
+        from huggingface_hub import get_session, hf_raise_for_status
 
         _refuse_unsafe_redirects()
-        url = hf_hub_url(file.repo, file.name, revision=file.commit, endpoint=self._endpoint)
-        headers = build_hf_headers(library_name="koel-chat")
-        headers["Accept-Encoding"] = "identity"  # compression would change lengths and offsets
+        url, headers = _file_request(file.repo, file.name, file.commit, self._endpoint)
         if offset:
             headers["Range"] = f"bytes={offset}-"
         with (
@@ -181,18 +176,27 @@ def _unverifiable(repo: str, name: str) -> ModelUnavailableError:
     )
 
 
+def _file_request(
+    repo: str, name: str, commit: str, endpoint: str | None
+) -> tuple[str, dict[str, str]]:
+    """Return the address of a file and the headers of a request for it."""
+    from huggingface_hub import hf_hub_url, utils
+
+    # `utils` builds its `__all__` at import, so type checkers do not see the name.
+    headers: dict[str, str] = utils.build_hf_headers(library_name="koel-chat")  # type: ignore[attr-defined]  # lazy export
+    headers["Accept-Encoding"] = "identity"  # compression would change lengths and offsets
+    return hf_hub_url(repo, name, revision=commit, endpoint=endpoint), headers
+
+
 def _file_headers(repo: str, name: str, commit: str, endpoint: str | None) -> tuple[int, str]:
     """Return size and SHA-256 from the headers of a file; '' if the server gives no checksum.
 
     Mirrors describe a repository without its checksums, but most pass the headers on. The size is
     negative if it is not known. Raises `DownloadError` and errors of `_INVALID_RESPONSE`.
     """
-    from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # see above
+    from huggingface_hub import get_session, hf_raise_for_status
 
-    url = hf_hub_url(repo, name, revision=commit, endpoint=endpoint)
-    headers = build_hf_headers(library_name="koel-chat")
-    headers["Accept-Encoding"] = "identity"  # compression would change the size
+    url, headers = _file_request(repo, name, commit, endpoint)
     with _convert_errors(repo, name):
         # Not the headers after a redirect: a storage host may refuse this method.
         response = get_session().head(

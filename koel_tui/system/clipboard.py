@@ -20,6 +20,7 @@ _COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("DISPLAY", ("xsel", "--clipboard", "--input")),
 )
 _SSH_VARIABLES = ("SSH_CONNECTION", "SSH_TTY")
+_DISPLAY_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY")
 _TMUX_COPY = (
     "tmux", "load-buffer", "-w", "-", ";",
     "display-message", "-p", "#{client_tty}", ";",
@@ -30,7 +31,7 @@ _SCREEN_CHUNK = 240
 """The number of characters in one string of GNU screen; old versions drop more than 256."""
 _TERMS_WITHOUT_CLIPBOARD = ("linux", "dumb", "cons25")
 """Values of TERM of terminals that have no clipboard."""
-_OF_SESSION = frozenset(("DISPLAY", "SSH_CONNECTION", "SSH_TTY", "WAYLAND_DISPLAY", "XAUTHORITY"))
+_OF_SESSION = frozenset((*_SSH_VARIABLES, *_DISPLAY_VARIABLES))
 """The variables of a login; those of another login name the wrong desktop."""
 
 
@@ -133,7 +134,7 @@ def attached_environment(environment: Mapping[str, str], session: str) -> dict[s
         name, is_set, value = line.removeprefix("-").partition("=")
         if name == "SSH_CONNECTION":  # tmux does not update SSH_TTY
             current.pop("SSH_TTY", None)
-        elif name not in ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY"):
+        elif name not in _DISPLAY_VARIABLES:
             continue
         if is_set:
             current[name] = value

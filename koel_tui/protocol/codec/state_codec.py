@@ -123,10 +123,10 @@ def encode_time(time: datetime) -> str:
     """Return a UTC time in Koel's format: milliseconds, microseconds only if needed."""
     utc = time if time.tzinfo is UTC else time.astimezone(UTC)
     micro = utc.microsecond
-    fraction = "%06d" % micro if micro % 1000 else "%03d" % (micro // 1000)  # noqa: UP031 - below
+    fraction = "%06d" % micro if micro % 1000 else "%03d" % (micro // 1000)  # noqa: UP031 - faster, see below
     # Twice as fast as isoformat, and faster than an f-string: a thread may have 10,000 times.
     moment = (utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, fraction)
-    return "%04d-%02d-%02dT%02d:%02d:%02d.%sZ" % moment  # noqa: UP031 - see above
+    return "%04d-%02d-%02dT%02d:%02d:%02d.%sZ" % moment  # noqa: UP031 - faster
 
 
 def decode_time(text: str) -> datetime:

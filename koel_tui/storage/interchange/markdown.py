@@ -13,9 +13,8 @@ _FENCE = re.compile(r"`{3,}")
 _OPENED_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
 _MAY_STAY_OPEN = re.compile(r"^ {0,3}(?:`{3}|~{3}|<)", re.MULTILINE)
 _HTML_ENDS = ("-->", "</pre>", "</script>", "</style>", "</textarea>", "?>", "]]>", ">")
-_MAX_PARSED_LENGTH = (
-    256 * 1024
-)  # characters; a longer message is exported as a code block if needed
+_MAX_PARSED_LENGTH = 256 * 1024
+"""Characters of a message that are parsed; a longer one that may stay open is a code block."""
 
 
 def to_markdown(thread: Thread) -> str:

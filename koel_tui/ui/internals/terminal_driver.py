@@ -65,7 +65,7 @@ class _Writer(WriterThread):
 def survive_terminal_loss() -> None:
     """Install the writer that lets the app save and exit after its terminal is gone."""
     # Textual looks up this name in its driver module.
-    linux_driver.WriterThread = _Writer  # type: ignore[attr-defined]  # see above
+    linux_driver.WriterThread = _Writer  # type: ignore[attr-defined]  # not exported
 
 
 def tolerate_invalid_utf8() -> None:
@@ -81,7 +81,7 @@ def tolerate_invalid_utf8() -> None:
 def use_input_parser() -> None:
     """Parse terminal input with `InputParser`."""
     # Textual looks up this name in its driver module.
-    linux_driver.XTermParser = InputParser  # type: ignore[attr-defined]  # see above
+    linux_driver.XTermParser = InputParser  # type: ignore[attr-defined]  # not exported
 
 
 def keyboard_request(environ: Mapping[str, str]) -> str:
