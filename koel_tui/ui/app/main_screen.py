@@ -384,8 +384,6 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.status_line.show(
             status_for(tabs.active, services.runtime, self._hint, background_job, download)
         )
-        if self.app.screen is not self:
-            self.app.screen.refresh()  # a panel is translucent: it also shows this screen
 
     def _labels(self) -> list[Label]:
         tabs = self.workspace.tabs
