@@ -21,9 +21,8 @@ class ThreadMeta:
     @property
     def is_empty(self) -> bool:
         """True if the thread has neither title nor settings."""
-        from koel_tui.session import ThreadSettings
-
-        return not self.title and self.settings in (None, ThreadSettings())
+        settings = self.settings
+        return not self.title and (settings is None or settings == type(settings)())
 
     def load(self, meta: Mapping[str, Any]) -> None:
         """Restore title and settings from saved metadata."""

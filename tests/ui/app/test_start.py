@@ -40,6 +40,37 @@ def test_nothing_heavy_is_imported_before_the_first_paint() -> None:
     assert not loaded & set(LATE)
 
 
+# The session package is imported in the thread that connects. An import on the event loop would
+# delay the first paint by more than 100 ms.
+UNCONNECTED = """
+import asyncio, pathlib, sys, threading
+from koel_tui.ui.app.app import KoelApp
+
+async def run(home):
+    may_connect = threading.Event()
+    def connect():
+        may_connect.wait(20)
+        raise OSError("never")
+    app = KoelApp(connect, home=home)
+    async with app.run_test() as pilot:
+        await pilot.press("h", "i")
+        while "hi" not in "".join(file.read_text() for file in home.glob("*.json")):
+            await pilot.pause(0.02)
+        print(*sys.modules)
+        may_connect.set()
+
+asyncio.run(run(pathlib.Path(sys.argv[1])))
+"""
+
+
+def test_a_draft_is_saved_before_anything_heavy_is_imported(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", UNCONNECTED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    loaded = set(done.stdout.split())
+    assert "koel_tui.workspace.window_state" in loaded
+    assert not loaded & set(LATE)
+
+
 async def test_the_window_is_there_before_what_it_talks_to() -> None:
     agent, storage = ScriptedAgent(), MemoryStorage()
     may_connect = threading.Event()
