@@ -14,7 +14,7 @@ from koel_tui.agents import LocalAgent
 from koel_tui.engine.engine import Engine
 from koel_tui.engine.types import ToolCallDelta
 from koel_tui.engine.wire_messages import Command, Done, OpenSession, SaveKv
-from koel_tui.protocol import ChatState, Event, TurnSettings
+from koel_tui.protocol import ChatState, Event, TurnSettings, settle
 from koel_tui.protocol.codec.state_codec import decode_state
 from koel_tui.session import KoelClient, Next, keep_usage, tool_handler
 from koel_tui.session.tool_loop import MAX_ROUNDS
@@ -84,11 +84,13 @@ class Files(JsonFileStorage):
         self.codec.check_directory = check_directory  # type: ignore[method-assign] # the seam
 
     def on_disk(self, thread: str) -> list[ChatState]:
-        """Return what the file of a thread and its conflict files hold."""
+        """Return the states that opening the file of a thread and its conflict files shows."""
         path = self.directory / f"{self.codec.stem(thread)}.json"
         paths = [path, *path.parent.glob(f"{path.stem}.conflict-*.json")]
         return [
-            decode_state(parse_json(each.read_bytes())["state"]) for each in paths if each.exists()
+            settle(decode_state(parse_json(each.read_bytes())["state"]))
+            for each in paths
+            if each.exists()
         ]
 
     def locks_held(self) -> list[str]:

@@ -107,7 +107,10 @@ class ClientMachine(RuleBasedStateMachine):
         async def opened() -> ChatSession:
             return self.client.new_session(thread, initial)
 
-        self._add(self.do(opened()))
+        session = self.do(opened())
+        if session.state.phase is RunPhase.ERROR:
+            self.may_fail.add(thread)  # the last run before the save failed
+        self._add(session)
 
     def _add(self, session: ChatSession) -> None:
         self.live[session.thread_id] = session
@@ -230,7 +233,6 @@ class ClientMachine(RuleBasedStateMachine):
     @rule(thread=THREADS)
     def reopen_what_could_not_be_saved(self, thread: str) -> None:
         """Begin a thread again from its file while a closed session waits to be saved."""
-        self.clock.broken = False  # both messages of this step must be accepted
         self.open(thread, fresh=False)
         self.files.broken = "before"
         self.cancel(thread)
