@@ -1,20 +1,23 @@
 """The entry point, which runs a command and maps its errors to messages and exit codes."""
 
+import errno
+import io
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from koel_tui import __version__
 from koel_tui.cli.ask_answer import print_failure
+from koel_tui.cli.dashes import separate_text
 from koel_tui.cli.debugging import Debugging, debug_option, show_traceback
-from koel_tui.cli.encoding import require_utf8
 from koel_tui.cli.exit_codes import Exit, error_message, exit_code
 from koel_tui.cli.global_options import (
-    misplaced_option_error,
+    refuse_misplaced_option,
     requests_json,
     set_command_defaults,
     split_options,
@@ -22,7 +25,12 @@ from koel_tui.cli.global_options import (
 from koel_tui.cli.help_epilog import epilog
 from koel_tui.cli.lazy import LazyGroup
 from koel_tui.cli.options import global_options
-from koel_tui.cli.streams import flush_standard_streams, open_standard_streams
+from koel_tui.cli.stdio.encoding import require_utf8
+from koel_tui.cli.stdio.streams import (
+    flush_standard_streams,
+    is_output_error,
+    open_standard_streams,
+)
 from koel_tui.logs import SafeFormatter
 from koel_tui.text import safe_text
 
@@ -49,11 +57,13 @@ class Commands(LazyGroup):
         options, words = split_options(ctx, args)
         first = words[0] if words else ""
         if first.startswith("-") and first != "--" and not ctx.resilient_parsing:
-            raise misplaced_option_error(ctx, first)
+            refuse_misplaced_option(ctx, first)
         # While a shell completes the first word, there are no words yet, and it may be a command.
         is_completing_first_word = ctx.resilient_parsing and not words
         if not is_completing_first_word and (not words or words[0] not in self.targets):
             words = ["chat", *words]
+        if not ctx.resilient_parsing:
+            words = separate_text(ctx, words)
         rest = super().parse_args(ctx, [*options, *words])
         if not ctx.resilient_parsing:
             set_command_defaults(ctx, words)
@@ -111,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         register_bash_completion()
     code = run(words)
     if not flush_standard_streams():
-        code = code or Exit.INTERNAL
+        code = code or Exit.SAVE_FAILED
     sys.exit(code)
 
 
@@ -125,18 +135,38 @@ def run(words: list[str]) -> int:
     except click.exceptions.Exit as finished:
         return finished.exit_code
     except click.ClickException as error:
-        error.show()
+        _show_usage_error(error)
         if requests_json(commands, words):  # `ask` was not called, so it printed nothing
             print_failure(error.format_message())
         return Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has closed the pipe, so print nothing more
-        return Exit.INTERNAL
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, OSError):
+            raise
+        return _report(ended.__context__, debugging)  # click exits with 1 after a broken pipe
     except Exception as error:
-        if debugging.is_enabled:
-            show_traceback(error)
-        click.echo(safe_text(f"koel-chat: {error_message(error)}"), err=True)
-        return exit_code(error)
+        return _report(error, debugging)
     return result if isinstance(result, int) else Exit.OK
+
+
+def _report(error: BaseException, debugging: Debugging) -> Exit:
+    """Print the message of an error and return its exit code."""
+    if isinstance(error, OSError) and is_output_error(error):
+        if error.errno == errno.EPIPE:
+            return Exit.BROKEN_PIPE
+        with suppress(OSError):
+            reason = error.strerror or error
+            click.echo(safe_text(f"koel-chat: The output cannot be written: {reason}."), err=True)
+        return Exit.SAVE_FAILED
+    if debugging.is_enabled:
+        show_traceback(error)
+    click.echo(safe_text(f"koel-chat: {error_message(error)}"), err=True)
+    return exit_code(error)
+
+
+def _show_usage_error(error: click.ClickException) -> None:
+    """Print a usage error; it may contain any text of the command line."""
+    message = io.StringIO()
+    error.show(message)
+    click.echo(safe_text(message.getvalue()), nl=False, err=True)
