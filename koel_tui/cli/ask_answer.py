@@ -79,8 +79,10 @@ class Answer:
     @property
     def trimmed_turns(self) -> int:
         """The number of the oldest turns that did not fit the context."""
-        turns = self.metrics.get("trimmed_turns")
-        return turns if isinstance(turns, int) else 0
+        from koel_tui.conversation.metrics import parse_metrics
+
+        metrics = parse_metrics(self.metrics)
+        return 0 if metrics is None else metrics.trimmed_turns
 
     @property
     def unusable_reason(self) -> str:

@@ -1,0 +1,237 @@
+"""Report 7: `ask` never waits for stdin without a word, and `--no-stdin` never reads it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from koel_tui.cli import wiring
+from koel_tui.cli.main import run
+from koel_tui.cli.stdio import reading
+from tests.cli.asking import Playing, answer_of
+from tests.cli.commands import PROGRAM, Said
+from tests.cli.piping import NO_MODEL, started
+from tests.ui.scripted import Turn
+
+WAITING = (
+    "koel-chat: Waiting for the end of the text on stdin. "
+    "To answer without it, add --no-stdin or < /dev/null.\n"
+)
+Pipe = tuple[int, int]
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    """The two ends of a pipe, closed at the end if the test has not done it."""
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        try:
+            os.close(end)
+        except OSError:
+            continue
+
+
+Ask = Callable[..., Said]
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
+    """Run `ask` in this process with a descriptor as stdin; it answers with its prompt."""
+
+    def echo(turn: Turn) -> None:
+        turn.write(str(turn.prompt))
+        turn.finish("end")
+
+    monkeypatch.setattr(wiring, "create_model_router", lambda *_: Playing(echo))
+    monkeypatch.setattr(reading, "_SILENCE_S", 0.1)
+
+    def ask(stdin: int, *words: str) -> Said:
+        with os.fdopen(os.dup(stdin)) as stream, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", stream)
+            code = run(["ask", *words])
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    return ask
+
+
+def close_later(end: int, *texts: bytes, seconds: float = 0.4) -> None:
+    """Write each text after a pause, and close the pipe after another one."""
+
+    def write() -> None:
+        for text in texts:
+            pause.wait(seconds)
+            os.write(end, text)
+        pause.wait(seconds)
+        os.close(end)
+
+    pause = threading.Event()
+    threading.Thread(target=write, daemon=True).start()
+
+
+@pytest.mark.parametrize("json", [(), ("--json",)])
+def test_report_7_an_open_stdin_is_waited_for_with_one_line(
+    json: tuple[str, ...], ask: Ask, pipe: Pipe
+) -> None:
+    close_later(pipe[1])
+    said = ask(pipe[0], "Say hi.", *json)
+    assert (said.code, said.err) == (0, WAITING)
+    assert (answer_of(said.out)["text"] if json else said.out.strip()) == "Say hi."
+
+
+def test_report_7_a_pause_after_the_first_bytes_is_reported_too_and_once(
+    ask: Ask, pipe: Pipe
+) -> None:
+    os.write(pipe[1], b"one ")
+    close_later(pipe[1], b"two ", b"three")
+    said = ask(pipe[0])
+    assert (said.code, said.out, said.err) == (0, "one two three\n", WAITING)
+
+
+def test_report_7_text_that_arrives_at_once_needs_no_line(ask: Ask, pipe: Pipe) -> None:
+    os.write(pipe[1], b"This text.\n")
+    os.close(pipe[1])
+    said = ask(pipe[0], "Repeat.")
+    assert (said.code, said.out, said.err) == (0, "Repeat.\n\nThis text.\n\n", "")
+
+
+def test_report_7_a_pipe_that_does_not_block_is_read_to_its_end(ask: Ask, pipe: Pipe) -> None:
+    """Node and other callers share pipes in this mode."""
+    os.set_blocking(pipe[0], False)
+    close_later(pipe[1], b"late", seconds=0.02)
+    said = ask(pipe[0])
+    assert (said.code, said.out, said.err) == (0, "late\n", "")
+
+
+@pytest.mark.parametrize("json", [(), ("--json",)])
+@pytest.mark.parametrize("data", [b"", b"not for ask\n"])
+def test_report_7_no_stdin_reads_nothing(
+    data: bytes, json: tuple[str, ...], ask: Ask, pipe: Pipe
+) -> None:
+    os.write(pipe[1], data + b"end")
+    said = ask(pipe[0], "Say hi.", "--no-stdin", *json)
+    assert (said.code, said.err) == (0, "")
+    assert (answer_of(said.out)["text"] if json else said.out.strip()) == "Say hi."
+    assert os.read(pipe[0], 100) == data + b"end"
+
+
+def test_report_7_no_stdin_without_a_question_says_what_is_missing(ask: Ask, pipe: Pipe) -> None:
+    os.write(pipe[1], b"text")
+    said = ask(pipe[0], "--no-stdin")
+    assert (said.code, said.out) == (2, "")
+    assert "there is no question" in said.err and "without --no-stdin" in said.err
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_report_7_a_stdin_that_cannot_be_read_is_named(
+    json: bool, ask: Ask, tmp_path: Path
+) -> None:
+    directory = os.open(tmp_path, os.O_RDONLY)
+    said = ask(directory, "Say hi.", *["--json"] * json)
+    os.close(directory)
+    assert said.code == 2
+    assert said.err == (
+        "koel-chat: stdin cannot be read: Is a directory. Pipe a text, or add --no-stdin.\n"
+    )
+    assert not json or "Is a directory" in answer_of(said.out)["error"]
+
+
+# Processes
+
+
+@pytest.mark.slow
+def test_report_7_the_program_says_within_seconds_that_it_waits(pipe: Pipe) -> None:
+    with started(["ask", "Say hi.", *NO_MODEL], pipe[0]) as child:
+        assert child.stderr is not None
+        assert child.stderr.readline() == WAITING
+        os.close(pipe[1])
+        assert child.wait(timeout=30) == 66
+
+
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, *(pytest.param(number, marks=pytest.mark.slow) for number in
+                       (signal.SIGINT, signal.SIGHUP))],
+)  # fmt: skip
+def test_report_7_a_signal_while_it_waits_prints_the_object(
+    number: signal.Signals, pipe: Pipe
+) -> None:
+    with started(["ask", "Say hi.", "--json"], pipe[0]) as child:
+        assert child.stderr is not None and child.stdout is not None
+        assert child.stderr.readline() == WAITING
+        child.send_signal(number)
+        assert child.wait(timeout=30) == 128 + number
+        answer = answer_of(child.stdout.read())
+    assert (answer["finish_reason"], answer["error"]) == ("stopped", None)
+
+
+LOOPS = {
+    "file": 'while read -r q; do {}; echo "turn $q"; done < lines.txt',
+    "pipe": 'cat lines.txt | while read -r q; do {}; echo "turn $q"; done',
+    "here document": 'while read -r q; do {}; echo "turn $q"; done << END\n$(cat lines.txt)\nEND',
+    "for": 'exec < lines.txt; for q in one two; do {}; echo "turn $q"; done',
+}
+
+
+def looped(loop: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a loop that asks with each line of a file."""
+    (folder / "lines.txt").write_text("one\ntwo\nthree\n")
+    ask = " ".join([PROGRAM, "ask", '"$q"', *options, *NO_MODEL])
+    return subprocess.run(
+        ["bash", "-c", LOOPS[loop].replace("{}", ask)], stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=60, cwd=folder,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "loop", [name if name == "pipe" else pytest.param(name, marks=pytest.mark.slow)
+             for name in LOOPS],
+)  # fmt: skip
+def test_report_7_a_loop_keeps_its_lines_with_no_stdin(loop: str, tmp_path: Path) -> None:
+    done = looped(loop, tmp_path, "--no-stdin")
+    words = ["one", "two"] if loop == "for" else ["one", "two", "three"]
+    assert done.stdout.split() == [part for word in words for part in ("turn", word)]
+    assert "stdin" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "loop", [name if name == "file" else pytest.param(name, marks=pytest.mark.slow)
+             for name in LOOPS],
+)  # fmt: skip
+def test_report_7_lines_that_are_read_from_a_loop_are_reported(loop: str, tmp_path: Path) -> None:
+    done = looped(loop, tmp_path)
+    lines = 3 if loop == "for" else 2
+    assert done.stderr.startswith(
+        f"koel-chat: The question includes {lines} lines of stdin, which the calling program "
+        "uses, too. If a loop reads the lines, add --no-stdin.\n"
+    )
+    assert done.stderr.count("The question includes") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", ["", "timeout 30 ", "nice "])
+def test_report_7_a_pipeline_is_not_reported_as_a_loop(before: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"echo text | {before}{PROGRAM} ask hi {' '.join(NO_MODEL)}; true"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "nowhere.gguf" in done.stderr and "includes" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    ["threads list", "threads search sea", "threads show none", "models list", "config show",
+     "models remove none", "models remove none --yes", "completion bash", "--help"],
+)  # fmt: skip
+def test_report_7_no_other_command_reads_an_open_stdin(words: str, pipe: Pipe) -> None:
+    os.write(pipe[1], b"y\n")
+    with started(words.split(), pipe[0]) as child:
+        child.communicate(timeout=30)
+    assert os.read(pipe[0], 10) == b"y\n"
