@@ -1,4 +1,4 @@
-"""Report 24: output in every locale, a reader that ends first, and output that cannot be written."""
+"""Report 24: output in every locale, a reader that ends first, and a full disk."""
 
 import json
 import os

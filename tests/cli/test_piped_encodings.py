@@ -22,7 +22,7 @@ from tests.cli.piping import NO_MODEL, piped, stdin_of
 from tests.ui.scripted import Turn
 
 GERMAN = "Die Straße führt über die Brücke.\n"
-RUSSIAN = "Дорога ведёт через мост, а потом в лес.\n"
+RUSSIAN = "Дорога ведёт через мост, потом через лес.\n"
 JAPANESE = "道は橋を渡って、森に入る。そして丘へ。\n"
 PDF = b"%PDF-1.7\n1 0 obj << /Type /Catalog >> endobj\n"
 
@@ -249,8 +249,8 @@ def test_report_24_the_program_reads_bytes_in_any_locale(
 def test_report_24_a_model_file_whose_name_is_not_utf_8_can_be_used(
     tiny_path: Path, tmp_path: Path
 ) -> None:
-    model = os.fsencode(tmp_path) + b"/caf\xe9.gguf"
-    os.symlink(tiny_path, model)
+    model = tmp_path / f"{BAD}.gguf"
+    model.symlink_to(tiny_path)
     done = subprocess.run(
         [PROGRAM, "ask", "Hi", "--json", "--max-output-tokens", "4", "--model", model],
         stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
