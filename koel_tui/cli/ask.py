@@ -76,7 +76,7 @@ def ask(
       git diff | koel-chat ask "Review this."
       koel-chat ask --thread "Trip to Rome" "And where to eat?"
       koel-chat ask --json --temperature 0 "Say hello." | jq -r .text
-      while read -r word; do koel-chat ask --no-stdin "Define $word."; done < words.txt
+      while read -r q; do koel-chat ask --no-stdin "$q"; done < questions.txt
     """
     answer = Answer()
     options = {

@@ -11,7 +11,7 @@ _MEANINGS = {
     Exit.NO_SERVER: "a server is down or refuses the request",
     Exit.ENGINE_DIED: "the engine crashed",
     Exit.NO_DIRECTORY: "a directory cannot be created or used",
-    Exit.SAVE_FAILED: "something could not be saved or written, or threads cannot be read",
+    Exit.SAVE_FAILED: "something could not be saved or printed; threads cannot be read",
     Exit.LOCKED: "a thread is open in another program, or encrypted",
     Exit.WRONG_PASSPHRASE: "a passphrase or key is missing, wrong or refused",
     Exit.BAD_CONFIG: "the configuration cannot be used",

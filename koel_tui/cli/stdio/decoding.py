@@ -13,12 +13,13 @@ _BYTE_ORDER_MARKS = (  # UTF-32 first: the mark of UTF-16-LE is the beginning of
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (codecs.BOM_UTF8, "utf-8"),
 )
-_READABLE_FORMATS = (
+_Formats = tuple[tuple[bytes, str, str], ...]
+_READABLE_FORMATS: _Formats = (
     (b"%PDF-", "a PDF document", "pdftotext FILE -"),
     (b"{\\rtf", "a rich text document", "pandoc FILE -t plain"),
 )
 """Formats that are refused although their bytes are readable, and a command for their text."""
-_BINARY_FORMATS = (
+_BINARY_FORMATS: _Formats = (
     (b"PK\x03\x04", "a zip file or an office document", "pandoc FILE -t plain"),
     (b"\xd0\xcf\x11\xe0", "an old office document", "catdoc FILE"),
     (b"\x1f\x8b", "gzip data", "gzip -dc FILE"),
