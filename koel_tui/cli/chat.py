@@ -16,6 +16,7 @@ from koel_tui.cli.options import global_options
 from koel_tui.cli.thread_completion import complete_thread
 from koel_tui.cli.window_requirements import why_window_impossible
 from koel_tui.logs import LogFile
+from koel_tui.text import repair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,6 +57,7 @@ def chat(
         model = check_model(model)
     logging.getLogger().addHandler(LogFile(paths.log_file()))
     _check_terminal()
+    thread = thread and repair(thread)  # as titles are saved
     start = load_start_settings(theme, plain, low_bandwidth)
     storage = _unlock_storage()
 

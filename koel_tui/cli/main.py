@@ -115,10 +115,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     open_standard_streams()
     if logging.lastResort is not None:  # it prints warnings to stderr if no handler is set
         logging.lastResort.setFormatter(SafeFormatter())
-    if "_KOEL_CHAT_COMPLETE" in os.environ:  # a shell requests completions from click
+    if os.environ.get("_KOEL_CHAT_COMPLETE"):  # a shell requests completions from click
         from koel_tui.cli.shell_completion import register_bash_completion
 
         register_bash_completion()
+        commands.main(words, "koel-chat")  # it prints them and ends the process
     code = run(words)
     if not flush_standard_streams():
         code = code or Exit.SAVE_FAILED
@@ -129,9 +130,9 @@ def run(words: list[str]) -> int:
     """Run a command line and return its exit code; errors become one message on stderr."""
     debugging = Debugging()
     try:
-        result: Any = commands.main(
-            args=words, prog_name="koel-chat", standalone_mode=False, obj=debugging
-        )
+        # Not `commands.main`, which ends the process with 1 after a broken pipe.
+        with commands.make_context("koel-chat", list(words), obj=debugging) as context:
+            result: Any = commands.invoke(context)
     except click.exceptions.Exit as finished:
         return finished.exit_code
     except click.ClickException as error:
@@ -139,18 +140,17 @@ def run(words: list[str]) -> int:
         if requests_json(commands, words):  # `ask` was not called, so it printed nothing
             print_failure(error.format_message())
         return Exit.USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except click.Abort:
         return Exit.INTERRUPTED
-    except SystemExit as ended:
-        if not isinstance(ended.__context__, OSError):
-            raise
-        return _report(ended.__context__, debugging)  # click exits with 1 after a broken pipe
+    except (EOFError, KeyboardInterrupt):
+        click.echo(err=True)  # after the ^C that the terminal shows
+        return Exit.INTERRUPTED
     except Exception as error:
         return _report(error, debugging)
     return result if isinstance(result, int) else Exit.OK
 
 
-def _report(error: BaseException, debugging: Debugging) -> Exit:
+def _report(error: Exception, debugging: Debugging) -> Exit:
     """Print the message of an error and return its exit code."""
     if isinstance(error, OSError) and is_output_error(error):
         if error.errno == errno.EPIPE:
