@@ -72,7 +72,8 @@ def _separate(context: click.Context, words: Sequence[str]) -> list[str]:
             given.append(word)
             if options[name] and not equals:
                 if not rest:
-                    return list(words)  # click reports the missing value
+                    message = f"Option {name!r} requires an argument."
+                    raise click.BadOptionUsage(name, message, context)
                 given.append(rest.pop(0))
         elif word.startswith("-") and not is_text(word, options):
             raise unknown_option_error(context, word, options)

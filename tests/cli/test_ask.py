@@ -153,7 +153,7 @@ def test_report_3_thinking_only_is_no_usable_answer(
     assert (answer["text"], answer["thinking"]) == ("", "Hm.")
     assert "only thought and wrote no answer" in answer["error"]
     assert answer["error"] in said.err
-    said = asked("Hi", play=plays(thoughts=["Hm."], reason=reason))
+    said = asked("Hi", play=plays(thoughts=["Hm."], reason=reason, trimmed=0))
     assert (said.code, said.out) == (Exit.NO_ANSWER, "")
     assert said.err.startswith("koel-chat: The model only thought") and said.err.count("\n") == 1
 

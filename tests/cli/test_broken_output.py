@@ -48,7 +48,7 @@ COMMANDS = [
 
 @pytest.fixture(autouse=True)
 def thread(private_home: Path) -> None:
-    save("sea", f"Where is the harbour? {EMOJI}", f"{EMOJI} " * 9999)
+    save("sea", f"Where is the harbour? {EMOJI}", f"{EMOJI} " * 99)
 
 
 def program(
@@ -85,7 +85,7 @@ def test_report_24_every_locale_shows_the_thread(locale: str) -> None:
     """A locale that is not installed is the same as C."""
     done = program(("threads", "show", "sea"), {"LC_ALL": locale})
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout.count(b"Gr") == 10_000
+    assert done.stdout.count(b"Gr") == 100
 
 
 @pytest.mark.parametrize("words", COMMANDS)
@@ -98,7 +98,8 @@ def test_report_24_a_reader_that_ends_first_is_no_error_message(words: tuple[str
 
 
 @pytest.mark.slow
-def test_report_24_head_ends_a_command(private_home: Path) -> None:
+def test_report_24_head_ends_a_command() -> None:
+    save("sea", "Where is the harbour?", f"{EMOJI} " * 9999)  # more than a pipe holds
     done = subprocess.run(
         ["bash", "-c", f"{PROGRAM} threads show sea | head -1; echo ${{PIPESTATUS[0]}}"],
         stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
