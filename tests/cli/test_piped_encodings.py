@@ -242,7 +242,7 @@ def test_report_24_the_program_reads_bytes_in_any_locale(
     assert done.returncode == 0, done.stderr.decode()
     assert b"1 character of the piped text is not valid UTF-8" in done.stderr
     done = piped("ask", "Summarise", *options, data=b"one\0two", environment=environment)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (done.returncode, b"piped" in done.stderr) == (0, False)
 
 
 @pytest.mark.slow
