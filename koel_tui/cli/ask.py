@@ -79,11 +79,7 @@ def ask(
       while read -r q; do koel-chat ask --no-stdin "$q"; done < questions.txt
     """
     answer = Answer()
-    options = {
-        name: repair(value) if isinstance(value, str) else value
-        for name, value in options.items()
-        if value is not None
-    }
+    options = {name: value for name, value in options.items() if value is not None}
     try:
         work = _ask(question, thread, options, answer, with_stdin=not no_stdin, quiet=as_json)
         return asyncio.run(run_until_signal(work))

@@ -7,7 +7,7 @@ import time
 import click
 
 from koel_tui.formatting import format_bytes
-from koel_tui.text import repair, safe_line
+from koel_tui.text import safe_line
 
 _INTERVAL_S = 0.1
 
@@ -29,7 +29,7 @@ def pull(repo: str, file: str | None) -> None:
     download = Download(paths.private_directory(paths.models_dir()), Hub())
     line = ProgressLine(shown=sys.stderr.isatty())
     try:
-        path = download.pull(repair(repo), file and repair(file), on_progress=line.show)
+        path = download.pull(repo, file, on_progress=line.show)
     except KeyboardInterrupt:
         line.clear()
         click.echo("Stopped. The same command continues the download.", err=True)

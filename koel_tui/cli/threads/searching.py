@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui.cli.exit_codes import UsageProblem
-from koel_tui.text import repair, safe_line
+from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
     from koel_tui.storage.search.thread_index import Hit, ThreadIndex
@@ -38,7 +38,7 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
     from koel_tui.cli.wiring import open_index, open_storage
     from koel_tui.storage.search.indexed_text import MAX_QUERY_LENGTH
 
-    query = repair(" ".join(words))
+    query = " ".join(words)
     if len(query) > MAX_QUERY_LENGTH:
         raise UsageProblem(
             f"The search text is too long. Use at most {MAX_QUERY_LENGTH:,} characters."
