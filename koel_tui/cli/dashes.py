@@ -1,7 +1,6 @@
 """Questions, titles and names that begin with a dash, in a command line with options."""
 
 import re
-import shlex
 from collections.abc import Collection, Mapping, Sequence
 
 import click
@@ -44,6 +43,8 @@ def separate_text(context: click.Context, words: Sequence[str]) -> list[str]:
     So click does not take text that begins with a dash as options. Raises `click.UsageError` for
     a word that may be an unknown option. Other mistakes are left for click to report.
     """
+    if not any(word.startswith("-") for word in words):
+        return list(words)  # without importing the command, which `--version` does not need
     end = 0
     while isinstance(context.command, click.Group):
         word = words[end] if end < len(words) else ""
@@ -99,6 +100,8 @@ def unknown_option_error(
 
 def quote_argument(word: str) -> str:
     """Return a word as it is typed in a shell as an argument, after `--` if it needs that."""
+    import shlex
+
     return f"-- {shlex.quote(word)}" if word.startswith("-") else shlex.quote(word)
 
 

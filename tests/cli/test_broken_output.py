@@ -13,7 +13,7 @@ from koel_tui.cli import wiring
 from koel_tui.cli.main import run
 from tests.cli.asking import Playing, answer_of
 from tests.cli.commands import PROGRAM, save
-from tests.cli.piping import stdin_of
+from tests.cli.piping import piped, stdin_of
 from tests.ui.scripted import Turn
 
 EMOJI = "Grüße 🎉 und 漢字."
@@ -79,8 +79,41 @@ def test_report_24_every_command_prints_in_every_encoding(
         assert EMOJI in done.stdout.decode() or "json" in words
 
 
+@pytest.fixture(scope="session")
+def latin_1_locale(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The variables of a German locale in ISO-8859-1, which is made for the tests."""
+    name, folder = "de_DE.ISO-8859-1", tmp_path_factory.mktemp("locale")
+    command = ["localedef", "-f", "ISO-8859-1", "-i", "de_DE", str(folder / name)]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    except OSError:
+        pytest.skip("there is no localedef")
+    if done.returncode:
+        pytest.skip("the locale cannot be made here")
+    return {"LC_ALL": name, "LOCPATH": str(folder)}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("locale", ["C", "POSIX", "de_DE.ISO-8859-1", "ru_RU.KOI8-R", "xx_YY"])
+def test_report_24_a_latin_1_locale_is_read_and_written(
+    latin_1_locale: dict[str, str], tiny_path: Path
+) -> None:
+    options = ("--model", str(tiny_path), "--max-output-tokens", "4", "--thread", "sea")
+    done = piped(
+        "ask", os.fsdecode("Schöne".encode("latin-1")), *options,
+        data="Grüße und Brücken\n".encode("latin-1"), environment=latin_1_locale,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b"piped" not in done.stderr and b"not UTF-8" not in done.stderr
+    shown = program(("threads", "show", "sea"), latin_1_locale)
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    text = shown.stdout.decode("latin-1")
+    assert "Schöne\n\nGrüße und Brücken\n" in text and "Grüße ? und ??." in text
+    listed = program(("threads", "list", "--json"), latin_1_locale)
+    assert EMOJI[:5] in json.loads(listed.stdout)["title"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("locale", ["C", "POSIX", "xx_YY"])
 def test_report_24_every_locale_shows_the_thread(locale: str) -> None:
     """A locale that is not installed is the same as C."""
     done = program(("threads", "show", "sea"), {"LC_ALL": locale})
