@@ -109,6 +109,23 @@ def test_report_7_a_pipe_that_does_not_block_is_read_to_its_end(ask: Ask, pipe: 
     assert (said.code, said.out, said.err) == (0, "late\n", "")
 
 
+@pytest.mark.parametrize("text", ["", "A text of a file.\n", "long " * 99_999])
+def test_report_7_a_file_is_read_to_its_end(text: str, ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text(text)
+    file = os.open(tmp_path / "file", os.O_RDONLY)
+    said = ask(file, "Say hi.")
+    os.close(file)
+    assert (said.code, said.err) == (0, "")
+    assert said.out == (f"Say hi.\n\n{text}\n" if text else "Say hi.\n")
+
+
+def test_report_7_the_null_device_is_empty(ask: Ask) -> None:
+    null_device = os.open(os.devnull, os.O_RDONLY)
+    said = ask(null_device, "Say hi.")
+    os.close(null_device)
+    assert (said.code, said.out, said.err) == (0, "Say hi.\n", "")
+
+
 @pytest.mark.parametrize("json", [(), ("--json",)])
 @pytest.mark.parametrize("data", [b"", b"not for ask\n"])
 def test_report_7_no_stdin_reads_nothing(

@@ -34,6 +34,8 @@ _BINARY_FORMATS: _Formats = (
     (b"\x7fELF", "a program", ""),
     (b"GGUF", "a model file", ""),
 )
+_TAR_MARK, _TAR_MARK_AT = b"ustar", 257
+_NULS = re.compile("\0+")
 _SAMPLE = 1 << 16
 _CONTROLS = re.compile(r"[\x01-\x07\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
 """Control characters that text does not have. Terminal recordings have escape and backspace."""
@@ -59,7 +61,7 @@ class PipedText:
 
 
 def decode_text(data: bytes, locale_encoding: str) -> PipedText:
-    """Return the text of `data`; line ends and NUL bytes become newlines.
+    """Return the text of `data`; line ends and runs of NUL bytes become newlines.
 
     The encoding is that of the byte order mark, or UTF-16 if the bytes show it, or UTF-8, or else
     that of the locale. What it cannot decode is replaced. Raises `UsageProblem` for data that is
@@ -75,7 +77,7 @@ def decode_text(data: bytes, locale_encoding: str) -> PipedText:
             f"{len(found.text):,} characters cannot be read. Convert it first, for example with: "
             "iconv -f latin1 -t utf-8"
         )
-    text = found.text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\n")
+    text = _NULS.sub("\n", found.text.replace("\r\n", "\n").replace("\r", "\n"))
     return PipedText(text, found.encoding, found.replaced)
 
 
@@ -148,6 +150,8 @@ def _refuse_known_format(data: bytes) -> None:
     sample = data[:_SAMPLE]
     if b"\0" in sample or _CONTROL_BYTES.search(sample):
         formats += _BINARY_FORMATS
+    if data.startswith(_TAR_MARK, _TAR_MARK_AT):
+        raise UsageProblem("stdin is a tar archive, not text. Pipe its text instead: tar -xOf FILE")
     for signature, name, command in formats:
         if data.startswith(signature):
             how = f"Pipe its text instead: {command}" if command else "Pipe a text instead."

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -65,10 +66,13 @@ async def _read_to_end(number: int, max_bytes: int) -> bytes:
 def _watched(number: int, readable: asyncio.Event) -> Iterator[None]:
     """Context manager that sets `readable` when a descriptor has bytes or has ended."""
     loop = asyncio.get_running_loop()
-    try:
-        loop.add_reader(number, readable.set)
-    except PermissionError:  # epoll refuses files and /dev/null, which never block
+    if stat.S_ISREG(os.fstat(number).st_mode):  # never blocks; kqueue does not report its end
         readable.set()
+    else:
+        try:
+            loop.add_reader(number, readable.set)
+        except OSError:  # epoll and kqueue refuse devices that never block, such as /dev/null
+            readable.set()
     try:
         yield
     finally:
