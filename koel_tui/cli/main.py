@@ -136,14 +136,16 @@ def run(words: list[str]) -> int:
     except click.exceptions.Exit as finished:
         return finished.exit_code
     except click.ClickException as error:
-        _show_usage_error(error)
-        if requests_json(commands, words):  # `ask` was not called, so it printed nothing
-            print_failure(error.format_message())
+        with suppress(OSError):  # the exit code is right, also if nothing can be printed
+            _show_usage_error(error)
+            if requests_json(commands, words):  # `ask` was not called, so it printed nothing
+                print_failure(error.format_message())
         return Exit.USAGE
     except click.Abort:
         return Exit.INTERRUPTED
     except (EOFError, KeyboardInterrupt):
-        click.echo(err=True)  # after the ^C that the terminal shows
+        with suppress(OSError):
+            click.echo(err=True)  # after the ^C that the terminal shows
         return Exit.INTERRUPTED
     except Exception as error:
         return _report(error, debugging)
@@ -151,18 +153,17 @@ def run(words: list[str]) -> int:
 
 
 def _report(error: Exception, debugging: Debugging) -> Exit:
-    """Print the message of an error and return its exit code."""
+    """Print the message of an error, if that is possible, and return its exit code."""
+    code, message = exit_code(error), error_message(error)
     if isinstance(error, OSError) and is_output_error(error):
         if error.errno == errno.EPIPE:
             return Exit.BROKEN_PIPE
-        with suppress(OSError):
-            reason = error.strerror or error
-            click.echo(safe_text(f"koel-chat: The output cannot be written: {reason}."), err=True)
-        return Exit.SAVE_FAILED
-    if debugging.is_enabled:
-        show_traceback(error)
-    click.echo(safe_text(f"koel-chat: {error_message(error)}"), err=True)
-    return exit_code(error)
+        code, message = Exit.SAVE_FAILED, f"The output cannot be written: {error.strerror}."
+    with suppress(OSError):
+        if debugging.is_enabled:
+            show_traceback(error)
+        click.echo(safe_text(f"koel-chat: {message}"), err=True)
+    return code
 
 
 def _show_usage_error(error: click.ClickException) -> None:

@@ -150,6 +150,29 @@ def test_report_24_output_that_cannot_be_written_is_named(words: tuple[str, ...]
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("threads", "list", "--jsno"), 2),
+        pytest.param(("ask", "Hi", "--json", "--jsno"), 2, marks=pytest.mark.slow),
+        pytest.param(("threads", "show", "none"), 2, marks=pytest.mark.slow),
+        pytest.param(("ask", "Hi", "--model", "/nowhere.gguf"), 66, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("target", ["closed pipe", pytest.param("full", marks=NEEDS_FULL)])
+def test_report_24_an_error_that_cannot_be_printed_keeps_its_exit_code(
+    words: tuple[str, ...], code: int, target: str
+) -> None:
+    command = f"{PROGRAM} {' '.join(words)}"
+    full = f"{command} > /dev/full 2>&1"
+    pipe = f"{command} 2>&1 | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", full if target == "full" else pipe], stdin=subprocess.DEVNULL,
+        capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
 def test_report_24_a_closed_stream_is_no_error(closed: str) -> None:
