@@ -95,7 +95,7 @@ def latin_1_locale(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_report_24_a_latin_1_locale_is_read_and_written(
-    latin_1_locale: dict[str, str], tiny_path: Path
+    latin_1_locale: dict[str, str], tiny_path: Path, tmp_path: Path
 ) -> None:
     options = ("--model", str(tiny_path), "--max-output-tokens", "4", "--thread", "sea")
     done = piped(
@@ -108,6 +108,9 @@ def test_report_24_a_latin_1_locale_is_read_and_written(
     assert (shown.returncode, shown.stderr) == (0, b"")
     text = shown.stdout.decode("latin-1")
     assert "Schöne\n\nGrüße und Brücken\n" in text and "Grüße ? und ??." in text
+    exported = program(("threads", "export", "sea", "--output", str(tmp_path)), latin_1_locale)
+    assert (exported.returncode, exported.stderr) == (0, b"")
+    assert EMOJI in Path(os.fsdecode(exported.stdout.strip())).read_text()
     listed = program(("threads", "list", "--json"), latin_1_locale)
     assert EMOJI[:5] in json.loads(listed.stdout)["title"]
 
