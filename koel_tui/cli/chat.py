@@ -39,8 +39,8 @@ def chat(
     """Open the window, with a saved thread if you name one.
 
     THREAD is a title, an id or the beginning of an id. Without it, the tabs of the last run are
-    restored. The plain mode starts by itself in a terminal smaller than 60 columns by 15 rows, and
-    with TERM=dumb.
+    restored. The plain mode starts by itself in a terminal smaller than 60 columns by 15 rows,
+    with TERM=dumb, and in a locale whose encoding lacks the characters of the window.
 
     Options apply to this run only. `koel-chat config edit` changes the settings.
 
@@ -103,7 +103,10 @@ def _is_plain(start: StartSettings) -> bool:
     if start.plain:
         return True
     reason = why_window_impossible(
-        *os.get_terminal_size(), os.environ.get("TERM"), stderr_is_terminal=sys.stderr.isatty()
+        *os.get_terminal_size(),
+        os.environ.get("TERM"),
+        stderr_is_terminal=sys.stderr.isatty(),
+        encoding=sys.stderr.encoding,
     )
     if reason:
         click.echo(f"{reason}, so the plain mode starts.")
