@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
 from koel_tui.cli import wiring
@@ -22,6 +24,7 @@ WAITING = (
     "koel-chat: Waiting for the end of the text on stdin. "
     "To answer without it, add --no-stdin or < /dev/null.\n"
 )
+SILENCE_S = 0.1
 Pipe = tuple[int, int]
 
 
@@ -37,49 +40,58 @@ def pipe() -> Iterator[Pipe]:
             continue
 
 
-Ask = Callable[..., Said]
+class Ask:
+    """Runs `ask` in this process with a descriptor as stdin; it answers with its prompt."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys, self._monkeypatch = capsys, monkeypatch
+        self._is_waiting = threading.Event()
+        print_line = click.echo
+
+        def echo(message: object = None, **options: Any) -> None:
+            print_line(message, **options)
+            if f"{message}\n" == WAITING:
+                self._is_waiting.set()
+
+        monkeypatch.setattr(click, "echo", echo)
+
+    def __call__(self, stdin: int, *words: str) -> Said:
+        with os.fdopen(os.dup(stdin)) as stream, self._monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", stream)
+            code = run(["ask", *words])
+        said = self._capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    def write_later(self, end: int, *texts: bytes) -> None:
+        """Write the texts once `ask` has said that it waits, with pauses, and close the pipe."""
+
+        def write() -> None:
+            self._is_waiting.wait(20)
+            for text in texts:
+                os.write(end, text)
+                pause.wait(3 * SILENCE_S)
+            os.close(end)
+
+        pause = threading.Event()
+        threading.Thread(target=write, daemon=True).start()
 
 
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
-    """Run `ask` in this process with a descriptor as stdin; it answers with its prompt."""
-
     def echo(turn: Turn) -> None:
         turn.write(str(turn.prompt))
         turn.finish("end")
 
     monkeypatch.setattr(wiring, "create_model_router", lambda *_: Playing(echo))
-    monkeypatch.setattr(reading, "_SILENCE_S", 0.1)
-
-    def ask(stdin: int, *words: str) -> Said:
-        with os.fdopen(os.dup(stdin)) as stream, monkeypatch.context() as patch:
-            patch.setattr(sys, "stdin", stream)
-            code = run(["ask", *words])
-        said = capsys.readouterr()
-        return Said(code, said.out, said.err)
-
-    return ask
-
-
-def close_later(end: int, *texts: bytes, seconds: float = 0.2) -> None:
-    """Write each text after a pause, and close the pipe after another one."""
-
-    def write() -> None:
-        for text in texts:
-            pause.wait(seconds)
-            os.write(end, text)
-        pause.wait(seconds)
-        os.close(end)
-
-    pause = threading.Event()
-    threading.Thread(target=write, daemon=True).start()
+    monkeypatch.setattr(reading, "_SILENCE_S", SILENCE_S)
+    return Ask(capsys, monkeypatch)
 
 
 @pytest.mark.parametrize("json", [(), ("--json",)])
 def test_report_7_an_open_stdin_is_waited_for_with_one_line(
     json: tuple[str, ...], ask: Ask, pipe: Pipe
 ) -> None:
-    close_later(pipe[1])
+    ask.write_later(pipe[1])
     said = ask(pipe[0], "Say hi.", *json)
     assert (said.code, said.err) == (0, WAITING)
     assert (answer_of(said.out)["text"] if json else said.out.strip()) == "Say hi."
@@ -89,7 +101,7 @@ def test_report_7_a_pause_after_the_first_bytes_is_reported_too_and_once(
     ask: Ask, pipe: Pipe
 ) -> None:
     os.write(pipe[1], b"one ")
-    close_later(pipe[1], b"two ", b"three")
+    ask.write_later(pipe[1], b"two ", b"three")
     said = ask(pipe[0])
     assert (said.code, said.out, said.err) == (0, "one two three\n", WAITING)
 
@@ -104,9 +116,9 @@ def test_report_7_text_that_arrives_at_once_needs_no_line(ask: Ask, pipe: Pipe) 
 def test_report_7_a_pipe_that_does_not_block_is_read_to_its_end(ask: Ask, pipe: Pipe) -> None:
     """Node and other callers share pipes in this mode."""
     os.set_blocking(pipe[0], False)
-    close_later(pipe[1], b"late", seconds=0.02)
+    ask.write_later(pipe[1], b"late")
     said = ask(pipe[0])
-    assert (said.code, said.out, said.err) == (0, "late\n", "")
+    assert (said.code, said.out, said.err) == (0, "late\n", WAITING)
 
 
 @pytest.mark.parametrize("text", ["", "A text of a file.\n", "long " * 99_999])
