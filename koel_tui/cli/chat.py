@@ -50,6 +50,7 @@ def chat(
       koel-chat chat --model ~/models/qwen.gguf --context-tokens 16384
       koel-chat chat --theme nord --low-bandwidth
     """
+    thread = thread and repair(thread)  # as titles are saved
     if model is not None:
         # Checked before the window opens, so that the error is printed like that of any command.
         from koel_tui.cli.models.resolve import check_model
@@ -57,7 +58,6 @@ def chat(
         model = check_model(model)
     logging.getLogger().addHandler(LogFile(paths.log_file()))
     _check_terminal()
-    thread = thread and repair(thread)  # as titles are saved
     start = load_start_settings(theme, plain, low_bandwidth)
     storage = _unlock_storage()
 
