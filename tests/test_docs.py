@@ -139,6 +139,13 @@ def test_the_json_object_of_ask_has_exactly_its_keys() -> None:
     assert {*code_in(rows["finish_reason"])} == {*get_args(FinishReason)}
 
 
+def test_the_finish_reasons_of_ask_are_those_of_the_program_with_exit_codes() -> None:
+    rows = table(own_section(PAGES["commands"], "Finish reasons"))
+    assert [code_in(reason) for reason, *_ in rows] == [[each] for each in get_args(FinishReason)]
+    named = {int(code) for *_, codes in rows for code in re.findall(r"\b\d+\b", codes)}
+    assert named == {0, 65, 74, 129, 130, 143}
+
+
 def test_the_commands_of_plain_mode_are_those_of_the_program() -> None:
     rows = table(section(PAGES["commands"], "Plain mode"))
     assert [command.strip("`") for command, _ in rows] == [

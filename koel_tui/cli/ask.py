@@ -11,7 +11,7 @@ import click
 
 from koel_tui.chat_templates import BUILT_IN_TEMPLATES, OWN_TEMPLATE, RAW_COMPLETION
 from koel_tui.cli.ask_answer import Answer
-from koel_tui.cli.exit_codes import Exit, UsageProblem, error_message, exit_code, exit_code_by_name
+from koel_tui.cli.exit_codes import Exit, error_message, exit_code, exit_code_by_name
 from koel_tui.cli.options import (
     Number,
     context_options,
@@ -19,6 +19,7 @@ from koel_tui.cli.options import (
     sampling_options,
     template_option,
 )
+from koel_tui.cli.stdio.streams import count_unencodable
 from koel_tui.cli.thread_completion import complete_thread
 from koel_tui.conversation.incomplete_answers import fills_context, incomplete_reason
 from koel_tui.system.signals import run_until_signal
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from koel_tui.protocol import KoelError, TurnSettings
     from koel_tui.session import ChatSession, ThreadSettings
     from koel_tui.storage import SessionStorage
-
-
-_MAX_PIPED_CHARACTERS = 10_000_000
 
 
 @click.command()
@@ -56,14 +54,21 @@ _MAX_PIPED_CHARACTERS = 10_000_000
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object, also after a failure."
 )
+@click.option(
+    "--no-stdin",
+    is_flag=True,
+    help="Do not read stdin: for loops, cron and CI, where it is not part of the question.",
+)
 @template_option
 @context_options
-def ask(question: str | None, thread: str | None, as_json: bool, **options: Any) -> int:
+def ask(
+    question: str | None, thread: str | None, as_json: bool, no_stdin: bool, **options: Any
+) -> int:
     """Print one answer to QUESTION.
 
     Piped text is added below the question, or is the question if you give none. Without --thread
     nothing is saved. An answer that was cut at a limit is a success, with a notice on stderr.
-    Without a usable answer the exit code is 65.
+    Without a usable answer the exit code is 65. A question that looks like an option follows --.
 
     \b
     Examples:
@@ -71,10 +76,13 @@ def ask(question: str | None, thread: str | None, as_json: bool, **options: Any)
       git diff | koel-chat ask "Review this."
       koel-chat ask --thread "Trip to Rome" "And where to eat?"
       koel-chat ask --json --temperature 0 "Say hello." | jq -r .text
+      while read -r q; do koel-chat ask --no-stdin "$q"; done < questions.txt
     """
     answer = Answer()
+    options = {name: value for name, value in options.items() if value is not None}
     try:
-        return _run_ask(question, thread, options, answer, quiet=as_json)
+        work = _ask(question, thread, options, answer, with_stdin=not no_stdin, quiet=as_json)
+        return asyncio.run(run_until_signal(work))
     except (click.Abort, KeyboardInterrupt):
         answer.stop()
         raise
@@ -86,36 +94,27 @@ def ask(question: str | None, thread: str | None, as_json: bool, **options: Any)
             answer.print_json()
 
 
-def _run_ask(
+async def _ask(
     question: str | None,
     thread: str | None,
-    options: dict[str, Any],
+    options: Mapping[str, Any],
     answer: Answer,
     *,
+    with_stdin: bool,
     quiet: bool,
 ) -> int:
-    prompt = _read_prompt(question)
+    from koel_tui.cli.ask_question import read_question
     from koel_tui.settings import load_settings
 
-    options = {name: value for name, value in options.items() if value is not None}
-    work = _ask(prompt, thread, load_settings(**options), options, answer, quiet=quiet)
-    return asyncio.run(run_until_signal(work))
+    try:
+        prompt = await read_question(question, with_stdin=with_stdin)
+        return await _answer(prompt, thread, load_settings(**options), options, answer, quiet=quiet)
+    except asyncio.CancelledError:
+        answer.stop()
+        raise
 
 
-def _read_prompt(question: str | None) -> str:
-    piped = "" if sys.stdin.isatty() else sys.stdin.read(_MAX_PIPED_CHARACTERS + 1)
-    if len(piped) > _MAX_PIPED_CHARACTERS:
-        raise UsageProblem(
-            f"the piped text has more than {_MAX_PIPED_CHARACTERS:,} characters. "
-            "Pipe only a part of it."
-        )
-    prompt = repair("\n\n".join(part for part in (question or "", piped) if part.strip()))
-    if not prompt:
-        raise UsageProblem('there is no question. Try: koel-chat ask "...", or pipe a text.')
-    return prompt
-
-
-async def _ask(
+async def _answer(
     prompt: str,
     thread: str | None,
     settings: Any,
@@ -262,8 +261,10 @@ def _report_result(session: "ChatSession", answer: Answer, *, quiet: bool) -> in
         answer.error = problem
     elif not quiet:
         problem = _truncation_notice(session)
-    if problem:
-        click.echo(safe_text(f"koel-chat: {problem}"), err=True)
+    # The object of --json has what the notices report.
+    notices = [] if quiet else [_trimming_notice(answer), _encoding_notice(answer)]
+    for line in filter(None, [problem, *notices]):
+        click.echo(safe_text(f"koel-chat: {line}"), err=True)
     return code
 
 
@@ -287,3 +288,23 @@ def _truncation_notice(session: "ChatSession") -> str:
         return ""
     option = "--context-tokens" if fills_context(messages[-1]) else "--max-output-tokens"
     return f"{problem} A larger {option} allows a longer one."
+
+
+def _trimming_notice(answer: Answer) -> str:
+    """Return how many of the oldest turns the model did not read, or ''."""
+    from koel_tui.conversation.notices import left_out_message
+
+    if not (turns := answer.trimmed_turns):
+        return ""
+    return f"{left_out_message(turns)} A larger --context-tokens keeps more."
+
+
+def _encoding_notice(answer: Answer) -> str:
+    """Return how many characters of the answer the encoding of stdout lacks, or ''."""
+    if not (missing := count_unencodable(answer.text)):
+        return ""
+    characters = "1 character" if missing == 1 else f"{missing:,} characters"
+    return (
+        f"{characters} of the answer cannot be written in {sys.stdout.encoding}: each became a "
+        "question mark. Use a UTF-8 locale, for example LC_ALL=C.UTF-8."
+    )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from koel_tui.text import repair
+
 if TYPE_CHECKING:
     from koel_tui.protocol import ChatState, Event
 
@@ -75,6 +77,14 @@ class Answer:
             self.fail(str(state.error))
 
     @property
+    def trimmed_turns(self) -> int:
+        """The number of the oldest turns that did not fit the context."""
+        from koel_tui.conversation.metrics import parse_metrics
+
+        metrics = parse_metrics(self.metrics)
+        return 0 if metrics is None else metrics.trimmed_turns
+
+    @property
     def unusable_reason(self) -> str:
         """The reason why the answer is unusable, or ''."""
         if self.text.strip() or self.tool_calls:
@@ -100,15 +110,15 @@ class Answer:
         thinking = {"thinking": self.thinking} if self.thinking else {}
         return {
             "thread": self.thread,
-            "model": self.model,
+            "model": None if self.model is None else repair(self.model),
             "backend": _BACKEND,
             "text": self.text,
             **thinking,
             "finish_reason": self.finish_reason or "error",
             "usage": {name: self.metrics.get(name) for name in _USAGE},
-            "trimmed_turns": self.metrics.get("trimmed_turns", 0),
+            "trimmed_turns": self.trimmed_turns,
             "tool_calls": self.tool_calls,
-            "error": self.error,
+            "error": None if self.error is None else repair(self.error),
         }
 
 

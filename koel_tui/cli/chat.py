@@ -16,6 +16,7 @@ from koel_tui.cli.options import global_options
 from koel_tui.cli.thread_completion import complete_thread
 from koel_tui.cli.window_requirements import why_window_impossible
 from koel_tui.logs import LogFile
+from koel_tui.text import repair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,8 +39,8 @@ def chat(
     """Open the window, with a saved thread if you name one.
 
     THREAD is a title, an id or the beginning of an id. Without it, the tabs of the last run are
-    restored. The plain mode starts by itself in a terminal smaller than 60 columns by 15 rows, and
-    with TERM=dumb.
+    restored. The plain mode starts by itself in a terminal smaller than 60 columns by 15 rows,
+    with TERM=dumb, and in a locale whose encoding lacks the characters of the window.
 
     Options apply to this run only. `koel-chat config edit` changes the settings.
 
@@ -49,6 +50,7 @@ def chat(
       koel-chat chat --model ~/models/qwen.gguf --context-tokens 16384
       koel-chat chat --theme nord --low-bandwidth
     """
+    thread = thread and repair(thread)  # as titles are saved
     if model is not None:
         # Checked before the window opens, so that the error is printed like that of any command.
         from koel_tui.cli.models.resolve import check_model
@@ -101,7 +103,10 @@ def _is_plain(start: StartSettings) -> bool:
     if start.plain:
         return True
     reason = why_window_impossible(
-        *os.get_terminal_size(), os.environ.get("TERM"), stderr_is_terminal=sys.stderr.isatty()
+        *os.get_terminal_size(),
+        os.environ.get("TERM"),
+        stderr_is_terminal=sys.stderr.isatty(),
+        encoding=sys.stderr.encoding,
     )
     if reason:
         click.echo(f"{reason}, so the plain mode starts.")

@@ -21,6 +21,7 @@ class Exit(enum.IntEnum):
     WRONG_PASSPHRASE = 77
     BAD_CONFIG = 78
     INTERRUPTED = 130
+    BROKEN_PIPE = 141
 
 
 _BY_CLASS = {

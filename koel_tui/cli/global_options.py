@@ -6,6 +6,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from koel_tui.cli.dashes import is_text, option_name, options_with_values, unknown_option_error
+
 
 def split_options(context: click.Context, words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split `words` into the leading options and the rest.
@@ -13,12 +15,7 @@ def split_options(context: click.Context, words: Sequence[str]) -> tuple[list[st
     The value of an option is never parsed as a command. Raises `click.BadOptionUsage` if the last
     option has no value.
     """
-    takes_value = {
-        name: not (each.is_flag or each.count)
-        for each in context.command.get_params(context)
-        if isinstance(each, click.Option)
-        for name in (*each.opts, *each.secondary_opts)
-    }
+    takes_value = options_with_values(context)
     end = 0
     while end < len(words):
         name, equals, _ = words[end].partition("=")
@@ -57,19 +54,24 @@ def set_command_defaults(context: click.Context, words: Sequence[str]) -> None:
     context.default_map = given
 
 
-def misplaced_option_error(context: click.Context, word: str) -> click.UsageError:
-    """Return the error for an option that the main command does not have."""
-    name = word.partition("=")[0]
+def refuse_misplaced_option(context: click.Context, word: str) -> None:
+    """Raise `click.UsageError` for an option before the command that the program does not have.
+
+    A word that cannot be an option is the title of a thread.
+    """
+    name, own = option_name(word), options_with_values(context)
     commands = [
         f"'{' '.join(path)}'"
         for path, command in _walk_commands(context, context.command)
         if any(name in each.opts for each in command.params)
     ]
-    if not commands:
-        return click.NoSuchOption(name, ctx=context)
-    return click.UsageError(
-        f"{name} is an option of {', '.join(commands)}. Put it after the command.", context
-    )
+    if is_text(word, {name} if commands else own):
+        return
+    if commands and name not in own:
+        raise click.UsageError(
+            f"{name} is an option of {', '.join(commands)}. Put it after the command.", context
+        )
+    raise unknown_option_error(context, word, own)
 
 
 def requests_json(group: click.Group, words: Sequence[str]) -> bool:

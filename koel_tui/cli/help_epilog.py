@@ -11,11 +11,12 @@ _MEANINGS = {
     Exit.NO_SERVER: "a server is down or refuses the request",
     Exit.ENGINE_DIED: "the engine crashed",
     Exit.NO_DIRECTORY: "a directory cannot be created or used",
-    Exit.SAVE_FAILED: "something could not be saved, or threads cannot be read",
+    Exit.SAVE_FAILED: "something could not be saved or printed; threads cannot be read",
     Exit.LOCKED: "a thread is open in another program, or encrypted",
     Exit.WRONG_PASSPHRASE: "a passphrase or key is missing, wrong or refused",
     Exit.BAD_CONFIG: "the configuration cannot be used",
     Exit.INTERRUPTED: "interrupted with ctrl+c",
+    Exit.BROKEN_PIPE: "the reader of the output ended first, as in `| head -1`",
 }
 _SIGNALS = ("129, 143", "ended by a signal: terminal closed, terminated")
 _ENVIRONMENT = {

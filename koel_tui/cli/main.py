@@ -1,20 +1,23 @@
 """The entry point, which runs a command and maps its errors to messages and exit codes."""
 
+import errno
+import io
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from koel_tui import __version__
 from koel_tui.cli.ask_answer import print_failure
+from koel_tui.cli.dashes import separate_text
 from koel_tui.cli.debugging import Debugging, debug_option, show_traceback
-from koel_tui.cli.encoding import require_utf8
 from koel_tui.cli.exit_codes import Exit, error_message, exit_code
 from koel_tui.cli.global_options import (
-    misplaced_option_error,
+    refuse_misplaced_option,
     requests_json,
     set_command_defaults,
     split_options,
@@ -22,7 +25,12 @@ from koel_tui.cli.global_options import (
 from koel_tui.cli.help_epilog import epilog
 from koel_tui.cli.lazy import LazyGroup
 from koel_tui.cli.options import global_options
-from koel_tui.cli.streams import flush_standard_streams, open_standard_streams
+from koel_tui.cli.stdio.encoding import require_utf8
+from koel_tui.cli.stdio.streams import (
+    flush_standard_streams,
+    is_output_error,
+    open_standard_streams,
+)
 from koel_tui.logs import SafeFormatter
 from koel_tui.text import safe_text
 
@@ -49,11 +57,13 @@ class Commands(LazyGroup):
         options, words = split_options(ctx, args)
         first = words[0] if words else ""
         if first.startswith("-") and first != "--" and not ctx.resilient_parsing:
-            raise misplaced_option_error(ctx, first)
+            refuse_misplaced_option(ctx, first)
         # While a shell completes the first word, there are no words yet, and it may be a command.
         is_completing_first_word = ctx.resilient_parsing and not words
         if not is_completing_first_word and (not words or words[0] not in self.targets):
             words = ["chat", *words]
+        if not ctx.resilient_parsing:
+            words = separate_text(ctx, words)
         rest = super().parse_args(ctx, [*options, *words])
         if not ctx.resilient_parsing:
             set_command_defaults(ctx, words)
@@ -105,13 +115,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     open_standard_streams()
     if logging.lastResort is not None:  # it prints warnings to stderr if no handler is set
         logging.lastResort.setFormatter(SafeFormatter())
-    if "_KOEL_CHAT_COMPLETE" in os.environ:  # a shell requests completions from click
+    if os.environ.get("_KOEL_CHAT_COMPLETE"):  # a shell requests completions from click
         from koel_tui.cli.shell_completion import register_bash_completion
 
         register_bash_completion()
+        commands.main(words, "koel-chat")  # it prints them and ends the process
     code = run(words)
     if not flush_standard_streams():
-        code = code or Exit.INTERNAL
+        code = code or Exit.SAVE_FAILED
     sys.exit(code)
 
 
@@ -119,24 +130,44 @@ def run(words: list[str]) -> int:
     """Run a command line and return its exit code; errors become one message on stderr."""
     debugging = Debugging()
     try:
-        result: Any = commands.main(
-            args=words, prog_name="koel-chat", standalone_mode=False, obj=debugging
-        )
+        # Not `commands.main`, which ends the process with 1 after a broken pipe.
+        with commands.make_context("koel-chat", list(words), obj=debugging) as context:
+            result: Any = commands.invoke(context)
     except click.exceptions.Exit as finished:
         return finished.exit_code
     except click.ClickException as error:
-        error.show()
-        if requests_json(commands, words):  # `ask` was not called, so it printed nothing
-            print_failure(error.format_message())
+        with suppress(OSError):  # the exit code is right, also if nothing can be printed
+            _show_usage_error(error)
+            if requests_json(commands, words):  # `ask` was not called, so it printed nothing
+                print_failure(error.format_message())
         return Exit.USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except click.Abort:
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has closed the pipe, so print nothing more
-        return Exit.INTERNAL
+    except (EOFError, KeyboardInterrupt):
+        with suppress(OSError):
+            click.echo(err=True)  # after the ^C that the terminal shows
+        return Exit.INTERRUPTED
     except Exception as error:
+        return _report(error, debugging)
+    return result if isinstance(result, int) else Exit.OK
+
+
+def _report(error: Exception, debugging: Debugging) -> Exit:
+    """Print the message of an error, if that is possible, and return its exit code."""
+    code, message = exit_code(error), error_message(error)
+    if isinstance(error, OSError) and is_output_error(error):
+        if error.errno == errno.EPIPE:
+            return Exit.BROKEN_PIPE
+        code, message = Exit.SAVE_FAILED, f"The output cannot be written: {error.strerror}."
+    with suppress(OSError):
         if debugging.is_enabled:
             show_traceback(error)
-        click.echo(safe_text(f"koel-chat: {error_message(error)}"), err=True)
-        return exit_code(error)
-    return result if isinstance(result, int) else Exit.OK
+        click.echo(safe_text(f"koel-chat: {message}"), err=True)
+    return code
+
+
+def _show_usage_error(error: click.ClickException) -> None:
+    """Print a usage error; it may contain any text of the command line."""
+    message = io.StringIO()
+    error.show(message)
+    click.echo(safe_text(message.getvalue()), nl=False, err=True)

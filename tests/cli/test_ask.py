@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import re
 import resource
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,25 +23,24 @@ from tests.ui.scripted import Turn
 
 FIGURES = {
     "prompt_tokens": 20, "output_tokens": 4, "reused_tokens": 7, "context_tokens": 8192,
-    "trimmed_turns": 2,
 }  # fmt: skip
 
 
 def plays(
-    *texts: str, thoughts: Sequence[str] = (), reason: str = "end"
+    *texts: str, thoughts: Sequence[str] = (), reason: str = "end", trimmed: object = 2
 ) -> Callable[[Turn], object]:
     def play(turn: Turn) -> None:
         if thoughts:
             turn.think(*thoughts)
         for text in texts:
             turn.write(text)
-        turn.measure(**FIGURES)
+        turn.measure(**FIGURES, trimmed_turns=trimmed)
         turn.finish(reason)
 
     return play
 
 
-def test_an_answer_cut_by_its_limit_counts_and_stderr_says_so() -> None:
+def test_report_2_an_answer_cut_at_its_limit_counts_and_stderr_reports_it() -> None:
     done = koel("ask", "Tell me a story.", "--max-output-tokens", "4")
     assert (done.returncode, len(done.stderr.splitlines())) == (0, 1)
     assert done.stdout.strip()
@@ -56,7 +57,7 @@ def test_an_answer_cut_by_its_limit_counts_and_stderr_says_so() -> None:
     assert "thinking" not in answer and answer["tool_calls"] == []
 
 
-def test_an_answer_that_fills_the_window_counts_and_names_the_option() -> None:
+def test_report_2_an_answer_that_fills_the_context_counts_and_names_the_option() -> None:
     done = koel("ask", "Write a very long story of 2000 words.", "--context-tokens", "256")
     assert done.returncode == 0
     assert "cut by the full context of 256 tokens. A larger --context-tokens" in done.stderr
@@ -69,8 +70,54 @@ def test_a_complete_answer_has_its_reason_and_figures(asked: Callable[..., Said]
     assert (answer["text"], answer["thinking"], answer["finish_reason"]) == ("Hello.", "Hm.", "end")
     assert answer["usage"] == {"prompt_tokens": 20, "reused_tokens": 7, "output_tokens": 4}
     assert (answer["model"], answer["trimmed_turns"]) == ("Scripted-1B", 2)
-    said = asked("Hi", play=plays("Hello.", thoughts=["Hm."]))
+    said = asked("Hi", play=plays("Hello.", thoughts=["Hm."], trimmed=0))
     assert (said.code, said.out, said.err) == (0, "Hello.\n", "")
+
+
+@pytest.mark.parametrize(
+    ("turns", "line"),
+    [
+        (1, "The oldest turn did not fit the context and was left out."),
+        (2, "The oldest 2 turns did not fit the context and were left out."),
+    ],
+)
+def test_report_41_turns_that_did_not_fit_are_reported(
+    turns: int, line: str, asked: Callable[..., Said]
+) -> None:
+    said = asked("Hi", play=plays("Hello.", trimmed=turns))
+    assert (said.code, said.out) == (0, "Hello.\n")
+    assert said.err == f"koel-chat: {line} A larger --context-tokens keeps more.\n"
+    said = asked("Hi", "--json", play=plays("Hello.", trimmed=turns))
+    assert (said.err, answer_of(said.out)["trimmed_turns"]) == ("", turns)
+
+
+def test_report_41_a_cut_or_unusable_answer_has_both_lines(asked: Callable[..., Said]) -> None:
+    said = asked("Hi", play=plays("Hello.", reason="length"))
+    assert said.code == 0 and [line[:30] for line in said.err.splitlines()] == [
+        "koel-chat: The answer was cut ", "koel-chat: The oldest 2 turns "
+    ]  # fmt: skip
+    said = asked("Hi", play=plays(thoughts=["Hm."]))
+    assert said.code == Exit.NO_ANSWER and "only thought" in said.err
+    assert "The oldest 2 turns did not fit" in said.err
+
+
+@pytest.mark.parametrize("value", [None, "many", -1, 0])
+def test_report_41_a_number_of_turns_that_is_not_valid_is_none(
+    value: object, asked: Callable[..., Said]
+) -> None:
+    said = asked("Hi", "--json", play=plays("Hello.", trimmed=value))
+    assert answer_of(said.out)["trimmed_turns"] == 0
+
+
+@pytest.mark.slow
+def test_report_41_a_thread_beyond_the_context_of_a_model(tiny_path: Path) -> None:
+    save("long", *["Tell me more. " * 20, "There is more. " * 20] * 8, "And?", "Well.")
+    options = ("--model", str(tiny_path), "--context-tokens", "256", "--max-output-tokens", "4")
+    done = koel("ask", "--thread", "long", "First?", *options)
+    assert done.returncode == 0, done.stderr
+    (turns,) = re.findall(r"The oldest (\d+) turns did not fit the context", done.stderr)
+    done = koel("ask", "--thread", "long", "First?", *options, "--json")
+    assert answer_of(done.stdout)["trimmed_turns"] >= int(turns) > 1
 
 
 @pytest.mark.parametrize(
@@ -97,20 +144,22 @@ def test_the_reason_of_an_agent_becomes_one_of_five(
 
 
 @pytest.mark.parametrize("reason", ["end", "length"])
-def test_thinking_only_is_no_usable_answer(reason: str, asked: Callable[..., Said]) -> None:
+def test_report_3_thinking_only_is_no_usable_answer(
+    reason: str, asked: Callable[..., Said]
+) -> None:
     said = asked("Hi", "--json", play=plays(thoughts=["Hm."], reason=reason))
     answer = answer_of(said.out)
     assert (said.code, answer["finish_reason"]) == (Exit.NO_ANSWER, reason)
     assert (answer["text"], answer["thinking"]) == ("", "Hm.")
     assert "only thought and wrote no answer" in answer["error"]
     assert answer["error"] in said.err
-    said = asked("Hi", play=plays(thoughts=["Hm."], reason=reason))
+    said = asked("Hi", play=plays(thoughts=["Hm."], reason=reason, trimmed=0))
     assert (said.code, said.out) == (Exit.NO_ANSWER, "")
     assert said.err.startswith("koel-chat: The model only thought") and said.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("texts", [(), (" \n",)])
-def test_an_empty_answer_is_no_usable_answer(
+def test_report_3_an_empty_answer_is_no_usable_answer(
     texts: Sequence[str], asked: Callable[..., Said]
 ) -> None:
     said = asked("Hi", "--json", play=plays(*texts))
@@ -310,7 +359,7 @@ def test_a_thread_open_elsewhere_is_75_before_anything_is_asked() -> None:
     assert len(_messages("story")) == 2
 
 
-def test_a_saved_answer_that_was_cut_can_be_continued() -> None:
+def test_report_2_a_saved_answer_that_was_cut_can_be_continued() -> None:
     save("story", "Hello.", "Hi.")
     done = koel("ask", "--thread", "story", "Count to ten.", "--max-output-tokens", "3")
     assert done.returncode == 0

@@ -12,11 +12,12 @@ import pytest
 
 from koel_tui import __version__, paths
 from koel_tui.cli import wiring
-from koel_tui.cli.ask import _read_prompt
+from koel_tui.cli.ask_question import read_question
 from koel_tui.cli.main import run
 from koel_tui.settings import Settings
 from koel_tui.storage import JsonFileStorage
 from tests.cli.commands import PROGRAM, Threads, koel, save
+from tests.cli.piping import stdin_of
 
 
 def test_version_and_help() -> None:
@@ -37,15 +38,15 @@ def test_ask_prints_one_answer_of_the_question_and_what_is_piped_in() -> None:
 def test_ask_refuses_more_than_any_model_reads(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("x" * 10_000_001))
+    monkeypatch.setattr(sys, "stdin", stdin_of(b"x" * 10_000_001))
     assert run(["ask", "What is this?"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == (
         "koel-chat: the piped text has more than 10,000,000 characters. Pipe only a part of it.\n"
     )
-    monkeypatch.setattr(sys, "stdin", io.StringIO("x" * 10_000_000))
-    assert len(_read_prompt(None)) == 10_000_000
+    monkeypatch.setattr(sys, "stdin", stdin_of(b"x" * 10_000_000))
+    assert len(asyncio.run(read_question(None, with_stdin=True))) == 10_000_000
 
 
 def test_ask_json_is_one_object() -> None:

@@ -47,9 +47,10 @@ class World:
     monkeypatch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
     noted: dict[str, Any] = field(default_factory=dict)
+    piped: str = ""
 
     def run(self, words: Sequence[str]) -> Said:
-        self.monkeypatch.setattr(sys, "stdin", io.StringIO())
+        self.monkeypatch.setattr(sys, "stdin", io.StringIO(self.piped))
         self.capsys.readouterr()
         code = run([word.format(tmp=self.tmp, starter=self.starter) for word in words])
         said = self.capsys.readouterr()
@@ -150,6 +151,10 @@ def pulled(_: World) -> None:
     write_gguf(paths.models_dir() / "owner" / "repo" / "ours.gguf", 1000)
 
 
+def piped(world: World) -> None:
+    world.piped = "More text of the question."
+
+
 def linked(world: World) -> None:
     link = world.tmp / "Other.gguf"
     link.unlink(missing_ok=True)
@@ -168,6 +173,7 @@ ASK = (
     Case(("ask",), ("--max-output-tokens", "4"), STORY[1:], used("output_tokens"), 4),
     Case(("ask",), ("--thread", "sea"), STORY[1:], asked("thread"), "sea", saved),
     Case(("ask",), ("--json",), ("Hi.", "--max-output-tokens=2"), is_json, True),
+    Case(("ask",), ("--no-stdin",), STORY[1:], used("prompt_tokens"), setup=piped),
     Case(("ask",), ("--chat-template", "gemma"), STORY[1:], used("prompt_tokens")),
     Case(("ask",), ("--context-tokens", "256"), ("word " * 300, "--max-output-tokens=2"), code, 2),
     Case(("ask",), ("--gpu-layers", "0"), ("Hi.",), noted("gpu_layers"), 0),

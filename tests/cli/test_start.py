@@ -9,6 +9,7 @@ from koel_tui import paths
 from koel_tui.cli.early_settings import StartSettings, load_start_settings
 from koel_tui.cli.window_requirements import why_window_impossible
 from koel_tui.settings import SettingsError
+from tests.e2e.terminal import Terminal
 
 
 def write_config(text: str) -> None:
@@ -63,3 +64,25 @@ def test_the_window_is_for_terminals_it_fits(
         if why
         else not why_window_impossible(columns, rows, terminal)
     )
+
+
+@pytest.mark.parametrize(
+    ("encoding", "is_possible"),
+    [("utf-8", True), ("UTF-8", True), ("gb18030", True), ("gbk", True), ("iso-8859-1", False),
+     ("koi8-r", False), ("cp1252", False), ("ascii", False), ("no such encoding", False)],
+)  # fmt: skip
+def test_report_24_the_window_is_for_encodings_with_its_characters(
+    encoding: str, is_possible: bool
+) -> None:
+    reason = why_window_impossible(80, 24, "xterm", encoding=encoding)
+    assert (reason == "") is is_possible
+    assert is_possible or reason.startswith(f"The encoding {encoding} lacks")
+
+
+@pytest.mark.slow
+def test_report_24_the_plain_mode_starts_in_a_terminal_of_another_encoding() -> None:
+    with Terminal(environment={"PYTHONIOENCODING": "iso-8859-1"}) as terminal:
+        terminal.until(lambda screen: "so the plain mode starts" in screen)
+        terminal.until(lambda screen: "is ready" in screen, seconds=60)
+        terminal.press("ctrl+d")
+        assert terminal.wait() == 0

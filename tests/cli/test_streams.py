@@ -9,7 +9,7 @@ import pytest
 FULL = Path("/dev/full")
 ENDS = """
 import sys
-from koel_tui.cli.streams import flush_standard_streams
+from koel_tui.cli.stdio.streams import flush_standard_streams
 sys.stdout = open(1, "w", closefd=False)
 print("what nobody can take")
 sys.exit(0 if flush_standard_streams() else 7)

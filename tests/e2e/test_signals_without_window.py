@@ -61,12 +61,12 @@ def test_a_signal_to_ask_saves_the_partial_answer(name: str, tally: Tally) -> No
     tally("signals", tried=1)
 
 
-def test_ask_saves_the_partial_answer_when_stdout_closes(tally: Tally) -> None:
+def test_report_24_ask_saves_the_partial_answer_when_stdout_closes(tally: Tally) -> None:
     with asking() as program:
         assert program.stdout is not None and program.stderr is not None
         program.stdout.close()
         errors = program.stderr.read()
-        assert (program.wait(20), errors) == (1, b"")
+        assert (program.wait(20), errors) == (141, b"")
     assert_kept()
     tally("strange terminal", tried=1)
 

@@ -53,6 +53,15 @@ async def test_report_19_windows_line_ends_are_printed_without_a_mark() -> None:
         await chat.prints("Three.")
 
 
+async def test_report_41_turns_that_did_not_fit_are_printed() -> None:
+    async with plain() as chat:
+        turn = await chat.ask("Why?")
+        turn.write("So.")
+        turn.measure(model="M", trimmed_turns=3, context_tokens=256)
+        turn.finish()
+        await chat.prints("The oldest 3 turns did not fit the context and were left out.")
+
+
 async def test_b36_a_window_beyond_the_training_is_said_with_the_model() -> None:
     agent = ScriptedAgent()
     agent.notice = "The window is larger than what the model was trained for."

@@ -1,11 +1,11 @@
 """The commands `koel-chat threads rename`, `delete` and `restore`."""
 
 import asyncio
-import shlex
 from typing import TYPE_CHECKING
 
 import click
 
+from koel_tui.cli.dashes import quote_argument
 from koel_tui.cli.exit_codes import UsageProblem
 from koel_tui.cli.thread_completion import complete_thread, complete_trashed_thread
 from koel_tui.cli.threads.resolve import resolve_summary, resolve_thread
@@ -73,7 +73,7 @@ async def _delete(
     for thread_id in [await resolve_thread(storage, word) for word in titles_or_ids]:
         await storage.trash(thread_id)
         kv_snapshots.remove(thread_id)
-        command = f"koel-chat threads restore {shlex.quote(thread_id)}"
+        command = f"koel-chat threads restore {quote_argument(thread_id)}"
         click.echo(f"{safe_line(thread_id)} is in the trash. To restore it: {safe_text(command)}")
 
 

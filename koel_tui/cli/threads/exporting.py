@@ -1,6 +1,7 @@
 """The command `koel-chat threads export`."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,8 @@ async def _export(
     export_format = ExportFormat(format_name)
     text = export_thread(thread, export_format)
     if output == Path("-"):
-        click.echo(text, nl=False)
+        # Another program reads the same UTF-8 as in a file, in every locale.
+        click.echo(text if sys.stdout.isatty() else repair(text).encode(), nl=False)
         return
     path = output or Path()
     if path.is_dir():

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from koel_tui.cli.exit_codes import UsageProblem
+from koel_tui.text import repair
 
 if TYPE_CHECKING:
     from koel_tui.storage import SessionStorage, Summary
@@ -28,7 +29,7 @@ def resolve_summary(summaries: Sequence["Summary"], title_or_id: str) -> str:
 def _find_id(threads: Sequence["SavedThread"], title_or_id: str) -> str:
     from koel_tui.workspace.saved_threads import find_thread
 
-    found = find_thread(threads, title_or_id)
+    found = find_thread(threads, repair(title_or_id))
     if isinstance(found, str):
         raise UsageProblem(found)
     return found.id

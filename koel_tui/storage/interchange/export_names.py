@@ -1,6 +1,7 @@
 """File names for exports, made from untrusted titles."""
 
 import re
+import sys
 import unicodedata
 
 from koel_tui.text import drop_format_characters, repair
@@ -14,6 +15,10 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)( *\..*)?", re.IGNORECASE)
 def file_name(title: str, suffix: str) -> str:
     """Return a safe file name for a thread: not a path, a hidden file or a command-line option."""
     text = unicodedata.normalize("NFC", repair(title))
+    # In a locale with another encoding than UTF-8, file names cannot have every character. The
+    # question mark that replaces one is not safe, so it becomes a space.
+    encoding = sys.getfilesystemencoding()
+    text = text.encode(encoding, "replace").decode(encoding)
     name = " ".join(_UNSAFE.sub(_replace_unsafe, text).split())
     name = name.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip(" .-")
     name = drop_format_characters(name)

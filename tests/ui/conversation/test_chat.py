@@ -131,7 +131,7 @@ async def test_a_stop_before_the_first_word_is_reported() -> None:
         await window.misses("answer was stopped before it began")
 
 
-async def test_turns_that_did_not_fit_are_reported() -> None:
+async def test_report_41_turns_that_did_not_fit_are_reported() -> None:
     async with opened() as window:
         turn = await window.ask("Long")
         turn.write("short")

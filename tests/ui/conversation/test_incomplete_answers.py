@@ -24,7 +24,7 @@ async def cut(window: Window | Plain, question: str, answer: str, **figures: Any
     return turn
 
 
-async def test_an_answer_cut_at_its_limit_says_so_and_is_continued_in_its_own_message() -> None:
+async def test_report_2_a_cut_answer_has_a_row_and_is_continued_in_its_own_message() -> None:
     async with opened() as window:
         await cut(window, "Tell.", "Once upon")
         await window.sees(f"{CUT} alt+g continues it.")
@@ -41,7 +41,7 @@ async def test_an_answer_cut_at_its_limit_says_so_and_is_continued_in_its_own_me
         await window.misses("cut off")
 
 
-async def test_an_answer_that_filled_the_window_says_so() -> None:
+async def test_report_2_an_answer_that_filled_the_context_has_a_row() -> None:
     async with opened() as window:
         await cut(window, "Tell.", "Once upon", prompt_tokens=200, output_tokens=56,
                   context_tokens=256)  # fmt: skip
@@ -69,7 +69,7 @@ async def test_only_the_newest_answer_offers_to_be_continued_and_the_others_keep
         await window.sees("The last answer is complete, so there is nothing to continue.")
 
 
-async def test_an_answer_of_thinking_only_is_shown_and_continued() -> None:
+async def test_report_3_an_answer_of_thinking_only_is_shown_and_continued() -> None:
     async with opened() as window:
         turn = await window.ask("Riddle?")
         turn.think("Let me see.")
@@ -97,7 +97,7 @@ async def test_the_palette_continues_a_cut_answer() -> None:
         await window.until(lambda: len(window.agent.turns) == 2)
 
 
-async def test_a_saved_answer_that_was_cut_is_continued_after_it_is_opened() -> None:
+async def test_report_2_a_saved_answer_that_was_cut_is_continued_after_it_is_opened() -> None:
     storage = MemoryStorage()
     messages = (
         Message("1", "user", "Tell."),
@@ -111,7 +111,7 @@ async def test_a_saved_answer_that_was_cut_is_continued_after_it_is_opened() -> 
         assert window.agent.turns[0].prompt == "Once upon"
 
 
-async def test_plain_mode_says_that_an_answer_was_cut_and_continues_it() -> None:
+async def test_report_2_plain_mode_prints_that_an_answer_was_cut_and_continues_it() -> None:
     async with plain() as chat:
         await cut(chat, "Tell.", "Once upon")
         await chat.prints("Model: Once upon")
@@ -127,7 +127,7 @@ async def test_plain_mode_says_that_an_answer_was_cut_and_continues_it() -> None
         await chat.prints("Error: The last answer is complete, so there is nothing to continue.")
 
 
-async def test_plain_mode_says_that_the_model_only_thought_and_continues() -> None:
+async def test_report_3_plain_mode_prints_that_the_model_only_thought_and_continues() -> None:
     async with plain() as chat:
         turn = await chat.ask("Riddle?")
         turn.think("Let me see.")

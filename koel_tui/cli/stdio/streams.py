@@ -1,11 +1,17 @@
-"""Handling of standard streams that are closed or broken."""
+"""Handling of standard streams that are closed, broken or limited by their encoding."""
 
+import codecs
 import io
 import os
 import sys
+import traceback
 from contextlib import suppress
 
+import click
+
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+_RAISING = ("strict", "surrogateescape", "surrogatepass")
+"""Error handlers that raise for some characters, for example an emoji in ISO-8859-1."""
 
 
 def open_standard_streams() -> None:
@@ -16,7 +22,7 @@ def open_standard_streams() -> None:
     """
     for number, (name, mode) in enumerate(_STREAMS):
         stream = getattr(sys, name)
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in _RAISING:
             stream.reconfigure(errors="replace")
         if stream is not None:
             continue
@@ -30,6 +36,22 @@ def open_standard_streams() -> None:
         stream = open(number, mode, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 - it stays open
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
+
+
+def count_unencodable(text: str) -> int:
+    """Return how many characters of `text` stdout replaces because its encoding lacks them."""
+    encoding = sys.stdout.encoding or "utf-8"
+    if codecs.lookup(encoding).name in ("utf-8", "ascii"):  # click writes UTF-8 instead of ASCII
+        return 0
+    missing = {char for char in set(text) if not char.encode(encoding, "ignore")}
+    return sum(char in missing for char in text)
+
+
+def is_output_error(error: BaseException) -> bool:
+    """Return whether an error is the failure of a command to write its output."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    names = [frame.f_globals.get("__name__") for frame in frames[-1:]]
+    return isinstance(error, OSError) and names == [click.echo.__module__]
 
 
 def flush_standard_streams() -> bool:

@@ -1,0 +1,68 @@
+"""The question of `koel-chat ask`: its argument, and the text on stdin."""
+
+import sys
+
+import click
+
+from koel_tui.cli.exit_codes import UsageProblem
+from koel_tui.cli.stdio.decoding import PipedText, decode_text
+from koel_tui.cli.stdio.reading import is_inherited, read_stdin
+from koel_tui.text import repair
+
+MAX_PIPED_CHARACTERS = 10_000_000
+_MAX_BYTES_PER_CHARACTER = 4
+
+
+async def read_question(argument: str | None, *, with_stdin: bool) -> str:
+    """Return the text to send, and print on stderr what the user may not expect of stdin.
+
+    Raises `UsageProblem` if there is no text, too much, or data that is not text.
+    """
+    piped = PipedText("")
+    if with_stdin:
+        is_shared = is_inherited()  # asked before the read, which moves the position in a file
+        piped = await _read_piped_text()
+        if argument and is_shared and piped.text.strip():
+            _print_inherited_notice(piped.text)
+    question = repair(argument or "")
+    if question != (argument or ""):
+        _print("The question has bytes that are not UTF-8. They were replaced by \ufffd.")
+    prompt = "\n\n".join(part for part in (question, repair(piped.text)) if part.strip())
+    if not prompt:
+        source = "or pipe a text" if with_stdin else "or pipe a text without --no-stdin"
+        raise UsageProblem(f'there is no question. Try: koel-chat ask "...", {source}.')
+    return prompt
+
+
+async def _read_piped_text() -> PipedText:
+    data = await read_stdin(_MAX_BYTES_PER_CHARACTER * MAX_PIPED_CHARACTERS)
+    piped = decode_text(data, sys.stdin.encoding or "utf-8")
+    if len(piped.text) > MAX_PIPED_CHARACTERS:
+        raise UsageProblem(
+            f"the piped text has more than {MAX_PIPED_CHARACTERS:,} characters. "
+            "Pipe only a part of it."
+        )
+    if piped.replaced:
+        are, were = ("is", "was") if piped.replaced == 1 else ("are", "were")
+        _print(
+            f"{_count(piped.replaced, 'character')} of the piped text {are} not valid "
+            f"{piped.encoding} and {were} replaced by \ufffd. If the text has another encoding, "
+            "convert it, for example with: iconv -f latin1 -t utf-8"
+        )
+    return piped
+
+
+def _print_inherited_notice(text: str) -> None:
+    lines = _count(len(text.strip("\n").split("\n")), "line")
+    _print(
+        f"The question includes {lines} of stdin, which the calling program uses, too. "
+        "If a loop reads the lines, add --no-stdin."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _print(notice: str) -> None:
+    click.echo(f"koel-chat: {notice}", err=True)
