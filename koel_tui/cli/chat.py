@@ -144,13 +144,20 @@ def _run_plain_mode(
 ) -> tuple[int, BaseException | None]:
     import asyncio
 
+    from koel_tui.conversation.placeholders import PastePlaceholders
     from koel_tui.plain.chat import PlainChat
-    from koel_tui.plain.terminal import ReadlineConsole
+    from koel_tui.plain.terminal import TerminalConsole
     from koel_tui.system.forced_exit import ForcedExit
 
-    console = ReadlineConsole()
+    pastes = PastePlaceholders()
+    console = TerminalConsole(pastes, os.environ.get("TERM"))
     plain_chat = PlainChat(
-        connect, console, thread=thread, home=state_directory, forced_exit=ForcedExit()
+        connect,
+        console,
+        pastes=pastes,
+        thread=thread,
+        home=state_directory,
+        forced_exit=ForcedExit(paste_markers=console.has_paste_markers),
     )
     try:
         code = asyncio.run(plain_chat.run())
