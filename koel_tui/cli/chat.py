@@ -55,7 +55,7 @@ def chat(
 
         model = check_model(model)
     logging.getLogger().addHandler(LogFile(paths.log_file()))
-    _check_terminal()
+    _check_terminal("plain mode" if plain else "the window")
     start = load_start_settings(theme, plain, low_bandwidth)
     storage = _unlock_storage()
 
@@ -88,10 +88,10 @@ def _exit_code(code: int, error: BaseException | None) -> int:
     return Exit.OK
 
 
-def _check_terminal() -> None:
+def _check_terminal(user_interface: str) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageProblem(
-            "the window needs a terminal, and input or output is not one. "
+            f"{user_interface} needs a terminal, and input or output is not one. "
             'To write one answer to a file or a pipe: koel-chat ask "..."'
         )
 

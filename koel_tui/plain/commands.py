@@ -86,6 +86,7 @@ def help_lines() -> list[str]:
     ]
     return [
         "Type a message and press enter. A line that ends with a backslash continues on the next.",
+        "A paste of several lines is one message; nothing in it is a command.",
         "The up arrow recalls what you typed before.",
         *commands,
         "To send a message that begins with a slash, type two slashes.",

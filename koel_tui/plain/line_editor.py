@@ -60,8 +60,8 @@ class LineEditor:
     def paste(self, text: str) -> None:
         """Insert pasted text; large text becomes a placeholder.
 
-        A placeholder also stands in for lines that would be a command, or that a backslash at the
-        end would continue.
+        Lines that would be a command, or that a backslash at the end would continue, also become
+        a placeholder.
         """
         self._query = None
         text = safe_input(text)

@@ -191,6 +191,7 @@ class TerminalConsole:
             self._timer = self._loop.call_later(self._decoder.timeout, self._on_pause)
         for event in events:
             if isinstance(event, Key) and event.name in _IMMEDIATE_SIGNALS:
+                self._handle_events()  # the keys before it
                 self._raise_signal(_IMMEDIATE_SIGNALS[event.name])
             else:
                 self._events.append(event)

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.terminal import PROGRAM as KOEL_CHAT
 from tests.e2e.terminal import Terminal
 from tests.plain.echo_program import answer_to
 
@@ -244,3 +246,11 @@ def test_text_typed_during_an_answer_is_kept_at_the_end(tmp_path: Path) -> None:
     with Terminal(state, command=PROGRAM) as terminal:
         terminal.until(lambda screen: screen.rstrip().endswith("You: half a thought"))
         quits(terminal, "\x15\x04")
+
+
+def test_report_10_lines_from_a_pipe_are_not_read() -> None:
+    done = subprocess.run(
+        [KOEL_CHAT, "--plain"], input="one\n/quit\n", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert "plain mode needs a terminal" in done.stderr
