@@ -150,7 +150,7 @@ def _run_plain_mode(
     from koel_tui.system.forced_exit import ForcedExit
 
     pastes = PastePlaceholders()
-    console = TerminalConsole(pastes, os.environ.get("TERM"))
+    console = TerminalConsole(pastes, os.environ)
     plain_chat = PlainChat(
         connect,
         console,

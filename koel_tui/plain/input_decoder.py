@@ -78,7 +78,7 @@ class InputDecoder:
     """
 
     def __init__(self, encoding: str = "utf-8", *, has_paste_markers: bool = True) -> None:
-        """Without paste markers, lines that arrive together are a paste."""
+        """Without paste markers, lines that arrive together are a paste, until a marker arrives."""
         self._decoder = codecs.getincrementaldecoder(encoding)("replace")
         self._has_paste_markers = has_paste_markers
         self._unmarked: list[str] = []
@@ -157,6 +157,7 @@ class InputDecoder:
             if token["incomplete"] is not None:
                 self._incomplete = token["incomplete"]
             elif token[0] == PASTE_START:
+                self._has_paste_markers = True  # from here on, also if it was not expected to
                 self._is_in_paste, self._parts, self._tail = True, [], ""
                 self._add(text[token.end() :])
                 break

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol
 
@@ -25,6 +25,8 @@ _STDOUT = 1
 _MAX_READ = 65536
 _DEFAULT_COLUMNS = 80
 _BRACKETED_PASTE_ON = "\x1b[?2004h"
+_WITHOUT_PASTE_MARKERS = ("dumb", "linux", "eterm", "vt", "ansi", "cons")
+"""The beginnings of TERM for terminals that cannot put markers around pasted text."""
 _IMMEDIATE_SIGNALS = {
     "interrupt": signal.SIGINT, "suspend": signal.SIGTSTP, "quit": signal.SIGQUIT
 }  # fmt: skip
@@ -65,15 +67,17 @@ class Console(Protocol):
 class TerminalConsole:
     """The console on the terminal of this process."""
 
-    def __init__(self, pastes: PastePlaceholders, terminal: str | None) -> None:
-        """`terminal` is the value of TERM. `pastes` keeps the text of large pastes."""
-        is_dumb = terminal in (None, "", "dumb")
+    def __init__(self, pastes: PastePlaceholders, environment: Mapping[str, str]) -> None:
+        """`environment` describes the terminal. `pastes` keeps the text of large pastes."""
+        is_dumb = environment.get("TERM", "") in ("", "dumb")
         self._raw = RawTerminal()
-        self._decoder = InputDecoder(sys.stdin.encoding, has_paste_markers=not is_dumb)
+        self._decoder = InputDecoder(
+            sys.stdin.encoding, has_paste_markers=marks_pastes(environment)
+        )
         self._editor = LineEditor(pastes)
         self._display = LineDisplay(self._write, _columns, can_move=not is_dumb)
         self.has_paste_markers = not is_dumb
-        """True if the terminal is asked to put markers around pasted text."""
+        """True if the terminal is asked to put markers around pasted text; it may not do so."""
         self._is_open = False
         self._loop: asyncio.AbstractEventLoop | None = None
         """The event loop that reads the terminal, from the first read on."""
@@ -246,6 +250,16 @@ class TerminalConsole:
         rest = text.encode(sys.stdout.encoding, "replace")
         while rest:
             rest = rest[os.write(_STDOUT, rest) :]
+
+
+def marks_pastes(environment: Mapping[str, str]) -> bool:
+    """Return whether the terminal is expected to put markers around pasted text.
+
+    GNU screen before version 5 does not, even in a terminal that does.
+    """
+    terminal = environment.get("TERM", "")
+    is_screen = "STY" in environment and "TMUX" not in environment
+    return bool(terminal) and not terminal.startswith(_WITHOUT_PASTE_MARKERS) and not is_screen
 
 
 def _columns() -> int:

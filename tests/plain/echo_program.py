@@ -67,7 +67,7 @@ def main() -> int:
         return Backend(client, storage, agent)
 
     pastes = PastePlaceholders()
-    console = TerminalConsole(pastes, os.environ.get("TERM"))
+    console = TerminalConsole(pastes, os.environ)
     arguments: dict[str, Any] = {"home": Path(sys.argv[1]) if len(sys.argv) > 1 else None}
     forced_exit = ForcedExit(paste_markers=console.has_paste_markers)
     chat = PlainChat(connect, console, pastes=pastes, forced_exit=forced_exit, **arguments)

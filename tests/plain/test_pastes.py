@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from koel_tui.plain.terminal import marks_pastes
 from tests.e2e.terminal import PROGRAM as KOEL_CHAT
 from tests.e2e.terminal import Terminal
 from tests.plain.echo_program import answer_to
@@ -34,10 +35,10 @@ def prompts(screen: str) -> bool:
 
 @contextmanager
 def started(
-    *arguments: str, term: str = "xterm-256color", command: tuple[str, ...] = PROGRAM
+    *arguments: str, term: str = "xterm-256color", command: tuple[str, ...] = PROGRAM, **more: str
 ) -> Iterator[Terminal]:
-    """Start the plain mode, and see its first prompt."""
-    environment = {"TERM": term}
+    """Start the plain mode, and see its first prompt; `more` is its environment."""
+    environment = {"TERM": term, **more}
     with Terminal(
         *arguments, command=command, environment=environment, columns=80, rows=24
     ) as terminal:
@@ -194,6 +195,35 @@ def test_report_10_a_terminal_without_paste_markers_gets_no_escape_sequence(line
         answered(terminal, "/quit\nthree")
         quits(terminal)
         assert b"\x1b" not in terminal.bytes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [{"term": "linux"}, {"term": "screen", "STY": "1.tty"}])
+def test_report_10_a_terminal_that_ignores_paste_markers(more: dict[str, str]) -> None:
+    with started(**more) as terminal:
+        terminal.type("one\r/quit\rthree")
+        terminal.until(lambda screen: "three" in screen)
+        terminal.press("enter")
+        answered(terminal, "one\n/quit\nthree")
+        terminal.type(marked("a\n/quit") + "\r")
+        answered(terminal, "a\n/quit")
+        terminal.type("b\rc\r")  # it has sent markers, so these are keys
+        answered(terminal, "c")
+        quits(terminal)
+
+
+@pytest.mark.parametrize(
+    ("environment", "marks"),
+    [
+        ({"TERM": "xterm-256color"}, True),
+        ({"TERM": "tmux-256color", "TMUX": "x", "STY": "1"}, True),
+        ({"TERM": "screen", "STY": "1"}, False),
+        ({"TERM": "vt220"}, False),
+        ({}, False),
+    ],
+)
+def test_report_10_terminals_that_mark_pastes(environment: dict[str, str], marks: bool) -> None:
+    assert marks_pastes(environment) is marks
 
 
 @pytest.mark.slow
