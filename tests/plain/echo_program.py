@@ -1,7 +1,7 @@
 """The plain mode on this terminal, with an agent that answers with the message it got, as JSON.
 
-A message that begins with "slow" is answered only after SIGUSR1. The argument is the directory of
-the state, as in `koel-chat`.
+A message that begins with "slow" is answered only after SIGUSR1, and "block" blocks the program.
+The argument is the directory of the state, as in `koel-chat`.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,9 @@ async def answer(agent: ScriptedAgent, go: asyncio.Event) -> None:
         for turn in agent.turns[len(answered) :]:
             answered.append(turn)
             prompt = str(turn.prompt)
+            if prompt == "block":
+                os.write(1, b"blocked")
+                time.sleep(60)  # noqa: ASYNC251 - the event loop is blocked
             if prompt.startswith("slow"):
                 turn.write("Begun.\n")
                 await go.wait()

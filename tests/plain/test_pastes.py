@@ -4,9 +4,10 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -35,10 +36,11 @@ def prompts(screen: str) -> bool:
 
 @contextmanager
 def started(
-    *arguments: str, term: str = "xterm-256color", command: tuple[str, ...] = PROGRAM, **more: str
+    *arguments: str,
+    environment: Mapping[str, str] = MappingProxyType({"TERM": "xterm-256color"}),
+    command: tuple[str, ...] = PROGRAM,
 ) -> Iterator[Terminal]:
-    """Start the plain mode, and see its first prompt; `more` is its environment."""
-    environment = {"TERM": term, **more}
+    """Start the plain mode, and see its first prompt."""
     with Terminal(
         *arguments, command=command, environment=environment, columns=80, rows=24
     ) as terminal:
@@ -180,7 +182,7 @@ def test_report_10_ctrl_c_after_a_paste_stops_the_answer_and_keeps_the_paste() -
 @pytest.mark.slow
 @pytest.mark.parametrize("line_end", ["\n", "\r", "\r\n"])
 def test_report_10_a_terminal_without_paste_markers_gets_no_escape_sequence(line_end: str) -> None:
-    with started(term="dumb") as terminal:
+    with started(environment={"TERM": "dumb"}) as terminal:
         terminal.type(line_end.join(["one", "/quit", "three"]))
         terminal.until(lambda screen: "three" in screen)
         terminal.press("enter")
@@ -198,9 +200,9 @@ def test_report_10_a_terminal_without_paste_markers_gets_no_escape_sequence(line
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [{"term": "linux"}, {"term": "screen", "STY": "1.tty"}])
-def test_report_10_a_terminal_that_ignores_paste_markers(more: dict[str, str]) -> None:
-    with started(**more) as terminal:
+@pytest.mark.parametrize("environment", [{"TERM": "linux"}, {"TERM": "screen", "STY": "1.tty"}])
+def test_report_10_a_terminal_that_ignores_paste_markers(environment: dict[str, str]) -> None:
+    with started(environment=environment) as terminal:
         terminal.type("one\r/quit\rthree")
         terminal.until(lambda screen: "three" in screen)
         terminal.press("enter")
@@ -244,6 +246,16 @@ def test_report_10_paste_markers_are_turned_off_at_every_end(name: str) -> None:
             terminal.type(name)
         terminal.wait()
         assert terminal.restored() and terminal.bytes.rstrip().endswith(OFF)
+
+
+@pytest.mark.slow
+def test_report_10_paste_markers_are_turned_off_by_the_forced_exit() -> None:
+    with started() as terminal:
+        terminal.ask("block")
+        terminal.until(lambda screen: "blocked" in screen)
+        terminal.child.kill(signal.SIGTERM)
+        assert terminal.wait() == 74
+        assert terminal.restored() and terminal.bytes.endswith(OFF)
 
 
 @pytest.mark.slow
