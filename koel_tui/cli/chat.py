@@ -57,7 +57,7 @@ def chat(
 
         model = check_model(model)
     logging.getLogger().addHandler(LogFile(paths.log_file()))
-    _check_terminal()
+    _check_terminal("plain mode" if plain else "the window")
     start = load_start_settings(theme, plain, low_bandwidth)
     storage = _unlock_storage()
 
@@ -90,10 +90,10 @@ def _exit_code(code: int, error: BaseException | None) -> int:
     return Exit.OK
 
 
-def _check_terminal() -> None:
+def _check_terminal(user_interface: str) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageProblem(
-            "the window needs a terminal, and input or output is not one. "
+            f"{user_interface} needs a terminal, and input or output is not one. "
             'To write one answer to a file or a pipe: koel-chat ask "..."'
         )
 
@@ -149,13 +149,20 @@ def _run_plain_mode(
 ) -> tuple[int, BaseException | None]:
     import asyncio
 
+    from koel_tui.conversation.placeholders import PastePlaceholders
     from koel_tui.plain.chat import PlainChat
-    from koel_tui.plain.terminal import ReadlineConsole
+    from koel_tui.plain.terminal import TerminalConsole
     from koel_tui.system.forced_exit import ForcedExit
 
-    console = ReadlineConsole()
+    pastes = PastePlaceholders()
+    console = TerminalConsole(pastes, os.environ)
     plain_chat = PlainChat(
-        connect, console, thread=thread, home=state_directory, forced_exit=ForcedExit()
+        connect,
+        console,
+        pastes=pastes,
+        thread=thread,
+        home=state_directory,
+        forced_exit=ForcedExit(paste_markers=console.has_paste_markers),
     )
     try:
         code = asyncio.run(plain_chat.run())

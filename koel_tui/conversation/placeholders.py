@@ -26,10 +26,13 @@ class PastePlaceholders:
 
     def shorten(self, content: str) -> str:
         """Return the text to insert for a paste: the paste, or a placeholder if it is large."""
-        lines = content.count("\n") + (not content.endswith("\n"))
-        if lines <= MAX_PASTE_LINES and len(content) <= MAX_PASTE_CHARACTERS:
-            return content
+        is_small = _line_count(content) <= MAX_PASTE_LINES and len(content) <= MAX_PASTE_CHARACTERS
+        return content if is_small else self.fold(content)
+
+    def fold(self, content: str) -> str:
+        """Return the placeholder of a paste, also of a small one."""
         if content not in self._placeholders:
+            lines = _line_count(content)
             what = f"{lines} lines" if lines > 1 else f"{format_tokens(len(content))} characters"
             self._register(f"[pasted {what} #{self._last_number + 1}]", content)
         return self._placeholders[content]
@@ -90,6 +93,10 @@ class PastePlaceholders:
     def _pattern_for(self, text: str) -> re.Pattern[str]:
         """Return a pattern for the registered placeholders that `text` contains."""
         return _pattern_of_any(each for each in self._contents if each in text)
+
+
+def _line_count(content: str) -> int:
+    return content.count("\n") + (not content.endswith("\n"))
 
 
 def _pattern_of_any(texts: Iterable[str]) -> re.Pattern[str]:

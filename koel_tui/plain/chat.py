@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +15,12 @@ from koel_tui.conversation.placeholders import PastePlaceholders
 from koel_tui.conversation.titles_and_summaries import title_job
 from koel_tui.plain.announcer import Announcer, describe
 from koel_tui.plain.command_handlers import CommandHandlers
-from koel_tui.plain.commands import LineJoiner, parse_command, unescape_message
+from koel_tui.plain.commands import (
+    LineJoiner,
+    escape_message,
+    parse_command,
+    unescape_message,
+)
 from koel_tui.plain.terminal import Console
 from koel_tui.plain.thread_command_handlers import ThreadCommandHandlers
 from koel_tui.system.signals import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals
@@ -46,11 +52,12 @@ class PlainChat:
         connect: "Callable[[], Backend]",
         console: Console,
         *,
+        pastes: PastePlaceholders | None = None,
         thread: str | None = None,
         home: Path | None = None,
         forced_exit: "ForcedExit | None" = None,
     ) -> None:
-        """The arguments are those of `KoelApp`."""
+        """`pastes` has the text of the console's placeholders; the rest is as for `KoelApp`."""
         self._connect = connect
         self._console = console
         self._wanted_thread = thread
@@ -60,7 +67,7 @@ class PlainChat:
         self._interrupted_at = float("-inf")
         self._window_state = WindowState(home, lambda problem: self._print(f"Error: {problem}"))
         self._runtime = Runtime(self._wakeup.set)
-        self._pastes = PastePlaceholders()
+        self._pastes = pastes or PastePlaceholders()
         self._workspace = Workspace(self)
         self._background = BackgroundJobs(self._wakeup.set)
         thread_handlers = ThreadCommandHandlers(
@@ -94,7 +101,7 @@ class PlainChat:
             self._print("koel-chat, plain mode. /help lists the commands.")
             self._workspace.restore(await self._window_state.load_tabs(), self._pastes)
             self._console.add_history(
-                self._pastes.expand(self._pastes.import_draft(draft))
+                escape_message(self._pastes.import_draft(draft))
                 for draft in await self._window_state.load_history()
             )
             backend = await self._runtime.connect(self._connect)
@@ -108,6 +115,7 @@ class PlainChat:
                 while not self._quitting.is_set():
                     await self._step(backend)
         finally:
+            self._keep_typed_text()
             problem = await self._close()
             self._signals.restore()
         for line in problem.splitlines():
@@ -136,7 +144,7 @@ class PlainChat:
     def on_text_returned(self, conversation: Conversation, text: str) -> None:
         """Restore unsent text as the draft of the next line."""
         if text:
-            conversation.draft = join_texts(text, conversation.draft)
+            conversation.draft = join_texts(self._pastes.collapse(text), conversation.draft)
 
     def on_save_failed(self, conversation: Conversation) -> None:
         """Report that a closed thread could not be saved."""
@@ -177,10 +185,9 @@ class PlainChat:
                 await self._until_quit(asyncio.sleep(_POLL_INTERVAL))
         else:
             typed = await self._until_quit(self._prompt(conversation.draft))
-            if self._quitting.is_set():
-                conversation.draft = self._line_joiner.unfinished_text(self._console.typed_text)
-            else:
-                conversation.draft = ""
+            # When the chat ends, the typed text becomes the draft again.
+            conversation.draft = ""
+            if not self._quitting.is_set():
                 await self._process(typed)
 
     def _print_new_output(self, backend: "Backend") -> None:
@@ -195,9 +202,15 @@ class PlainChat:
             self._reported_conflict_count += 1
             self._print(safe_line(line, 400))
 
+    def _keep_typed_text(self) -> None:
+        """Keep the text that was typed but not entered as a draft."""
+        text = self._line_joiner.unfinished_text(self._console.typed_text)
+        conversation = self._workspace.active
+        conversation.draft = join_texts(conversation.draft, unescape_message(text))
+
     async def _prompt(self, draft: str) -> str | None:
         """Let the user continue a draft; only its last line can be edited."""
-        *earlier, last = draft.split("\n")
+        *earlier, last = escape_message(draft).split("\n")
         for line in earlier:
             self._print(f"You: {safe_text(line)}")
             self._line_joiner.add(line + "\\")
@@ -231,13 +244,14 @@ class PlainChat:
             return
         command = parse_command(text)
         if command is not None:
-            await self._handlers.run(command)
+            argument = self._pastes.expand(command.argument)
+            await self._handlers.run(replace(command, argument=argument))
         else:
             self._ask(unescape_message(text))
 
     def _ask(self, text: str) -> None:
         conversation = self._workspace.active
-        conversation.ask(text)
+        conversation.ask(self._pastes.expand(text))
         if conversation.queue:
             self._print("Queued. It is sent after the answer.")
         else:

@@ -68,6 +68,11 @@ def unescape_message(text: str) -> str:
     return text[1:] if text.startswith("//") else text
 
 
+def escape_message(text: str) -> str:
+    """Return a message as it is typed, with a leading slash doubled."""
+    return f"/{text}" if text.startswith("/") else text
+
+
 def parse_index(text: str) -> int:
     """Parse the number of a list item, which counts from 1; any other text gives 0."""
     return int(text) if len(text) <= _MAX_INDEX_DIGITS and text.isdecimal() else 0
@@ -81,6 +86,7 @@ def help_lines() -> list[str]:
     ]
     return [
         "Type a message and press enter. A line that ends with a backslash continues on the next.",
+        "A paste of several lines is one message; nothing in it is a command.",
         "The up arrow recalls what you typed before.",
         *commands,
         "To send a message that begins with a slash, type two slashes.",

@@ -1,18 +1,35 @@
-"""Line-based terminal input and output; input is edited with readline."""
+"""Line-based terminal input and output. The program reads and edits the input itself.
+
+GNU readline keeps the lines of a paste together, libedit does not, and neither reads while an
+answer is written. One reader of all bytes keeps a paste together in each of these cases.
+"""
 
 import asyncio
 import os
-import readline
+import signal
 import sys
-import termios
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol
+
+from koel_tui.conversation.placeholders import PastePlaceholders
+from koel_tui.plain.input_decoder import InputDecoder, InputEvent, Key, Paste
+from koel_tui.plain.line_display import LineDisplay
+from koel_tui.plain.line_editor import LineEditor
+from koel_tui.system.forced_exit import BRACKETED_PASTE_OFF
+from koel_tui.system.raw_terminal import RawTerminal, signal_process_group
 
 _STDIN = 0
 _STDOUT = 1
 _MAX_READ = 65536
+_DEFAULT_COLUMNS = 80
+_BRACKETED_PASTE_ON = "\x1b[?2004h"
+_WITHOUT_PASTE_MARKERS = ("dumb", "linux", "eterm", "vt", "ansi", "cons")
+"""The beginnings of TERM for terminals that cannot put markers around pasted text."""
+_IMMEDIATE_SIGNALS = {
+    "interrupt": signal.SIGINT, "suspend": signal.SIGTSTP, "quit": signal.SIGQUIT
+}  # fmt: skip
 
 
 class Console(Protocol):
@@ -23,7 +40,10 @@ class Console(Protocol):
         ...
 
     async def read_line(self, prompt: str, initial: str = "") -> str | None:
-        """Read a line, with `initial` as its initial text; return None at the end of input."""
+        """Read a line, with `initial` as its initial text; return None at the end of input.
+
+        A pasted text of several lines is one line, with line breaks in it.
+        """
         ...
 
     def reading_lines(self, on_line: Callable[[str | None], None]) -> AbstractContextManager[None]:
@@ -36,7 +56,7 @@ class Console(Protocol):
 
     @property
     def typed_text(self) -> str:
-        """The text typed so far in the line being read, or ''."""
+        """The text that has been typed but not entered, or ''."""
         ...
 
     def close(self) -> None:
@@ -44,87 +64,186 @@ class Console(Protocol):
         ...
 
 
-class ReadlineConsole:
+class TerminalConsole:
     """The console on the terminal of this process."""
 
-    def __init__(self) -> None:
-        self._saved_attributes = termios.tcgetattr(_STDIN)
+    def __init__(self, pastes: PastePlaceholders, environment: Mapping[str, str]) -> None:
+        """`environment` describes the terminal. `pastes` keeps the text of large pastes."""
+        is_dumb = environment.get("TERM", "") in ("", "dumb")
+        self._raw = RawTerminal()
+        self._decoder = InputDecoder(
+            sys.stdin.encoding, has_paste_markers=marks_pastes(environment)
+        )
+        self._editor = LineEditor(pastes)
+        self._display = LineDisplay(self._write, _columns, can_move=not is_dumb)
+        self.has_paste_markers = not is_dumb
+        """True if the terminal is asked to put markers around pasted text; it may not do so."""
+        self._is_open = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The event loop that reads the terminal, from the first read on."""
+        self._timer: asyncio.TimerHandle | None = None
         self._prompt: str | None = None
-        readline.set_auto_history(False)
-        self._disable_bracketed_paste = ""
-        if os.environ.get("TERM") != "dumb":
-            self._disable_bracketed_paste = "\x1b[?2004l"
-            readline.parse_and_bind("set enable-bracketed-paste on")  # read a paste as one message
+        """The prompt while lines are read; None while they wait."""
+        self._on_line: Callable[[str | None], None] | None = None
+        self._events: deque[InputEvent | None] = deque()
+        """The events that have not been handled; None for the end of input."""
 
     def print_line(self, line: str) -> None:
-        """Print a line; reprint the line being typed below it."""
-        self._write(
-            f"{line}\n" if self._prompt is None else f"\n{line}\n{self._prompt}{self.typed_text}"
-        )
+        """Print a line; show the text being typed again below it."""
+        self._open()
+        if self._display.is_shown:
+            self._display.leave()
+        self._write(f"{line}\n")
+        self._show()
 
     async def read_line(self, prompt: str, initial: str = "") -> str | None:
         """Read a line, with `initial` as its initial text; return None at the end of input."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[str | None] = loop.create_future()
+        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
 
-        def read() -> None:
-            readline.set_startup_hook(lambda: readline.insert_text(initial))
-            try:
-                line: str | None = input(prompt)
-            except (EOFError, OSError):
-                line = None
-            with suppress(RuntimeError):  # the event loop may be closed
-                loop.call_soon_threadsafe(_resolve, answer, line)
+        def on_line(line: str | None) -> None:
+            self._on_line = None  # the next line is for the next read
+            if not answer.done():  # the read may be cancelled
+                answer.set_result(line)
 
-        self._prompt = prompt
-        # A daemon thread, because `input` cannot be cancelled and would block the exit.
-        threading.Thread(target=read, name="readline", daemon=True).start()
-        line = await answer
-        self._prompt = None
-        if line is not None:
-            self.add_history([line])
-        return line
+        self._editor.begin(initial)
+        with self._reading(prompt, on_line):
+            return await answer
 
     @contextmanager
     def reading_lines(self, on_line: Callable[[str | None], None]) -> Iterator[None]:
         """Call `on_line` with each line typed during a block, and with None at the end of input."""
-        loop = asyncio.get_running_loop()
-
-        def read() -> None:
-            try:
-                data = os.read(_STDIN, _MAX_READ)
-            except OSError:
-                data = b""
-            if not data:
-                loop.remove_reader(_STDIN)
-                on_line(None)
-            for line in data.decode(errors="replace").splitlines():
-                on_line(line)
-
-        loop.add_reader(_STDIN, read)
-        try:
+        with self._reading("", on_line):
             yield
-        finally:
-            loop.remove_reader(_STDIN)
 
     def add_history(self, texts: Iterable[str]) -> None:
-        """Add texts, oldest first, to the history of the up arrow; single-line texts only."""
-        for text in texts:
-            if text and text.isprintable():
-                readline.add_history(text)
+        """Add texts, oldest first, to the history of the up arrow."""
+        self._editor.add_history(texts)
 
     @property
     def typed_text(self) -> str:
-        """The text typed so far in the line being read, or ''."""
-        return "" if self._prompt is None else readline.get_line_buffer()
+        """The text that has been typed but not entered, or ''."""
+        return self._editor.text
 
     def close(self) -> None:
         """Restore the terminal's state, with the cursor on a new line."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(_STDIN)
+            self._loop.remove_signal_handler(signal.SIGCONT)
         with suppress(OSError):
-            if self._prompt is not None:
-                self._write(f"{self._disable_bracketed_paste}\n")
-        with suppress(termios.error):
-            termios.tcsetattr(_STDIN, termios.TCSADRAIN, self._saved_attributes)
+            self._reset_modes()
+
+    @contextmanager
+    def _reading(self, prompt: str, on_line: Callable[[str | None], None]) -> Iterator[None]:
+        self._open()
+        self._attach()
+        self._prompt, self._on_line = prompt, on_line
+        self._handle_events()
+        try:
+            yield
+        finally:
+            self._prompt = self._on_line = None
+
+    def _open(self) -> None:
+        if not self._is_open:
+            self._is_open = True
+            self._set_modes()
+
+    def _set_modes(self) -> None:
+        # Ctrl+c is a byte only after the event loop has begun to read it.
+        self._raw.enter(signals=self._loop is None)
+        if self.has_paste_markers:
+            self._write(_BRACKETED_PASTE_ON)
+
+    def _reset_modes(self) -> None:
+        # The rest of a paste must not become the input of the shell.
+        self._raw.restore(discard_input=self._decoder.is_pasting)
+        if self.has_paste_markers:
+            self._write(BRACKETED_PASTE_OFF)
+        if self._display.is_shown:
+            self._display.leave()
+
+    def _attach(self) -> None:
+        """Read the terminal on the event loop, until the console is closed."""
+        if self._loop is not None:
+            return
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(_STDIN, self._read)
+        with suppress(RuntimeError, ValueError):  # outside the main thread
+            self._loop.add_signal_handler(signal.SIGCONT, self._resume)
+        self._raw.enter(signals=False)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(_STDIN, _MAX_READ)
+        except OSError:
+            data = b""
+        if data:
+            self._receive(self._decoder.feed(data))
+        elif self._loop is not None:
+            self._loop.remove_reader(_STDIN)
+            self._receive([None])
+
+    def _receive(self, events: Iterable[InputEvent | None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._loop is not None and self._decoder.timeout is not None:
+            self._timer = self._loop.call_later(self._decoder.timeout, self._on_pause)
+        for event in events:
+            if isinstance(event, Key) and event.name in _IMMEDIATE_SIGNALS:
+                self._handle_events()  # the keys before it
+                self._raise_signal(_IMMEDIATE_SIGNALS[event.name])
+            else:
+                self._events.append(event)
+        self._handle_events()
+
+    def _on_pause(self) -> None:
+        self._receive(self._decoder.flush())
+
+    def _handle_events(self) -> None:
+        """Handle the received events while a line is read."""
+        while self._events and self._on_line is not None:
+            event = self._events.popleft()
+            is_empty = not self._editor.text
+            if event is None or (event == Key("ctrl+d") and is_empty):
+                self._on_line(None)
+            elif event == Key("enter"):
+                self._show()
+                with suppress(OSError):
+                    self._display.leave()
+                self._on_line(self._editor.take())
+            elif isinstance(event, Key):
+                self._editor.press("delete" if event.name == "ctrl+d" else event.name)
+            elif isinstance(event, Paste):
+                self._editor.paste(event.text)
+            else:
+                self._editor.type(event.text)
+        if self._on_line is not None:
+            self._show()
+
+    def _show(self) -> None:
+        if self._prompt is not None:
+            with suppress(OSError):  # `print_line` reports a closed terminal
+                self._display.show(self._prompt, self._editor.text, self._editor.cursor)
+
+    def _raise_signal(self, number: signal.Signals) -> None:
+        if number == signal.SIGINT:
+            signal.raise_signal(number)
+            return
+        with suppress(OSError):
+            self._reset_modes()
+        signal_process_group(number)
+        self._resume()
+
+    def _resume(self) -> None:
+        """Set the modes after the process was stopped, and show the text again."""
+        with suppress(OSError):
+            self._set_modes()
+        self._show()
 
     def _write(self, text: str) -> None:
         # Unbuffered, because unwritable buffered output would fail again at exit.
@@ -133,6 +252,18 @@ class ReadlineConsole:
             rest = rest[os.write(_STDOUT, rest) :]
 
 
-def _resolve(answer: "asyncio.Future[str | None]", line: str | None) -> None:
-    if not answer.done():
-        answer.set_result(line)
+def marks_pastes(environment: Mapping[str, str]) -> bool:
+    """Return whether the terminal is expected to put markers around pasted text.
+
+    GNU screen before version 5 does not, even in a terminal that does.
+    """
+    terminal = environment.get("TERM", "")
+    is_screen = "STY" in environment and "TMUX" not in environment
+    return bool(terminal) and not terminal.startswith(_WITHOUT_PASTE_MARKERS) and not is_screen
+
+
+def _columns() -> int:
+    """Return the width of the terminal; an unknown width is reported as 0."""
+    with suppress(OSError):
+        return os.get_terminal_size(_STDOUT).columns or _DEFAULT_COLUMNS
+    return _DEFAULT_COLUMNS

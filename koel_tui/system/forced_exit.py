@@ -10,11 +10,14 @@ EXIT_TIMEOUT = 3.0
 """Seconds from `schedule` to the exit of the process."""
 
 _STDIN = 0
+_STDOUT = 1
 _STDERR = 2
 _WRITE_TIMEOUT = 0.2
 """Seconds to wait for the reset sequences to be written; a stalled terminal blocks the write."""
+BRACKETED_PASTE_OFF = "\x1b[?2004l"
+"""The sequence that ends the markers around pasted text."""
 _RESET_SEQUENCES = (
-    "\x1b[?2004l"  # bracketed paste
+    f"{BRACKETED_PASTE_OFF}"
     "\x1b[?7h"  # line wrap
     "\x1b[?2048l"  # reports of a new size
     "\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"  # mouse
@@ -34,12 +37,16 @@ class ForcedExit:
     anyway.
     """
 
-    def __init__(self, *, window: bool = False) -> None:
+    def __init__(self, *, window: bool = False, paste_markers: bool = False) -> None:
         """Save the attributes of the terminal, which the exit restores.
 
-        With `window`, the exit also resets the modes that the app sets.
+        With `window`, the exit also resets the modes that the app sets on stderr; with
+        `paste_markers`, only the markers around pasted text, on stdout.
         """
         self._sequences = _RESET_SEQUENCES if window else ""
+        self._output = _STDERR
+        if paste_markers:
+            self._sequences, self._output = BRACKETED_PASTE_OFF, _STDOUT
         self._code = 0
         self._timer: threading.Timer | None = None
         self._attributes: list[Any] | None = None
@@ -71,4 +78,4 @@ class ForcedExit:
 
     def _write_sequences(self) -> None:
         with suppress(OSError):
-            os.write(_STDERR, self._sequences.encode())
+            os.write(self._output, self._sequences.encode())

@@ -342,3 +342,34 @@ async def test_a_saved_tool_call_is_not_announced_when_its_thread_is_opened() ->
         await chat.until(lambda: any("is ready" in line for line in chat.console.said))
         await chat.until(lambda: chat.console.prompting)
         assert not [line for line in chat.console.said if "weather" in line]
+
+
+async def test_report_10_a_message_with_a_slash_is_never_recalled_as_a_command(
+    tmp_path: Path,
+) -> None:
+    storage = MemoryStorage()
+    home = tmp_path / "state"
+    async with plain(storage=storage, home=home) as chat:
+        turn = await chat.ask("//quit is a command")
+        assert turn.prompt == "/quit is a command"
+        turn.finish()
+        await chat.until(lambda: chat.console.prompting)
+        chat.console.typed_text = "//quit now"
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await chat.end() == 143
+    async with plain(storage=storage, home=home) as chat:
+        await chat.until(lambda: chat.console.prompting)
+        assert chat.console.typed_text == "//quit now"
+        assert chat.console.history == ["//quit is a command"]
+
+
+async def test_report_10_a_message_of_several_lines_is_no_command() -> None:
+    async with plain() as chat:
+        turn = await chat.ask("one\n/quit\nthree ")
+        assert turn.prompt == "one\n/quit\nthree "
+        await chat.enter("four\n/stop")
+        await chat.prints("Queued. It is sent after the answer.")
+        turn.finish()
+        await chat.until(lambda: len(chat.agent.turns) == 2)
+        assert chat.agent.turns[1].prompt == "four\n/stop"
+        chat.agent.turns[1].finish()

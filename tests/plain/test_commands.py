@@ -3,6 +3,7 @@
 from koel_tui.plain.commands import (
     COMMANDS,
     LineJoiner,
+    escape_message,
     help_lines,
     parse_command,
     parse_index,
@@ -18,6 +19,9 @@ def test_a_slash_begins_a_command_and_two_a_message() -> None:
     assert unknown is not None and unknown.command is None
     assert parse_command("hello /help") is None
     assert parse_command("//usr/bin") is None and unescape_message("//usr/bin") == "/usr/bin"
+    for message in ("/usr/bin", "//note", "text", ""):
+        assert parse_command(escape_message(message)) is None
+        assert unescape_message(escape_message(message)) == message
 
 
 def test_the_help_has_every_command() -> None:

@@ -18,7 +18,12 @@ from koel_tui.ui.composer.attachments import (
     may_be_dropped,
 )
 from koel_tui.ui.composer.file_list import MAX_SHOWN, FileList
-from koel_tui.ui.composer.file_search import FoundFile, fuzzy_filter, text_files
+from koel_tui.ui.composer.file_search import (
+    FoundFile,
+    begins_with,
+    fuzzy_filter,
+    text_files,
+)
 from koel_tui.ui.composer.prompt import Prompt
 
 _RESERVED_ROWS = 4
@@ -26,18 +31,32 @@ _RESERVED_ROWS = 4
 _ROOT = Path()
 _SEARCH_TIMEOUT = 1.5
 """Maximum seconds for which a key waits for the file search, longer than a normal search takes."""
-_PICK_HINT = "enter attaches · esc closes"
+_ENTER_HINT = "enter attaches · esc closes"
+_TAB_HINT = "tab attaches · enter sends · esc closes"
 
 
 @dataclass(slots=True)
 class _Search:
-    """A file search for the word after an @: its location, the files and the choice."""
+    """A file search for the word after an @: its location, the files and the choice.
+
+    `is_picked` is true after the user has moved to the chosen file with an arrow key.
+    """
 
     at: Location
     files: "asyncio.Task[list[FoundFile]]"
     typed: str = ""
     shown: Sequence[str] = ()
     chosen: int = 0
+    is_picked: bool = False
+
+    @property
+    def takes_enter(self) -> bool:
+        """True if enter attaches the chosen file.
+
+        A word after an @ is often no file: a decorator, a user, a media query. Enter sends it,
+        unless the user has picked a file, or has typed the beginning of its path or name.
+        """
+        return self.is_picked or begins_with(self.shown[self.chosen], self.typed[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +140,8 @@ class FilePrompt(Prompt):
         elif not search.files.done():
             self.file_list.show([], None, "Looking for files…")
         elif search.shown:
-            self.file_list.show(search.shown, search.chosen, _PICK_HINT)
+            hint = _ENTER_HINT if search.takes_enter else _TAB_HINT
+            self.file_list.show(search.shown, search.chosen, hint)
         else:
             self.file_list.hide()
 
@@ -151,7 +171,7 @@ class FilePrompt(Prompt):
         if row != at_row or not word.startswith("@") or any(map(str.isspace, word)):
             return None
         if search.files.done() and (not search.shown or word != search.typed):
-            search.typed, search.chosen = word, 0
+            search.typed, search.chosen, search.is_picked = word, 0, False
             search.shown = fuzzy_filter(search.files.result(), word[1:], self._max_rows)
         return search
 
@@ -174,15 +194,19 @@ class FilePrompt(Prompt):
             if not search.files.done():
                 self._close_list()
                 self.notify(
-                    "The file search takes too long in this directory. "
-                    "Drop the file on the terminal instead."
+                    "The file search takes too long in this directory. Press enter again to send "
+                    "the text as it is, or drop the file on the terminal."
                 )
                 return True
         if search.files.done() and not search.shown:
             self._close_list()
             return False
+        if key == "enter" and not search.takes_enter:
+            self._close_list()
+            return False
         match key:
             case "up" | "down":
+                search.is_picked = True
                 step = 1 if key == "down" else -1
                 search.chosen = (search.chosen + step) % len(search.shown)
                 self._update_list()

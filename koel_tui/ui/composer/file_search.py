@@ -15,6 +15,8 @@ MAX_EXAMINED = 5_000
 _TIMEOUT = 1.0
 """Maximum seconds for a search, because the disk may be slow."""
 _SNIFF_BYTES = 1024
+_PATH_BEGINS = 1
+"""The rank of a path that begins with the query; rank 0 is a file name that does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def text_files(folder: Path, limit: int = MAX_EXAMINED) -> list[FoundFile]:
 def fuzzy_filter(files: Iterable[FoundFile], query: str, limit: int) -> list[str]:
     """Return the paths that contain the letters of `query` in this order, best match first."""
     wanted = match_key(query)
-    ranks: tuple[list[str], ...] = ([], [], [], [])
+    ranks: tuple[list[str], ...] = ([], [], [], [], [])
     for file in files:
         rank = _rank(file.key, wanted)
         if rank is not None:
@@ -64,14 +66,22 @@ def fuzzy_filter(files: Iterable[FoundFile], query: str, limit: int) -> list[str
     return [path for rank in ranks for path in rank][:limit]
 
 
+def begins_with(path: str, query: str) -> bool:
+    """Return whether a path or its file name begins with `query`; false for an empty query."""
+    rank = _rank(match_key(path), match_key(query))
+    return bool(query) and rank is not None and rank <= _PATH_BEGINS
+
+
 def _rank(key: str, wanted: str) -> int | None:
     index = key.find(wanted)
     if index < 0:
-        return 3 if _is_subsequence(wanted, key) else None
+        return 4 if _is_subsequence(wanted, key) else None
     name = key.rfind("/") + 1
     if key.startswith(wanted, name):
         return 0
-    return 1 if wanted in key[name:] else 2
+    if index == 0:
+        return _PATH_BEGINS
+    return 2 if wanted in key[name:] else 3
 
 
 def _is_subsequence(letters: str, text: str) -> bool:

@@ -158,7 +158,7 @@ async def test_a_file_is_picked_by_its_letters_and_sent_whole(folder: Path) -> N
 async def test_one_who_types_faster_than_the_list_comes_takes_what_was_meant(folder: Path) -> None:
     async with opened(agent=CountingAgent()) as window:
         await window.connected()
-        await types(window, "@md\n and @not\n!\n")
+        await types(window, "@my\n and @not\n!\n")
         attached = "sub dir/my notes.md:\n```\ndeep\n```\n"
         assert await sent(window) == f"{attached}  and {SENT} !"
 
@@ -343,7 +343,7 @@ async def test_the_list_fits_a_small_window(folder: Path) -> None:
         (folder / f"name {number} {'x' * 90}").write_text("x")
     async with opened(size=(60, 15)) as window:
         await types(window, "@")
-        await window.sees("enter attaches")
+        await window.sees("tab attaches · enter sends")
         await window.until(lambda: any("big.log" in line for line in window.lines[:4]))
         assert all(cell_len(line) == 60 for line in window.lines)
         assert window.lines[0].startswith(" 1 New thread")

@@ -4,7 +4,14 @@ import os
 import unicodedata
 from pathlib import Path
 
-from koel_tui.ui.composer.file_search import FoundFile, fuzzy_filter, text_files
+import pytest
+
+from koel_tui.ui.composer.file_search import (
+    FoundFile,
+    begins_with,
+    fuzzy_filter,
+    text_files,
+)
 
 
 class TestWalk:
@@ -33,6 +40,30 @@ class TestWalk:
         assert fuzzy_filter(files, "NOTE", 9) == ["sub/notes", "my-notes", "lib/note/a", "n-o-t-e"]
         assert fuzzy_filter(files, "", 2) == paths[:2]
         assert fuzzy_filter(files, "(.*", 9) == []
+
+    def test_report_14_a_path_that_begins_with_the_query_comes_before_one_that_contains_it(
+        self,
+    ) -> None:
+        paths = ["my-note.py", "note/a", "lib/notes"]
+        files = [FoundFile(path, path) for path in paths]
+        assert fuzzy_filter(files, "note", 9) == ["lib/notes", "note/a", "my-note.py"]
+
+    @pytest.mark.parametrize(
+        ("path", "query", "begins"),
+        [
+            ("docs/readme.md", "read", True),
+            ("docs/readme.md", "DOCS/re", True),
+            ("docs/readme.md", "me.md", False),
+            ("lib/docs/readme.md", "docs", False),
+            ("database_classes.py", "dataclass", False),
+            ("Café.txt", unicodedata.normalize("NFD", "café"), True),
+            ("readme.md", "", False),
+        ],
+    )
+    def test_report_14_a_path_or_name_begins_with_what_was_typed(
+        self, path: str, query: str, begins: bool
+    ) -> None:
+        assert begins_with(path, query) is begins
 
     def test_report_11_a_file_is_found_in_any_unicode_form(self, tmp_path: Path) -> None:
         name = unicodedata.normalize("NFD", "Café 한국어.txt")

@@ -1,0 +1,143 @@
+"""Bytes of a terminal: keys, typed text and pastes, in any chunks."""
+
+import pytest
+
+from koel_tui.plain.input_decoder import (
+    PASTE_END,
+    PASTE_START,
+    InputDecoder,
+    InputEvent,
+    Key,
+    Paste,
+    Typed,
+)
+
+ENTER = Key("enter")
+
+
+def decoded(*chunks: str, has_paste_markers: bool = True) -> list[InputEvent]:
+    """Return the events of chunks that arrive without a pause, and of the pause after them."""
+    decoder = InputDecoder(has_paste_markers=has_paste_markers)
+    events = [event for chunk in chunks for event in decoder.feed(chunk.encode())]
+    while decoder.timeout is not None:
+        events += decoder.flush()
+    return events
+
+
+def joined(events: list[InputEvent]) -> list[InputEvent]:
+    """Return the events with adjacent typed texts as one."""
+    result: list[InputEvent] = []
+    for event in events:
+        if isinstance(event, Typed) and result and isinstance(result[-1], Typed):
+            result[-1] = Typed(result[-1].text + event.text)
+        else:
+            result.append(event)
+    return result
+
+
+def marked(text: str) -> str:
+    return f"{PASTE_START}{text}{PASTE_END}"
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        ("\r\n", "enter enter"), ("\x1b[A\x1bOA\x10", "up up up"),
+        ("\x1b[3~\x7f", "delete backspace"),
+        ("\x1b[1;5D\x1bb", "word left|word left"), ("\x03\x1a\x1c", "interrupt suspend quit"),
+        ("\x1b\x1b[H", "home"), ("\x1b[[A\x1b[99;3R\x00\x1b[", ""),
+    ],
+)  # fmt: skip
+def test_keys(data: str, names: str) -> None:
+    wanted = names.split("|") if "|" in names else names.split()
+    assert decoded(data) == [Key(name) for name in wanted]
+
+
+def test_the_escape_key_before_a_letter_loses_no_letter() -> None:
+    assert joined(decoded("\x1b", "hé\tllo")) == [Typed("hé\tllo")]
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r", "\r\n"])
+def test_report_10_a_paste_is_one_event_in_any_chunks(line_end: str) -> None:
+    text = line_end.join(["one", "/quit", "é\x1b[A\x03", ""])
+    data = (f"a{marked(text)}\rb").encode()
+    wanted = [Typed("a"), Paste(text), ENTER, Typed("b")]
+    for size in (1, 2, 3, 5, 7, len(data)):
+        decoder = InputDecoder()
+        events = []
+        for start in range(0, len(data), size):
+            events += decoder.feed(data[start : start + size])
+        while decoder.timeout is not None:
+            events += decoder.flush()
+        assert joined(events) == wanted, size
+
+
+def test_report_10_an_end_marker_within_a_paste_does_not_end_it() -> None:
+    inner = f"one{PASTE_END}/quit\r\x03two"
+    assert decoded(marked(inner)) == [Paste(inner)]
+    assert decoded(*marked(inner)) == [Paste(inner)]
+    nested = f"one{PASTE_END}/quit\r{PASTE_START}two"
+    assert decoded(marked(nested), "\r") == [Paste(nested), ENTER]
+
+
+def test_report_10_pastes_that_arrive_together_are_distinguished() -> None:
+    assert decoded(marked("a\nb"), "\r", marked("c"), marked("d"), "\r/quit\r") == [
+        Paste("a\nb"), ENTER, Paste("c"), Paste("d"), ENTER, Typed("/quit"), ENTER,
+    ]  # fmt: skip
+
+
+def test_report_10_a_paste_without_an_end_is_inserted_and_a_key_ends_it() -> None:
+    decoder = InputDecoder()
+    assert decoder.feed(f"{PASTE_START}one\n/quit\n".encode()) == []
+    assert decoder.feed(b"\x03") == [], "a part of the paste"
+    assert decoder.flush() == [Paste("one\n/quit\n\x03")]
+    assert decoder.timeout is None and decoder.is_pasting
+    assert decoder.feed(b"/open\ntwo") == [] and decoder.flush() == [Paste("/open\ntwo")]
+    assert decoder.feed(b"\r") == [ENTER] and not decoder.is_pasting
+    assert decoder.feed(b"x") == [Typed("x")]
+
+
+def test_report_10_a_late_end_marker_types_nothing() -> None:
+    decoder = InputDecoder()
+    decoder.feed(f"{PASTE_START}one\n".encode())
+    assert decoder.flush() == [Paste("one\n")]
+    decoder.feed(PASTE_END[:3].encode())
+    assert decoder.feed(b"") == []
+    again = InputDecoder()
+    again.feed(f"{PASTE_START}one\n".encode())
+    again.flush()
+    assert again.feed(f"two{PASTE_END}".encode()) == [] and again.flush() == [Paste("two")]
+    assert again.feed(b"\r") == [ENTER]
+
+
+def test_report_10_the_next_paste_ends_one_without_an_end() -> None:
+    decoder = InputDecoder()
+    decoder.feed(f"{PASTE_START}one\n".encode())
+    decoder.flush()
+    assert decoder.feed(marked("two\nthree").encode()) == []
+    assert decoder.flush() == [Paste("two\nthree")]
+
+
+def test_report_10_lines_that_arrive_together_without_markers_are_a_paste() -> None:
+    for line_end in ("\n", "\r", "\r\n"):
+        text = line_end.join(["one", "/quit", "three"])
+        assert decoded(text, has_paste_markers=False) == [Paste(text)]
+    assert decoded("/quit\r", has_paste_markers=False) == [Typed("/quit"), ENTER]
+    assert decoded("\r\r", has_paste_markers=False) == [ENTER, ENTER]
+    assert decoded(marked("a\nb"), "\r", has_paste_markers=False) == [Paste("a\nb"), ENTER]
+
+
+def test_broken_utf_8_is_replaced_and_split_characters_are_joined() -> None:
+    decoder = InputDecoder()
+    events = [event for byte in "é€🎉".encode() for event in decoder.feed(bytes([byte]))]
+    assert joined(events) == [Typed("é€🎉")]
+    assert joined(decoder.feed(b"\xff!")) == [Typed("\ufffd!")]
+
+
+def test_a_paste_of_many_chunks_takes_linear_time() -> None:
+    decoder = InputDecoder()
+    decoder.feed(PASTE_START.encode())
+    for _ in range(4000):
+        decoder.feed(b"x" * 1000)
+    decoder.feed(PASTE_END.encode())
+    assert decoder.flush() == [Paste("x" * 4_000_000)]
