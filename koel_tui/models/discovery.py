@@ -9,10 +9,15 @@ from pathlib import Path
 
 from koel_tui import paths
 from koel_tui.models.directory_walk import walk_files
-from koel_tui.models.ollama import ollama_models
+from koel_tui.models.gguf import quick_reason
+from koel_tui.models.ollama import missing_weights, ollama_models
 from koel_tui.models.split_files import is_model_file_name, parse_part
 from koel_tui.models.starter import starter_model
 from koel_tui.system.regular_files import expand_user
+from koel_tui.text import safe_line
+
+_DOWNLOADING = (".aria2", ".st")
+"""The endings of files next to a download that is not complete, of aria2 and axel."""
 
 
 class Source(enum.StrEnum):
@@ -30,12 +35,26 @@ class Source(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundModel:
-    """A complete model; `path` is the first file of a split model."""
+    """A complete model; `path` is the first file of a split model.
+
+    `aliases` are further names of the same model. `note` is what the user must know about it, as
+    a clause, and `mark` the same in a few words. `adapters` are the adapters that its program uses
+    and koel-chat does not.
+    """
 
     name: str
     path: Path
     size_bytes: int
     source: Source
+    aliases: tuple[str, ...] = ()
+    note: str = ""
+    mark: str = ""
+    adapters: tuple[Path, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names of the model."""
+        return (self.name, *self.aliases)
 
 
 def _home() -> Path:
@@ -86,10 +105,11 @@ def find_models(
     roots: SearchRoots | None = None,
     models_directory: Path | None = None,
 ) -> list[FoundModel]:
-    """Return the models on this computer and in `folders`, each file once, with its first source.
+    """Return the models on this computer and in `folders`, each once, with its first source.
 
-    `models_directory` is the directory of downloaded models. Blocks for some milliseconds, longer
-    on slow disks: call it in a worker thread.
+    Files that are certainly not models of text are left out. `models_directory` is the directory of
+    downloaded models. Blocks for some milliseconds, longer on slow disks: call it in a worker
+    thread.
     """
     return list(iter_models(folders, roots, models_directory))
 
@@ -112,6 +132,18 @@ def iter_models(
     )
 
 
+def why_missing(name: str, roots: SearchRoots | None = None) -> str:
+    """Return why a model that another program knows by `name` cannot be used, '' if unknown."""
+    for root in (roots or SearchRoots()).ollama_directories():
+        blob = missing_weights(root, name)
+        if blob is not None:
+            return (
+                f"Ollama has no weights for {safe_line(name)}: the file {blob} is missing. "
+                f"`ollama pull {safe_line(name)}` downloads it again."
+            )
+    return ""
+
+
 def _starter() -> Iterator[FoundModel]:
     path = starter_model()
     if path is not None:
@@ -130,14 +162,30 @@ def _in_folder(source: Source, folder: Path) -> Iterator[FoundModel]:
         else:
             continue  # included in the first part
         sizes = [files.get(each, 0) for each in names]
-        if all(sizes):  # with a missing or empty part the model is incomplete
+        # With a missing or empty part the model is incomplete.
+        if all(sizes) and not any(map(_is_downloading, names)) and not quick_reason(path):
             name = path.stem if part is None else part.base
             yield FoundModel(name, path, sum(sizes), source)
 
 
 def _in_ollama(root: Path) -> Iterator[FoundModel]:
-    for name, path in ollama_models(root):
-        yield FoundModel(name, path, _size(path), Source.OLLAMA)
+    for model in ollama_models(root):
+        if not quick_reason(model.path):
+            name, *aliases = model.names
+            yield FoundModel(
+                name,
+                model.path,
+                _size(model.path),
+                Source.OLLAMA,
+                tuple(aliases),
+                model.note,
+                model.mark,
+                model.adapters,
+            )
+
+
+def _is_downloading(path: Path) -> bool:
+    return any(path.with_name(path.name + ending).exists() for ending in _DOWNLOADING)
 
 
 def _size(path: Path) -> int:
@@ -148,12 +196,14 @@ def _size(path: Path) -> int:
 
 
 def _unique(found: Iterable[FoundModel]) -> Iterator[FoundModel]:
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[int, int, tuple[Path, ...]]] = set()
     for model in found:
         try:
             status = model.path.stat()
         except OSError:
             continue  # it was just removed
-        if (status.st_dev, status.st_ino) not in seen:
-            seen.add((status.st_dev, status.st_ino))
+        # With other adapters, the same file is another model in its program.
+        key = (status.st_dev, status.st_ino, model.adapters)
+        if key not in seen:
+            seen.add(key)
             yield model

@@ -25,6 +25,11 @@ def probe(model: Path, again: bool, as_json: bool) -> int:
     from koel_tui.cli.models.resolve import model_folders
     from koel_tui.models import ModelFileError
     from koel_tui.models.choose import model_path
+    from koel_tui.models.ollama import (
+        describe_unused_adapters,
+        describe_unused_layers,
+        models_of_blob,
+    )
     from koel_tui.models.probe import probe_model, verified_models
 
     path = model_path(model, model_folders())
@@ -35,11 +40,14 @@ def probe(model: Path, again: bool, as_json: bool) -> int:
     if not verdict.ok:
         raise ModelFileError(path, safe_line(verdict.reason, 500))
     note = "it worked before" if verdict.remembered else f"tested in {verdict.seconds:.1f} s"
+    name = next((model.names[0] for model in models_of_blob(path)), path.name)
     click.echo(
-        f"{safe_line(path.name)} works: {safe_line(verdict.architecture)}, trained on "
+        f"{safe_line(name)} works: {safe_line(verdict.architecture)}, trained on "
         f"{verdict.context_tokens:,} tokens; {note}."
     )
     click.echo(_template_message(verdict))
+    for unused in filter(None, (describe_unused_layers(path), describe_unused_adapters(path))):
+        click.echo(safe_line(unused, 2000))
     return Exit.OK
 
 
