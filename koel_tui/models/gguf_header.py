@@ -98,9 +98,10 @@ class _Reader:
         self._file = file
 
     def read(self, *, vocabulary: bool) -> GgufHeader:
-        (version,) = self._numbers("I", 1)
+        stored = self._read(4)
+        version = int.from_bytes(stored, "little")
         if version not in _VERSIONS:
-            swapped = int.from_bytes(version.to_bytes(4, "little"), "big") in _VERSIONS
+            swapped = int.from_bytes(stored, "big") in _VERSIONS
             raise DamagedHeaderError(
                 "it is for computers with big-endian numbers" if swapped
                 else f"GGUF version {version}"

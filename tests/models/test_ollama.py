@@ -160,6 +160,9 @@ def test_report_36_probe_reports_the_layers_that_are_not_used(
     said = capsys.readouterr().out
     assert "works: gemma3" in said and "Ollama's template of this model is not used" in said
     assert "Ollama's adapter of tuned:latest is not used" in said
+    assert run(["models", "probe", "tuned", "--json"]) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert len(notes) == 2 and all(note in said for note in notes)
 
 
 @pytest.mark.slow

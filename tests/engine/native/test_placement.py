@@ -4,6 +4,7 @@ No GPU is needed: the query of the processors is replaced. llama.cpp itself then
 """
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import llama_cpp
 import pytest
 
-from koel_tui.engine import ModelCard, ModelLoadError, ModelSpec
+from koel_tui.engine import Engine, ModelCard, ModelLoadError, ModelSpec
 from koel_tui.engine.native import gpus, loaded_model
 from koel_tui.engine.native.gpus import Gpu, GpuMemory, gpu_memory, list_gpus
 from koel_tui.engine.native.loaded_model import LoadedModel
@@ -270,3 +271,24 @@ def test_report_31_a_card_has_each_warning() -> None:
     assert both.notice.endswith("Its adapter is not used.")
     alone = ModelCard("m", 4096, 1, 0.1, layers=33, cpu_layers=3, file_notice="Note.")
     assert alone.notice.startswith("3 of the 33") and alone.notice.endswith("Note.")
+
+
+async def test_report_31_the_gpus_are_asked_on_the_thread_of_the_engine(
+    tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, threads = llama_cpp.llama_model_load_from_file, []
+
+    def spied(path: bytes, params: Any) -> Any:
+        threads.append(threading.get_ident())
+        return real(path, params)
+
+    def asked() -> tuple[Gpu, ...]:
+        threads.append(threading.get_ident())
+        return (Gpu("H200", 100 * GB, 140 * GB),)
+
+    monkeypatch.setattr(llama_cpp, "llama_model_load_from_file", spied)
+    monkeypatch.setattr(loaded_model, "list_gpus", asked)
+    engine = await Engine.load(ModelSpec(tiny_path, context_tokens=512, threads=1))
+    await engine.close()
+    assert len(threads) == 3 and len(set(threads)) == 1
+    assert threads[0] != threading.get_ident()
