@@ -1,6 +1,7 @@
-"""Kinds of files that are not models that write text, with the reason for the user."""
+"""Kinds of files: those that are not models that write text, and those of Ollama."""
 
 import re
+from pathlib import Path
 
 from koel_tui.models.gguf_header import GgufHeader
 
@@ -25,6 +26,7 @@ _DRAWING = re.compile(
 _SPEAKING = re.compile(r"wavtokenizer-dec|.*[-_]tts|orpheus-dec|mimi|snac")
 _DIFFUSING = re.compile(r"dream|llada.*|rnd1")
 _DRAFTING = re.compile(r".*-assistant|eagle\d*|dflash")
+_OLLAMA_BLOB = re.compile(r"sha256-[0-9a-f]{64}")
 _WRITES_NO_TEXT = "it writes no text: it is an embedding model, which is used for search"
 
 _OLD_MAGICS = (b"ggml", b"ggjt", b"ggmf", b"ggla", b"lmgg", b"tjgg", b"fmgg", b"algg")
@@ -68,6 +70,11 @@ def _pools(header: GgufHeader) -> bool:
     """Return whether a model is made to compare texts: an embedding model or a reranker."""
     kind = header.values.get(f"{header.architecture}.pooling_type", 0)
     return isinstance(kind, int) and kind > 0
+
+
+def is_ollama_blob(path: Path) -> bool:
+    """Return whether a path is that of a file in the store of Ollama."""
+    return path.parent.name == "blobs" and _OLLAMA_BLOB.fullmatch(path.name) is not None
 
 
 def describe_other_format(start: bytes) -> str:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from koel_tui.models.file_kinds import describe_other_format, why_no_model
+from koel_tui.models.file_kinds import describe_other_format, is_ollama_blob, why_no_model
 from koel_tui.models.gguf_header import (
     MAGIC,
     DamagedHeaderError,
@@ -98,7 +98,10 @@ def read_gguf(path: Path) -> tuple[GgufHeader, int]:
             _check_magic(path, file)
             return read_header(file), size
     except FileNotFoundError:
-        raise ModelFileError(path, "there is no such file") from None
+        reason = "there is no such file"
+        if is_ollama_blob(path):
+            reason = "the file is gone: Ollama has removed this model or downloaded a newer one"
+        raise ModelFileError(path, reason) from None
     except OSError as error:
         raise ModelFileError(path, f"it cannot be read ({error.strerror or error})") from None
     except TruncatedHeaderError:

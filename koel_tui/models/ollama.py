@@ -14,6 +14,7 @@ from typing import Any
 
 from koel_tui.llama_log_parsing import is_unknown_model
 from koel_tui.models.directory_walk import walk_files
+from koel_tui.models.file_kinds import is_ollama_blob
 from koel_tui.models.gguf_header import (
     MAGIC,
     DamagedHeaderError,
@@ -36,7 +37,6 @@ _UNUSED = {
 }
 """The kinds of layers that koel-chat does not use, with their names for the user."""
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
-_BLOB = re.compile(r"sha256-[0-9a-f]{64}")
 _DEFAULT_REGISTRY, _DEFAULT_OWNER = "registry.ollama.ai", "library"
 _OWN_ARCHITECTURES = frozenset({"gptoss", "mllama", "qwen25vl", "deepseekocr", "glmocr"})
 """The architectures that only Ollama has."""
@@ -102,14 +102,9 @@ def missing_weights(root: Path, name: str) -> Path | None:
     return None
 
 
-def is_blob(path: Path) -> bool:
-    """Return whether a path is that of a blob in the store of Ollama."""
-    return path.parent.name == "blobs" and _BLOB.fullmatch(path.name) is not None
-
-
 def models_of_blob(path: Path) -> tuple[OllamaModel, ...]:
     """Return the models of Ollama that have the file `path` as their weights."""
-    if not is_blob(path):
+    if not is_ollama_blob(path):
         return ()
     return tuple(each for each in ollama_models(path.parent.parent) if each.path == path)
 
@@ -145,7 +140,7 @@ def explain_failure(path: Path, reason: str) -> str:
     if not is_unknown_model(reason):
         return ""
     header = _properties(path)
-    if not is_blob(path) and (header is None or not is_only_for_ollama(header)):
+    if not is_ollama_blob(path) and (header is None or not is_only_for_ollama(header)):
         return ""
     names = [name for model in models_of_blob(path) for name in model.names]
     named = f" as {names[0]}" if names else ""

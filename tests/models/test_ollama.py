@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from koel_tui.cli.main import run
-from koel_tui.models import NoModelError, choose_model
+from koel_tui.models import ModelFileError, NoModelError, choose_model
 from koel_tui.models.discovery import FoundModel, Source, find_models
 from koel_tui.models.naming import named_model
 from koel_tui.models.ollama import (
@@ -98,6 +98,13 @@ def test_report_36_missing_weights_are_named_with_the_way_to_get_them(store: Pat
         choose_model(Path("gone:1b"))
     with pytest.raises(NoModelError, match="No file or model is called 'other'"):
         choose_model(Path("other"))
+
+
+def test_report_36_a_chosen_file_that_ollama_has_removed_is_reported_as_that(store: Path) -> None:
+    blob = put_model(store, "gone", model=LLAMA)
+    blob.unlink()
+    with pytest.raises(ModelFileError, match=r"the file is gone: Ollama has removed this model"):
+        choose_model(blob)
 
 
 def test_report_36_a_partial_download_of_ollama_is_not_offered(store: Path) -> None:
