@@ -86,8 +86,11 @@ def quick_reason(path: Path) -> str:
         return ""
 
 
-def read_gguf(path: Path) -> tuple[GgufHeader, int]:
-    """Return the header of a GGUF file and the size of the file. Raises `ModelFileError`."""
+def read_gguf(path: Path, *, vocabulary: bool = True) -> tuple[GgufHeader, int]:
+    """Return the header of a GGUF file and the size of the file. Raises `ModelFileError`.
+
+    Without `vocabulary`, only the properties before it are read, as by `read_properties`.
+    """
     try:
         if path.is_dir():
             raise ModelFileError(path, "it is a directory")
@@ -96,7 +99,7 @@ def read_gguf(path: Path) -> tuple[GgufHeader, int]:
             if size == 0:
                 raise ModelFileError(path, "the file is empty")
             _check_magic(path, file)
-            return read_header(file), size
+            return (read_header if vocabulary else read_properties)(file), size
     except FileNotFoundError:
         reason = "there is no such file"
         if is_ollama_blob(path):

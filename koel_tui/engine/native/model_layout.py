@@ -24,6 +24,9 @@ _INTERVALS = {"qwen3next": 4, "qwen35": 4, "qwen35moe": 4, "qwen4exp": 4, "minim
 """The architectures in which each n-th layer has attention, and n if the file does not say."""
 _OWN_KV_LAYERS = {"gemma3n": 20}
 """The number of layers with their own KV cache, where the file does not say it."""
+_LAST_PROPERTY = "attention.head_count_kv"
+"""A property that nearly all models have. The programs that write files keep those of an
+architecture together."""
 _BLOCK = re.compile(r"blk\.(\d+)\.")
 _INPUTS = ("token_embd.", "per_layer_token_embd.", "position_embd.", "token_types.")
 """The tensors of the input, which llama.cpp keeps in RAM."""
@@ -71,15 +74,12 @@ def read_layout(path: Path) -> ModelLayout:
     Raises `ModelFileError`.
     """
     header, size = read_gguf(path)
+    layers = _layers_of(path, header)
     sizes = tensor_sizes(header, size)
     for part in model_files(path):
         if part != path:
             more, part_size = read_gguf(part)
             sizes |= tensor_sizes(more, part_size)
-    try:
-        layers = context_layers(header)
-    except DamagedHeaderError as error:
-        raise ModelFileError(path, f"its header is damaged ({error})") from None
     weights, output, input_bytes = [0] * len(layers), 0, 0
     for name, tensor_bytes in sizes.items():
         block = _BLOCK.match(name)
@@ -102,6 +102,25 @@ def read_layout(path: Path) -> ModelLayout:
         embedding.shape[1] if embedding is not None and len(embedding.shape) > 1 else 0,
         _Numbers(header.values, header.architecture).one("context_length"),
     )
+
+
+def read_context_layout(path: Path) -> ModelLayout:
+    """Return the layout of a model without weights and vocabulary. Raises `ModelFileError`.
+
+    It reads the vocabulary only if the properties of the layers are not before it, because that
+    takes most of the time.
+    """
+    header, _ = read_gguf(path, vocabulary=False)
+    if f"{header.architecture}.{_LAST_PROPERTY}" not in header.values:
+        header, _ = read_gguf(path)
+    return ModelLayout(_layers_of(path, header))
+
+
+def _layers_of(path: Path, header: GgufHeader) -> tuple[Layer, ...]:
+    try:
+        return context_layers(header)
+    except DamagedHeaderError as error:
+        raise ModelFileError(path, f"its header is damaged ({error})") from None
 
 
 def context_layers(header: GgufHeader) -> tuple[Layer, ...]:

@@ -11,7 +11,7 @@ from koel_tui.engine.native.context.free_memory import MemoryShare, check_memory
 from koel_tui.engine.native.context.llama_context import KV_TYPES
 from koel_tui.engine.native.context.slots import slot_count
 from koel_tui.engine.native.gpus import GpuMemory, ListGpus, gpu_memory
-from koel_tui.engine.native.model_layout import Layer, ModelLayout, read_layout
+from koel_tui.engine.native.model_layout import Layer, ModelLayout, read_context_layout, read_layout
 from koel_tui.engine.types import DEFAULT_CONTEXT_TOKENS, ModelSpec
 from koel_tui.engine.wire_messages import Load
 from koel_tui.models.gguf import ModelFileError
@@ -204,7 +204,7 @@ class Placement:
         layout = self._layout
         if layout is None:
             try:
-                layout = self._layout = read_layout(self.spec.path)
+                layout = self._layout = read_context_layout(self.spec.path)
             except ModelFileError as error:
                 raise ModelLoadError(str(error)) from error
         gpu = gpu_memory(self._list_gpus()) if self._has_gpu else None

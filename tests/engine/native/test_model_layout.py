@@ -10,7 +10,11 @@ import pytest
 from koel_tui.engine import ChatMessage, Engine, ModelSpec
 from koel_tui.engine.native.context.llama_context import Context
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.native.model_layout import context_layers, read_layout
+from koel_tui.engine.native.model_layout import (
+    context_layers,
+    read_context_layout,
+    read_layout,
+)
 from koel_tui.engine.native.weights import Model
 from koel_tui.models import ModelFileError
 from koel_tui.models.gguf_header import DamagedHeaderError, GgufHeader, Value
@@ -39,7 +43,7 @@ def test_report_27_the_memory_of_a_context_is_what_llama_cpp_allocates(
     tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = WRITERS[kind](tmp_path / "tiny.gguf")
-    layout = read_layout(path)
+    layout = read_context_layout(path)
     spec = ModelSpec(path, threads=1)
     caplog.set_level(logging.INFO)
     with (
@@ -61,7 +65,7 @@ async def test_report_27_a_session_takes_its_tokens_and_its_state(
     tmp_path: Path, kind: str
 ) -> None:
     path = WRITERS[kind](tmp_path / "tiny.gguf")
-    layout = read_layout(path)
+    layout = read_context_layout(path)
     engine = await Engine.load(ModelSpec(path, context_tokens=TOKENS, slots=2, threads=1))
     try:
         slot = TOKENS * layout.token_values * 2 + layout.state_bytes
@@ -187,7 +191,7 @@ def test_report_27_an_impossible_number_of_layers_is_refused(
         context_layers(header("llama", block_count=100_000))
     bad = patched(tiny_path, tmp_path / "bad.gguf", "gemma3.block_count", 100_000)
     with pytest.raises(ModelFileError, match=r"bad\.gguf.*damaged \(100000 layers\)"):
-        read_layout(bad)
+        read_context_layout(bad)
 
 
 def test_report_31_the_weights_of_each_layer_are_in_the_layout(tiny_path: Path) -> None:
@@ -198,3 +202,14 @@ def test_report_31_the_weights_of_each_layer_are_in_the_layout(tiny_path: Path) 
     # The input stays in RAM: it has a row of 64 numbers for each token.
     embedding = layout.vocabulary_size * 64 * 4
     assert total + embedding == pytest.approx(tiny_path.stat().st_size, rel=0.1)
+
+
+@pytest.mark.parametrize("kind", ["starter", *WRITERS])
+def test_report_31_the_layout_without_weights_has_the_same_layers(
+    tmp_path: Path, starter_path: Path, kind: str
+) -> None:
+    """The properties of the starter are before its vocabulary, those of the others after it."""
+    path = starter_path if kind == "starter" else WRITERS[kind](tmp_path / "tiny.gguf")
+    whole, quick = read_layout(path), read_context_layout(path)
+    assert (quick.token_values, quick.state_bytes) == (whole.token_values, whole.state_bytes)
+    assert len(quick.layers) == len(whole.layers) > 0
