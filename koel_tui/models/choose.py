@@ -23,7 +23,7 @@ def model_path(named: Path, folders: Iterable[Path] = ()) -> Path:
         try:
             return named_model(find_models(folders), str(named)).path
         except NoModelError:
-            if reason := why_missing(str(named)):
+            if reason := why_missing(str(named), folders):
                 raise NoModelError(reason) from None
             raise
     return first_part(path)

@@ -10,14 +10,16 @@ from pathlib import Path
 from koel_tui import paths
 from koel_tui.models.directory_walk import walk_files
 from koel_tui.models.gguf import quick_reason
-from koel_tui.models.ollama import missing_weights, ollama_models
+from koel_tui.models.incomplete import (
+    is_downloading,
+    why_incomplete,
+    why_missing_in_ollama,
+    why_unfinished,
+)
+from koel_tui.models.ollama import ollama_models
 from koel_tui.models.split_files import is_model_file_name, parse_part
 from koel_tui.models.starter import starter_model
 from koel_tui.system.regular_files import expand_user
-from koel_tui.text import safe_line
-
-_DOWNLOADING = (".aria2", ".st")
-"""The endings of files next to a download that is not complete, of aria2 and axel."""
 
 
 class Source(enum.StrEnum):
@@ -132,16 +134,17 @@ def iter_models(
     )
 
 
-def why_missing(name: str, roots: SearchRoots | None = None) -> str:
-    """Return why a model that another program knows by `name` cannot be used, '' if unknown."""
-    for root in (roots or SearchRoots()).ollama_directories():
-        blob = missing_weights(root, name)
-        if blob is not None:
-            return (
-                f"Ollama has no weights for {safe_line(name)}: the file {blob} is missing. "
-                f"`ollama pull {safe_line(name)}` downloads it again."
-            )
-    return ""
+def why_missing(name: str, folders: Iterable[Path] = (), roots: SearchRoots | None = None) -> str:
+    """Return why no complete model is called `name`, as sentences; '' if the name is unknown."""
+    roots = roots or SearchRoots()
+    places = [paths.models_dir(), *(folder for _, folder in roots.model_directories())]
+    places += map(expand_user, folders)
+    reasons = chain(
+        (why_unfinished(name, folder) for folder in places[:1]),
+        (why_incomplete(name, folder) for folder in places),
+        (why_missing_in_ollama(name, root) for root in roots.ollama_directories()),
+    )
+    return next(filter(None, reasons), "")
 
 
 def _starter() -> Iterator[FoundModel]:
@@ -163,7 +166,7 @@ def _in_folder(source: Source, folder: Path) -> Iterator[FoundModel]:
             continue  # included in the first part
         sizes = [files.get(each, 0) for each in names]
         # With a missing or empty part the model is incomplete.
-        if all(sizes) and not any(map(_is_downloading, names)) and not quick_reason(path):
+        if all(sizes) and not any(map(is_downloading, names)) and not quick_reason(path):
             name = path.stem if part is None else part.base
             yield FoundModel(name, path, sum(sizes), source)
 
@@ -182,10 +185,6 @@ def _in_ollama(root: Path) -> Iterator[FoundModel]:
                 model.mark,
                 model.adapters,
             )
-
-
-def _is_downloading(path: Path) -> bool:
-    return any(path.with_name(path.name + ending).exists() for ending in _DOWNLOADING)
 
 
 def _size(path: Path) -> int:

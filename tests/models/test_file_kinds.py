@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from koel_tui import paths
-from koel_tui.models import ModelFileError, check_gguf, choose_model
+from koel_tui.models import ModelFileError, NoModelError, check_gguf, choose_model
 from koel_tui.models.discovery import Source, find_models
+from koel_tui.models.downloaded import partial_path
 from koel_tui.models.gguf import quick_reason
 from tests.models.gguf_file import write_gguf
 from tests.models.ollama_store import described_gguf, vocabulary_gguf
@@ -126,3 +127,35 @@ def test_report_36_a_file_that_a_program_is_still_downloading_is_not_offered(
     assert [model.path for model in find_models() if model.source is Source.HOME] == []
     control.unlink()
     assert [model.path for model in find_models() if model.source is Source.HOME] == [path]
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (("big-00001-of-00003.gguf",), r"2 of its 3 parts are missing \(big-00002-of-00003"),
+        (("big-00002-of-00002.gguf",), r"1 of its 2 parts is missing \(big-00001-of-00002"),
+        (("big.gguf.part",), r"big\.gguf\.part is a download that has not ended"),
+        (("Big.gguf.downloadInProgress",), "is a download that has not ended"),
+        (("downloading_big.gguf.part",), "is a download that has not ended"),
+        (("big.gguf", "big.gguf.aria2"), "is a download that has not ended"),
+    ],
+    ids=["two-parts", "first-part", "part", "llama.cpp", "lm-studio", "aria2"],
+)
+def test_report_36_the_name_of_an_incomplete_model_gets_the_reason(
+    private_home: Path, tmp_path: Path, files: tuple[str, ...], reason: str
+) -> None:
+    for folder in (private_home / ".lmstudio" / "models" / "who", tmp_path / "disk"):
+        for file in files:
+            write_gguf(folder / file)
+        with pytest.raises(NoModelError, match=rf"(?i)big is not complete: .*{reason}"):
+            choose_model(Path("big"), (tmp_path / "disk",))
+        for file in files:
+            (folder / file).unlink()
+    with pytest.raises(NoModelError, match="No file or model is called 'big'"):
+        choose_model(Path("big"), (tmp_path / "disk",))
+
+
+def test_report_36_the_name_of_an_unfinished_download_gets_the_command() -> None:
+    write_gguf(partial_path(paths.models_dir() / "o" / "r" / "Big.gguf", "a" * 64))
+    with pytest.raises(NoModelError, match=r"Big is not complete.*`koel-chat models pull`"):
+        choose_model(Path("big.gguf"))
