@@ -22,12 +22,21 @@ NO_BACKTRACE_VARIABLE = "GGML_NO_BACKTRACE"
 
 _DIRECTORY = re.compile(r"^\S*/")
 """The build directory in an assertion's source path: long, and of no use to the reader."""
+_UNKNOWN_MODEL = re.compile(
+    r"unknown model architecture|number of tensors|missing tensor|too many tensors|wrong shape"
+    r"|key not found|wrong array length|hyperparameters|unknown pre-tokenizer"
+)
 _USED_FEATURE = re.compile(r"(\w+) = 1")
 
 
 def parse_error(line: str) -> str:
     """Return the message of a line logged as an error, without the leading function name."""
     return line.split(": ", 1)[-1] if ": " in line[:40] else line
+
+
+def is_unknown_model(reason: str) -> bool:
+    """Return whether llama.cpp rejects a file because it does not know this kind of model."""
+    return _UNKNOWN_MODEL.search(reason) is not None
 
 
 def parse_assertion(output: str) -> str:

@@ -34,7 +34,6 @@ NO_OTHER_VALUE = {
     "Finished(metrics)": ANSWERED,
     "ModelCard(fitting_template)": ANSWERED,
     "ModelCard(has_template)": ANSWERED,
-    "ModelCard(trained_tokens)": ANSWERED,
     "ModelInfo(has_template)": ANSWERED,
     "SessionBusyError(message)": ANSWERED,
     "SessionClosedError(message)": ANSWERED,

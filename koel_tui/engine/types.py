@@ -22,14 +22,14 @@ class ModelSpec:
     """The model file and how to load it. Raises ValueError for a number out of range.
 
     `path` is the GGUF file. `context_tokens` is the context size of each session, prompt and
-    answer together; None means that of the model, at most 8192. `gpu_layers` -1 puts all layers on
-    a GPU if there is one. `threads` None means one per physical core: with more, decoding is
-    several times slower; llama.cpp accepts at most 512. `batch_tokens` is the maximum prefill step.
-    `kv_type` is the KV cache format; q8_0 takes 17/32 of the bytes of f16. `mmap` maps the file
-    instead of reading it. `slots` is how many sessions are in the context at once, 1 to 256,
-    llama.cpp's limit; None means as many as fit a quarter of the free memory. `lora` is the default
-    adapter file of sessions. `mmproj` is a projector for images and sound; an engine without
-    support for these refuses it.
+    answer together; None means that of the model, at most 8192. `gpu_layers` -1 puts the layers on
+    a GPU that fit into its free memory. `threads` None means one per physical core: with more,
+    decoding is several times slower; llama.cpp accepts at most 512. `batch_tokens` is the maximum
+    prefill step. `kv_type` is the KV cache format; q8_0 takes 17/32 of the bytes of f16. `mmap`
+    maps the file instead of reading it. `slots` is how many sessions are in the context at once,
+    1 to 256, llama.cpp's limit; None means as many as fit a quarter of the free memory, that of the
+    GPU for the layers on it. `lora` is the default adapter file of sessions. `mmproj` is a
+    projector for images and sound; an engine without support for these refuses it.
     """
 
     path: Path
@@ -237,6 +237,8 @@ class ModelCard:
     `has_template` is whether the file has a chat template; without one each turn must name one.
     `trained_tokens` is the context size of the training, 0 if the file has none.
     `fitting_template` is the built-in template that fits the vocabulary, '' if none does.
+    `cpu_layers` of the `layers` are on the CPU because the memory of the GPU is too small.
+    `file_notice` is a warning about the file, '' if there is none.
     """
 
     name: str
@@ -246,10 +248,29 @@ class ModelCard:
     has_template: bool = True
     trained_tokens: int = 0
     fitting_template: str = ""
+    layers: int = 0
+    cpu_layers: int = 0
+    file_notice: str = ""
 
     @property
     def notice(self) -> str:
-        """A warning for the user if the context exceeds the training, else ''."""
+        """The warnings for the user about the model, '' if there are none."""
+        notices = (self._context_notice, self._gpu_notice, self.file_notice)
+        return " ".join(filter(None, notices))
+
+    @property
+    def _gpu_notice(self) -> str:
+        if not self.cpu_layers:
+            return ""
+        return (
+            f"{self.cpu_layers} of the {self.layers} layers of {self.name} do not fit into the "
+            "free memory of the GPU and run on the CPU, so answers are slower. Close other "
+            "programs that use the GPU, or use a smaller context (--context-tokens) or a smaller "
+            "file."
+        )
+
+    @property
+    def _context_notice(self) -> str:
         if not 0 < self.trained_tokens <= self.context_tokens - CONTEXT_STEP:
             return ""
         return (

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from koel_tui.models.gguf import check_gguf
 from koel_tui.models.naming import NoModelError, is_name, named_model
+from koel_tui.models.split_files import first_part
 from koel_tui.models.starter import starter_model
 from koel_tui.system.regular_files import expand_user
 
@@ -12,14 +13,20 @@ from koel_tui.system.regular_files import expand_user
 def model_path(named: Path, folders: Iterable[Path] = ()) -> Path:
     """Return the file for a path, or for the name of a model on this computer or in `folders`.
 
-    The file is not validated. Raises `NoModelError` if there is no model of this name.
+    For a split model it is the first part. The file is not validated. Raises `NoModelError` if
+    there is no model of this name.
     """
     path = expand_user(named)
     if is_name(named) and not path.exists():
-        from koel_tui.models.discovery import find_models  # lazy: rarely needed
+        from koel_tui.models.discovery import find_models, why_missing  # lazy: rarely needed
 
-        return named_model(find_models(folders), str(named)).path
-    return path
+        try:
+            return named_model(find_models(folders), str(named)).path
+        except NoModelError:
+            if reason := why_missing(str(named), folders):
+                raise NoModelError(reason) from None
+            raise
+    return first_part(path)
 
 
 def choose_model(named: Path | None, folders: Iterable[Path] = ()) -> Path:

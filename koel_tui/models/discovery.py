@@ -9,6 +9,13 @@ from pathlib import Path
 
 from koel_tui import paths
 from koel_tui.models.directory_walk import walk_files
+from koel_tui.models.gguf import quick_reason
+from koel_tui.models.incomplete import (
+    is_downloading,
+    why_incomplete,
+    why_missing_in_ollama,
+    why_unfinished,
+)
 from koel_tui.models.ollama import ollama_models
 from koel_tui.models.split_files import is_model_file_name, parse_part
 from koel_tui.models.starter import starter_model
@@ -30,12 +37,26 @@ class Source(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundModel:
-    """A complete model; `path` is the first file of a split model."""
+    """A complete model; `path` is the first file of a split model.
+
+    `aliases` are further names of the same model. `note` is what the user must know about it, as
+    a clause, and `mark` the same in a few words. `adapters` are the adapters that its program uses
+    and koel-chat does not.
+    """
 
     name: str
     path: Path
     size_bytes: int
     source: Source
+    aliases: tuple[str, ...] = ()
+    note: str = ""
+    mark: str = ""
+    adapters: tuple[Path, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names of the model."""
+        return (self.name, *self.aliases)
 
 
 def _home() -> Path:
@@ -86,10 +107,11 @@ def find_models(
     roots: SearchRoots | None = None,
     models_directory: Path | None = None,
 ) -> list[FoundModel]:
-    """Return the models on this computer and in `folders`, each file once, with its first source.
+    """Return the models on this computer and in `folders`, each once, with its first source.
 
-    `models_directory` is the directory of downloaded models. Blocks for some milliseconds, longer
-    on slow disks: call it in a worker thread.
+    Files that are certainly not models of text are left out. `models_directory` is the directory of
+    downloaded models. Blocks for some milliseconds, longer on slow disks: call it in a worker
+    thread.
     """
     return list(iter_models(folders, roots, models_directory))
 
@@ -112,6 +134,19 @@ def iter_models(
     )
 
 
+def why_missing(name: str, folders: Iterable[Path] = (), roots: SearchRoots | None = None) -> str:
+    """Return why no complete model is called `name`, as sentences; '' if the name is unknown."""
+    roots = roots or SearchRoots()
+    places = [paths.models_dir(), *(folder for _, folder in roots.model_directories())]
+    places += map(expand_user, folders)
+    reasons = chain(
+        (why_unfinished(name, folder) for folder in places[:1]),
+        (why_incomplete(name, folder) for folder in places),
+        (why_missing_in_ollama(name, root) for root in roots.ollama_directories()),
+    )
+    return next(filter(None, reasons), "")
+
+
 def _starter() -> Iterator[FoundModel]:
     path = starter_model()
     if path is not None:
@@ -130,14 +165,26 @@ def _in_folder(source: Source, folder: Path) -> Iterator[FoundModel]:
         else:
             continue  # included in the first part
         sizes = [files.get(each, 0) for each in names]
-        if all(sizes):  # with a missing or empty part the model is incomplete
+        # With a missing or empty part the model is incomplete.
+        if all(sizes) and not any(map(is_downloading, names)) and not quick_reason(path):
             name = path.stem if part is None else part.base
             yield FoundModel(name, path, sum(sizes), source)
 
 
 def _in_ollama(root: Path) -> Iterator[FoundModel]:
-    for name, path in ollama_models(root):
-        yield FoundModel(name, path, _size(path), Source.OLLAMA)
+    for model in ollama_models(root):
+        if not quick_reason(model.path):
+            name, *aliases = model.names
+            yield FoundModel(
+                name,
+                model.path,
+                _size(model.path),
+                Source.OLLAMA,
+                tuple(aliases),
+                model.note,
+                model.mark,
+                model.adapters,
+            )
 
 
 def _size(path: Path) -> int:
@@ -148,12 +195,14 @@ def _size(path: Path) -> int:
 
 
 def _unique(found: Iterable[FoundModel]) -> Iterator[FoundModel]:
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[int, int, tuple[Path, ...]]] = set()
     for model in found:
         try:
             status = model.path.stat()
         except OSError:
             continue  # it was just removed
-        if (status.st_dev, status.st_ino) not in seen:
-            seen.add((status.st_dev, status.st_ino))
+        # With other adapters, the same file is another model in its program.
+        key = (status.st_dev, status.st_ino, model.adapters)
+        if key not in seen:
+            seen.add(key)
             yield model

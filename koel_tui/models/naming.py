@@ -37,9 +37,13 @@ def named_model(models: "Sequence[FoundModel]", wanted: str) -> "FoundModel":
             "To download one: koel-chat models pull OWNER/NAME."
         )
     for matching in (
-        [model for model in models if model.name == wanted],
-        [model for model in models if _normalize(model.name) == _normalize(wanted)],
-        [model for model in models if _normalize(model.name).startswith(_normalize(wanted))],
+        [model for model in models if wanted in model.names],
+        [model for model in models if _normalize(wanted) in map(_normalize, model.names)],
+        [
+            model
+            for model in models
+            if any(_normalize(name).startswith(_normalize(wanted)) for name in model.names)
+        ],
     ):
         if len(matching) == 1:
             return matching[0]
@@ -65,7 +69,7 @@ def _label(model: "FoundModel", others: "Sequence[FoundModel]") -> str:
 
 
 def _similar_names(models: "Sequence[FoundModel]", wanted: str) -> list[str]:
-    names = {_normalize(model.name): model.name for model in models}
+    names = {_normalize(name): name for model in models for name in model.names}
     normalized = _normalize(wanted)
     containing = [name for key, name in names.items() if normalized in key]
     close = difflib.get_close_matches(normalized, names, n=_MAX_SHOWN, cutoff=0.5)

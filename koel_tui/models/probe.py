@@ -7,7 +7,7 @@ import json
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +15,7 @@ from koel_tui import paths
 from koel_tui.llama_log_parsing import parse_assertion
 from koel_tui.models.downloaded import model_files
 from koel_tui.models.gguf import ModelFileError, check_gguf
+from koel_tui.models.ollama import explain_failure
 from koel_tui.models.verified_models import ModelProperties, VerifiedModels, sha256_of
 from koel_tui.system.processes import kill_and_wait, module_command, signal_name
 
@@ -77,6 +78,8 @@ async def probe_model(
     except OSError as error:
         return ProbeResult(False, f"it cannot be read ({error.strerror or error})")
     result = await _run_test(path, size, timeout_s or max(_MIN_TIMEOUT_S, size / _MIN_BYTES_PER_S))
+    if explanation := explain_failure(path, result.reason):
+        return replace(result, reason=explanation)
     if result.ok:
         properties = ModelProperties(
             result.architecture,

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 _PART = re.compile(
     r"(?P<base>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})(?P<ending>\.gguf)", re.IGNORECASE
@@ -40,3 +41,9 @@ def is_model_file_name(name: str) -> bool:
     """Return whether a file name can be a model: a GGUF file, but not a projector."""
     lower = name.lower()
     return lower.endswith(".gguf") and not lower.startswith(".") and "mmproj" not in lower
+
+
+def first_part(path: Path) -> Path:
+    """Return the first part of a split model, which llama.cpp loads; another file unchanged."""
+    part = parse_part(path.name)
+    return path if part is None else path.with_name(part.name(1))

@@ -14,7 +14,7 @@ def base(tmp_path: Path) -> str:
     return str(write_sliding_model(tmp_path / "base.gguf", template=""))
 
 
-def test_ask_completes_the_text_where_there_is_no_template_and_says_so(base: str) -> None:
+def test_report_20_ask_completes_the_text_where_there_is_no_template_and_says_so(base: str) -> None:
     short = ("--model", base, "--max-output-tokens", "4", "Hello")
     done = koel("ask", *short)
     assert done.returncode == 0 and done.stdout.strip()
@@ -46,7 +46,9 @@ def test_the_own_template_replaces_the_configured_one_for_one_command() -> None:
     assert json.loads(own.stdout)["text"] != json.loads(plain.stdout)["text"]
 
 
-def test_probe_reports_the_template(base: str, starter_path: Path, tmp_path: Path) -> None:
+def test_report_20_probe_reports_the_template(
+    base: str, starter_path: Path, tmp_path: Path
+) -> None:
     for _ in range(2):  # tried, then remembered
         said = koel("models", "probe", base).stdout
         assert "It has no chat template." in said and "--chat-template chatml" in said

@@ -94,6 +94,8 @@ def test_list_shows_every_model_and_who_keeps_it(
         "size": path.stat().st_size,
         "source": "koel-chat",
         "works": False,
+        "aliases": [],
+        "note": "",
     }
 
 

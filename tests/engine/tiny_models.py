@@ -174,12 +174,13 @@ def write_sliding_model(
     *,
     name: str = "tiny",
     edges: bool = False,
+    vision: bool = False,
 ) -> Path:
     """Write a Gemma 3 model: one layer sees the last `SLIDING_WINDOW` tokens, one all.
 
     `template` '' leaves the chat template out. The vocabulary has `words`. With `edges` it puts
     `<|im_start|>` before each text and `<|im_end|>` after it. llama.cpp treats the tokens of some
-    models by their `name`.
+    models by their `name`. With `vision` it has tensors for images, as Ollama writes them.
     """
     layers, heads, head = 2, 4, 32
     file = _ModelFile(path, "gemma3", layers, words, edges=edges)
@@ -194,6 +195,9 @@ def write_sliding_model(
     file.writer.add_sliding_window(SLIDING_WINDOW)
     file.writer.add_sliding_window_pattern(layers)
     file.writer.add_rope_freq_base(10_000)
+    if vision:
+        file.writer.add_uint32("gemma3.vision.block_count", 1)
+        file.add("v.patch_embedding.weight", np.ones(WIDTH))
     for layer in range(layers):
         block = f"blk.{layer}."
         for norm in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):

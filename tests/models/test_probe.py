@@ -89,7 +89,10 @@ async def test_a_bad_header_needs_no_trial(
 
 async def test_all_parts_have_to_be_there(tmp_path: Path, verified: VerifiedModels) -> None:
     verdict = await probe_model(write_gguf(tmp_path / "m-00001-of-00002.gguf"), verified)
-    assert (verdict.ok, verdict.reason) == (False, "there is no such file")
+    assert (verdict.ok, verdict.reason) == (
+        False,
+        "1 of its 2 parts is missing (m-00002-of-00002.gguf)",
+    )
 
 
 async def test_what_llama_cpp_refuses_is_bad_for_its_reason(

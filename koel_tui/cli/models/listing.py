@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def list_models(as_json: bool) -> None:
     """List the models on this computer, also those of other programs.
 
-    "works" marks a model that `probe` has tested.
+    "works" marks a model that `probe` has tested. A model of Ollama has a note about what Ollama
+    uses with it and koel-chat does not.
     """
     from koel_tui import paths
     from koel_tui.models.downloaded import model_files, partial_downloads
@@ -43,11 +44,15 @@ def _as_json(model: "FoundModel", works: bool) -> dict[str, Any]:
         "size": model.size_bytes,
         "source": model.source,
         "works": works,
+        "aliases": list(model.aliases),
+        "note": model.note,
     }
 
 
 def _format_line(model: "FoundModel", works: bool) -> str:
-    note = "  (works)" if works else ""
+    also = [f"also {', '.join(model.aliases)}"] if model.aliases else []
+    notes = [*(["works"] if works else []), *also, *([model.note] if model.note else [])]
+    note = f"  ({safe_line('; '.join(notes), 300)})" if notes else ""
     return f"{format_bytes(model.size_bytes):>8}  {model.source:12}  {safe_line(model.name)}{note}"
 
 

@@ -25,21 +25,31 @@ def probe(model: Path, again: bool, as_json: bool) -> int:
     from koel_tui.cli.models.resolve import model_folders
     from koel_tui.models import ModelFileError
     from koel_tui.models.choose import model_path
+    from koel_tui.models.ollama import (
+        describe_unused_adapters,
+        describe_unused_layers,
+        models_of_blob,
+    )
     from koel_tui.models.probe import probe_model, verified_models
 
     path = model_path(model, model_folders())
     verdict = asyncio.run(probe_model(path, verified_models(), again=again))
+    notes = [*filter(None, (describe_unused_layers(path), describe_unused_adapters(path)))]
     if as_json:
-        click.echo(json.dumps({"path": str(path), **dataclasses.asdict(verdict)}))
+        found = {"path": str(path), **dataclasses.asdict(verdict), "notes": notes}
+        click.echo(json.dumps(found))
         return Exit.OK if verdict.ok else Exit.NO_MODEL
     if not verdict.ok:
         raise ModelFileError(path, safe_line(verdict.reason, 500))
-    note = "it worked before" if verdict.remembered else f"tested in {verdict.seconds:.1f} s"
+    trial = "it worked before" if verdict.remembered else f"tested in {verdict.seconds:.1f} s"
+    name = next((model.names[0] for model in models_of_blob(path)), path.name)
     click.echo(
-        f"{safe_line(path.name)} works: {safe_line(verdict.architecture)}, trained on "
-        f"{verdict.context_tokens:,} tokens; {note}."
+        f"{safe_line(name)} works: {safe_line(verdict.architecture)}, trained on "
+        f"{verdict.context_tokens:,} tokens; {trial}."
     )
     click.echo(_template_message(verdict))
+    for note in notes:
+        click.echo(safe_line(note, 2000))
     return Exit.OK
 
 

@@ -54,7 +54,7 @@ def _find_download(name: str, directory: Path) -> tuple[Path, int]:
     from koel_tui.models.discovery import Source
     from koel_tui.models.downloaded import is_within, partial_downloads
 
-    named = [model for model in all_models() if model.name == name]
+    named = [model for model in all_models() if name in model.names]
     downloads = [
         (model.path, model.size_bytes)
         for model in named

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from koel_tui.models import check_gguf, choose_model
 from koel_tui.models.discovery import FoundModel, find_models
+from koel_tui.models.split_files import first_part
 from koel_tui.system.regular_files import expand_user
 
 
@@ -13,7 +14,7 @@ def check_model(named: Path) -> Path:
     Settings are loaded only to look up a name, because that takes longer than the first paint.
     Raises `ModelFileError`, `NoModelError`, and for a name `SettingsError`.
     """
-    path = expand_user(named)
+    path = first_part(expand_user(named))
     if path.exists():
         check_gguf(path)
         return path

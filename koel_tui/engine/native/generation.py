@@ -133,9 +133,12 @@ class Generation:
             pieces += self.answer.feed(rest, control=False)
         return pieces + self.answer.feed(self._utf8.decode(piece), control=control)
 
-    def finish(self) -> list[Piece]:
-        """Return the pieces that were held back, at the end of the answer."""
-        return self.answer.finish()
+    def finish(self, *, cut: bool) -> list[Piece]:
+        """Return the pieces that were held back, at the end of the answer.
+
+        `cut` is whether the model was not finished.
+        """
+        return self.answer.finish(cut=cut)
 
     def metrics(self, load_s: float) -> SessionMetrics:
         """Return the metrics of the turn so far."""

@@ -23,22 +23,24 @@ from koel_tui.engine.native.answer.thinking_tags import (
     ThinkingTags,
 )
 from koel_tui.engine.native.context.context_trimming import TrimmedConversation, trim_to_fit
-from koel_tui.engine.native.context.free_memory import check_memory, free_memory
+from koel_tui.engine.native.context.free_memory import free_memory
 from koel_tui.engine.native.context.kv_cache import KvCache
 from koel_tui.engine.native.context.kv_snapshot import Fingerprint, file_id
-from koel_tui.engine.native.context.llama_context import KV_TYPES, Context
-from koel_tui.engine.native.context.slots import common_prefix, slot_count
+from koel_tui.engine.native.context.llama_context import Context
+from koel_tui.engine.native.context.slots import common_prefix
 from koel_tui.engine.native.control_tokens import PromptTokenizer, RenderedPrompt
+from koel_tui.engine.native.gpus import list_gpus
 from koel_tui.engine.native.log import NativeLog
+from koel_tui.engine.native.placement import Placement, context_size
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate, ChatTemplates
 from koel_tui.engine.native.weights import Model
 from koel_tui.engine.types import (
-    DEFAULT_CONTEXT_TOKENS,
     ChatMessage,
     MemoryReport,
     ModelCard,
 )
 from koel_tui.engine.wire_messages import Load
+from koel_tui.models.ollama import describe_unused_adapters
 from koel_tui.protocol.turn_settings import TurnSettings
 
 _FOLLOW_UP = "."
@@ -52,24 +54,15 @@ class LoadedModel:
 
     def __init__(self, load: Load, log: NativeLog, progress: Callable[[float], bool]) -> None:
         """Load the model. Raises `ModelLoadError`; everything is then freed."""
-        spec = load.spec
         with ExitStack() as on_failure:
+            placement = Placement(load, list_gpus)
+            spec = placement.spec
             self.model = Model(spec, log, progress)
             on_failure.callback(self.model.close)
             self._file_id = file_id(spec.path)
-            context_tokens = spec.context_tokens or min(
-                self.model.trained_tokens or DEFAULT_CONTEXT_TOKENS, DEFAULT_CONTEXT_TOKENS
-            )
-            _, bytes_per_value = KV_TYPES[spec.kv_type]
-            token_bytes = self.model.kv_bytes_per_token(bytes_per_value)
+            context_tokens = context_size(spec, self.model.trained_tokens)
             free = free_memory()
-            slots = spec.slots or slot_count(
-                free_bytes=free,
-                slot_bytes=token_bytes * context_tokens,
-                parallel=load.parallel,
-                max_sessions=load.max_sessions,
-            )
-            check_memory(slots, context_tokens, token_bytes, free)
+            slots, slot = placement.place_slots(context_tokens, free)
             self._tokenizer = PromptTokenizer(self.model)
             fitting = find_template(self._tokenizer.controls)
             self._templates = ChatTemplates(
@@ -84,8 +77,8 @@ class LoadedModel:
             self.context = Context(self.model, spec, log, slots, context_tokens)
             on_failure.callback(self.context.close)
             self.adapters = Adapters(self.model, self.context, log)
-            self.cache = KvCache(self.context, slots, token_bytes, parked_limit_bytes=free // 4)
-            self._context_bytes = slots * self.context.context_tokens * token_bytes
+            self.cache = KvCache(self.context, slots, slot.token_bytes, free // 4, slot.state_bytes)
+            self._context_bytes = slots * slot.slot_bytes(self.context.context_tokens)
             self._kv_type = spec.kv_type
             self.card = ModelCard(
                 name=self.model.name,
@@ -95,6 +88,9 @@ class LoadedModel:
                 trained_tokens=self.model.trained_tokens,
                 has_template=bool(self.model.chat_template),
                 fitting_template=fitting,
+                layers=placement.layers,
+                cpu_layers=placement.cpu_layers,
+                file_notice=describe_unused_adapters(spec.path),
             )
             on_failure.pop_all()  # nothing has failed
 

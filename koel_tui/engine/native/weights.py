@@ -4,6 +4,7 @@ import ctypes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import llama_cpp
@@ -12,6 +13,7 @@ from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.types import ModelSpec
 from koel_tui.llama_log_parsing import parse_used_features
+from koel_tui.models.ollama import explain_failure, models_of_blob
 
 _RETYPED = frozenset({"<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|end|>"})
 """The control tokens of gpt-oss that llama.cpp loads as user-defined, so that they have text."""
@@ -44,6 +46,21 @@ def default_load_params() -> Any:
     return params
 
 
+def _explain(path: Path, reason: str) -> str:
+    """Return the reason of a failed load as a sentence, with the next step."""
+    if explanation := explain_failure(path, reason):
+        return (
+            f"{explanation}. Download it as a GGUF file for llama.cpp: "
+            "koel-chat models pull OWNER/NAME."
+        )
+    return f"{reason}. Choose another GGUF file or download it again."
+
+
+def _user_name(path: Path) -> str:
+    """Return the name of a model that its user knows; names in files are often internal."""
+    return next((model.names[0] for model in models_of_blob(path)), path.stem)
+
+
 class Model:
     """One set of weights in memory. Use it from the owner thread only."""
 
@@ -70,11 +87,9 @@ class Model:
         self._model = llama_cpp.llama_model_load_from_file(bytes(spec.path), params)
         if not self._model:
             reason = log.reason() or "llama.cpp gave no reason"
-            raise ModelLoadError(
-                f"Cannot load {spec.path}: {reason}. Choose another GGUF file or download it again."
-            )
+            raise ModelLoadError(f"Cannot load {spec.path}: {_explain(spec.path, reason)}")
         self.load_s = time.perf_counter() - begin
-        self.name = spec.path.stem  # the name users know; names in files are often internal
+        self.name = _user_name(spec.path)
         try:
             self._read_properties()
         except BaseException:
@@ -85,21 +100,6 @@ class Model:
     def handle(self) -> Any:
         """The native pointer, used to create contexts."""
         return self._model
-
-    def kv_bytes_per_token(self, type_size: float) -> int:
-        """Return the bytes of KV cache per token, with values of `type_size` bytes."""
-        model = self._model
-        default_size = llama_cpp.llama_model_n_embd(model) // max(
-            1, llama_cpp.llama_model_n_head(model)
-        )
-        prefix = f"{self.metadata('general.architecture')}.attention."
-        key, value = (
-            int(self.metadata(f"{prefix}{each}_length") or default_size)
-            for each in ("key", "value")
-        )
-        kv_heads = llama_cpp.llama_model_n_head_kv(model)
-        layers = llama_cpp.llama_model_n_layer(model)
-        return int(layers * kv_heads * (key + value) * type_size)
 
     @property
     def vocabulary_size(self) -> int:

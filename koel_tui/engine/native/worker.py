@@ -331,7 +331,7 @@ class Worker:
 
     def _end(self, generation: Generation, reason: FinishReason) -> None:
         self._remove(generation)
-        self._emit_pieces(generation, generation.finish())
+        self._emit_pieces(generation, generation.finish(cut=reason != "end"))
         if reason == "end" and generation.has_tool_calls:
             reason = "tool_calls"
         metrics = generation.metrics(self._require_model().model.load_s)

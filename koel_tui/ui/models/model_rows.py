@@ -50,8 +50,9 @@ def local_row(model: "FoundModel", works: bool) -> ModelChoice:
         str(model.source),
         formatting.format_bytes(model.size_bytes),
         *(["works"] if works else []),
+        *([model.mark] if model.mark else []),
     ]
-    return ModelChoice(model.name, " · ".join(parts), model.path.absolute())
+    return ModelChoice(", ".join(model.names), " · ".join(parts), model.path.absolute())
 
 
 def download_row(model: "Recommended") -> ModelChoice:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _KEY = "model"
 """Id of the key binding that opens the list."""
 _WRITABLE = 0o200
+_MAX_NOTE = 400
+"""Maximum characters of a note about a model."""
 
 
 class ModelSwitcher:
@@ -115,8 +117,11 @@ class ModelSwitcher:
             self._app.notify(f"{name} answers from now on. {problem}", severity="warning")
         else:
             self._app.notify(f"{name} answers from now on, and at the next start.")
-        if self._runtime.advice:
-            self._app.notify(self._runtime.advice, severity="warning")
+        from koel_tui.models.ollama import describe_unused_layers
+
+        for note in (await asyncio.to_thread(describe_unused_layers, path), self._runtime.advice):
+            if note:
+                self._app.notify(safe_line(note, _MAX_NOTE), severity="warning")
 
 
 def save_model_choice(path: Path) -> str:

@@ -128,11 +128,16 @@ class AnswerParser:
             pieces.extend(self._with_ids([call]))
         return pieces
 
-    def finish(self) -> list[Piece]:
-        """Return the pieces that were held back, at the end of the answer."""
+    def finish(self, *, cut: bool = False) -> list[Piece]:
+        """Return the pieces that were held back, at the end of the answer.
+
+        `cut` is whether the model was not finished: then a call without its arguments is text.
+        """
         pieces: list[Piece] = []
         rest, self._buffer = self._buffer, ""
         match self._mode:
+            case CallFormat() as call_format if cut and call_format.lacks_arguments(rest):
+                self._add_text(pieces, rest)
             case CallFormat() as call_format:
                 self._close_call(pieces, call_format, rest, ended=False)
             case Tags() as tags:

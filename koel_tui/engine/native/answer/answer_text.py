@@ -63,9 +63,12 @@ class Answer:
         """Parse the text of the next token; return the pieces it completes."""
         return self._visible(self._parser.feed(text, control=control))
 
-    def finish(self) -> list[Piece]:
-        """Return the pieces that were held back, at the end of the answer."""
-        pieces = self._visible(self._parser.finish())
+    def finish(self, *, cut: bool = False) -> list[Piece]:
+        """Return the pieces that were held back, at the end of the answer.
+
+        `cut` is whether the model was not finished: then a call without its arguments is text.
+        """
+        pieces = self._visible(self._parser.finish(cut=cut))
         return pieces + self._flush(self._thinking_scanner) + self._flush(self._text_scanner)
 
     def _visible(self, pieces: list[Piece]) -> list[Piece]:

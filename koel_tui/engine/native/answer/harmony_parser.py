@@ -76,6 +76,7 @@ class HarmonyParser:
         self._buffer = ""
         self._fed_length = 0
         self._control_positions: set[int] = set()
+        self._is_cut = False
         self._content: _Content | None = None  # None between messages
         if open_tags is not None:
             self._content = _THINKING
@@ -112,9 +113,13 @@ class HarmonyParser:
         self._buffer += text
         return self._read(final=False)
 
-    def finish(self) -> list[Piece]:
-        """Return the pieces that were held back, at the end of the answer."""
-        return self._read(final=True) + self._text_parser.finish()
+    def finish(self, *, cut: bool = False) -> list[Piece]:
+        """Return the pieces that were held back, at the end of the answer.
+
+        `cut` is whether the model was not finished: then a call without its arguments is dropped.
+        """
+        self._is_cut = cut
+        return self._read(final=True) + self._text_parser.finish(cut=cut)
 
     def _read(self, *, final: bool) -> list[Piece]:
         pieces: list[Piece] = []
@@ -184,7 +189,9 @@ class HarmonyParser:
                 self._scanned = end
                 return False
             body = self._take(end)
-            pieces += self._text_parser.add_call(content.function, body)
+            # The tag after the arguments ends the answer, so without a tag they may be incomplete.
+            if body.strip() or is_tag or not self._is_cut:
+                pieces += self._text_parser.add_call(content.function, body)
         elif text := self._take(end):
             if content.kind == "thinking":
                 pieces.append(ThinkingDelta(text))

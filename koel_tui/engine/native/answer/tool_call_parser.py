@@ -8,6 +8,7 @@ from dataclasses import dataclass
 _JSON_TOKENS = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
 _GEMMA_QUOTE = '<|"|>'
 _BARE_KEY = re.compile(r"([{,]\s*)([\w$-]+)\s*:")
+_FUNCTION = "<function="
 _NAME = re.compile(r"[\w.:/-]{1,256}")
 
 
@@ -31,6 +32,13 @@ class CallFormat:
     end: str | None
     parse: "Callable[[str], list[Call]]"
     quote: str = ""
+
+    def lacks_arguments(self, text: str) -> bool:
+        """Return whether `text`, the beginning of a call, ends before the arguments.
+
+        A call in JSON is then no complete value, so only the format with a tag around them can.
+        """
+        return self.start == _FUNCTION and not text.partition(">")[2].strip()
 
 
 class NoCallError(ValueError):
@@ -125,7 +133,7 @@ TAGGED = (
     CallFormat("<tool_call>", "</tool_call>", _from_json),
     CallFormat("[TOOL_CALLS]", None, _from_json),
     CallFormat("<|python_tag|>", None, _from_json),
-    CallFormat("<function=", "</function>", _from_function_tag),
+    CallFormat(_FUNCTION, "</function>", _from_function_tag),
     CallFormat("<|tool_call>call:", "<tool_call|>", _from_gemma, _GEMMA_QUOTE),
 )
 """The formats with a start tag: Hermes and Qwen, Mistral, Llama 3.1, Llama 3.2, Gemma 4."""

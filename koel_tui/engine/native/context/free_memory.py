@@ -1,6 +1,7 @@
 """The free memory of this process, and the check that a context fits into it."""
 
 import resource
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -40,15 +41,30 @@ def free_container_memory(folder: Path) -> int | None:
         return None
 
 
-def check_memory(slots: int, context_tokens: int, token_bytes: int, free: int) -> None:
-    """Reject a context that does not fit the free memory, because llama.cpp may abort on it.
+@dataclass(frozen=True, slots=True)
+class MemoryShare:
+    """The part of a context that is in one memory: the bytes free there, and those of a slot.
 
-    Raises `ModelLoadError` with both numbers.
+    `memory` names it in messages; `remedy` is what also helps if it is short, '' if nothing does.
     """
-    needed = slots * context_tokens * token_bytes + _COMPUTE_BYTES
-    if needed > free * 0.9:
+
+    free_bytes: int
+    slot_bytes: int
+    memory: str = "RAM"
+    remedy: str = ""
+
+
+def check_memory(slots: int, context_tokens: int, share: MemoryShare) -> None:
+    """Reject a context that does not fit a memory, because llama.cpp may abort on it.
+
+    Raises `ModelLoadError` with the memory that is short, and both numbers.
+    """
+    needed = slots * share.slot_bytes + _COMPUTE_BYTES
+    if needed > share.free_bytes * 0.9:
+        remedies = ["a smaller context (--context-tokens)", "fewer contexts (--max-sessions)"]
+        remedies += [share.remedy] if share.remedy else []
         raise ModelLoadError(
             f"A context of {slots} x {context_tokens} tokens needs {needed / 1e6:,.0f} MB and "
-            f"{free / 1e6:,.0f} MB are free. Use a smaller context (--context-tokens) or fewer "
-            "contexts (--max-sessions)."
+            f"{share.free_bytes / 1e6:,.0f} MB are free in {share.memory}. "
+            f"Use {' or '.join(remedies)}."
         )

@@ -33,13 +33,20 @@ class KvCache:
     """
 
     def __init__(
-        self, context: Context, slots: int, bytes_per_token: int, parked_limit_bytes: int
+        self,
+        context: Context,
+        slots: int,
+        bytes_per_token: int,
+        parked_limit_bytes: int,
+        state_bytes: int = 0,
     ) -> None:
+        """`state_bytes` is the recurrent state of a slot, in addition to its tokens."""
         self._context = context
         self._slots = SlotTable(slots)
         self._parked = ParkedContexts(parked_limit_bytes)
         self._checkpoints = Checkpoints(parked_limit_bytes // 2)
         self._bytes_per_token = bytes_per_token
+        self._state_bytes = state_bytes
 
     def prepare(
         self, session: int, lora: Path | None, prompt: list[int], busy: Collection[int]
@@ -101,7 +108,7 @@ class KvCache:
     def memory(self) -> tuple[SessionMemory, ...]:
         """Return the bytes that each session's tokens take, and whether they are parked."""
         resident = [
-            SessionMemory(slot.session, len(slot.tokens) * self._bytes_per_token, parked=False)
+            SessionMemory(slot.session, self._used_bytes(slot), parked=False)
             for slot in self._slots
             if slot.session is not None
         ]
@@ -114,6 +121,10 @@ class KvCache:
             replace(each, kv_bytes=each.kv_bytes + self._checkpoints.size(each.session))
             for each in both
         )
+
+    def _used_bytes(self, slot: Slot) -> int:
+        state = self._state_bytes if slot.tokens else 0
+        return len(slot.tokens) * self._bytes_per_token + state
 
     def _assign_slot(self, session: int, lora: Path | None, busy: Collection[int]) -> Slot:
         slot = self._slots.acquire(busy)
