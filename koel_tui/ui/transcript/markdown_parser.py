@@ -3,7 +3,7 @@
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 
-from koel_tui import markdown_rules
+from koel_tui import markdown_links, markdown_rules
 from koel_tui.text import safe_text
 
 
@@ -15,6 +15,7 @@ def create_parser() -> MarkdownIt:
     """
     markdown = MarkdownIt("gfm-like", {"html": False})
     markdown_rules.add_rules(markdown)
+    markdown_links.add_rules(markdown)
     markdown.core.ruler.push("koel_safe", _sanitize_tokens)
     return markdown
 
