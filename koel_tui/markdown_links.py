@@ -72,7 +72,7 @@ class _Address:
         from linkify_it import LinkifyIt
 
         parts = LinkifyIt().re
-        host = rf"(?:{parts['src_host_port_strict']}|{_IPV6_HOST}{parts['src_port']}(?![\w.:-]))"
+        host = rf"(?:{parts['src_host_port_strict']}|{_IPV6_HOST}{parts['src_port']}(?![\w-]))"
         self._rest = re.compile(begin + host + parts["src_path"], re.IGNORECASE)
 
     def length(self, text: str, start: int) -> int:

@@ -48,6 +48,7 @@ WRITTEN = [
     r"C:\{x} and \\server\share",
     "copy a \\\nb",
     "2*3*4, 2**3**4, a*b*c, f(x)*g(x)*h(x)",
+    "*.md,*.txt, src/**/*.py, */*, a/*/b/* and **/*.rs",
     "SELECT *, count(*) FROM t; the method __init__ of a class",
     "A note[^1].\n\n[^1]: https://e.org",
     "A note[^1].\n\n[^1]: word",

@@ -40,22 +40,26 @@ def to_markdown(thread: Thread) -> str:
 
 def _texts(thread: Thread) -> Iterator[str]:
     """Yield the texts of the document that are Markdown, in their order."""
-    yield from _properties(thread).values()
+    for name, value in _properties(thread).items():
+        yield _labelled(name.capitalize(), value)
     for message in thread.state.messages:
-        yield from filter(None, (message.reasoning, _answer(message)))
+        if message.reasoning:
+            yield _labelled("Thinking", message.reasoning)
+        if _answer(message):
+            yield message.content
 
 
 def _head(thread: Thread, parts: Iterator[str]) -> Iterator[str]:
     yield f"# {_escape(thread.title) or 'Thread'}"
-    for name in _properties(thread):
-        yield _quote(name.capitalize(), next(parts))
+    for _ in _properties(thread):
+        yield _quote(next(parts))
 
 
 def _message(message: Message, parts: Iterator[str]) -> Iterator[str]:
     at = format_time(message)
     yield f"## {author_label(message)}{f', {at}' if at else ''}"
     if message.reasoning:
-        yield _quote("Thinking", next(parts))
+        yield _quote(next(parts))
     if _answer(message):
         yield next(parts)
     elif message.role == "tool":
@@ -101,8 +105,11 @@ def _escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", safe_line(text))
 
 
-def _quote(label: str, text: str) -> str:
-    """Return a quotation with a label, which is a separate paragraph before several lines."""
-    lines = text.split("\n")
-    quoted = [f"{label}: {lines[0]}"] if len(lines) == 1 else [f"{label}:", "", *lines]
-    return "\n".join(f"> {line}" if line else ">" for line in quoted)
+def _labelled(label: str, text: str) -> str:
+    """Return a text with a label, which is a separate paragraph before several lines."""
+    text = safe_text(text).strip("\n")
+    return f"{label}:\n\n{text}" if "\n" in text else f"{label}: {text}"
+
+
+def _quote(text: str) -> str:
+    return "\n".join(f"> {line}" if line else ">" for line in text.split("\n"))

@@ -20,7 +20,6 @@ from koel_tui.ui.internals.layout import (
 )
 from koel_tui.ui.internals.line_diff import LineDiff
 from koel_tui.ui.internals.output_sanitizer import install_output_sanitizer
-from koel_tui.ui.internals.selected_text import selected_text
 from koel_tui.ui.internals.tab_strip import (
     redraw_underline,
     scroll_active_into_view,
@@ -55,7 +54,6 @@ __all__ = [
     "redraw_underline",
     "register_alt_sequences",
     "scroll_active_into_view",
-    "selected_text",
     "set_internal_clipboard",
     "suspend_app",
     "tabs_container",

@@ -3,7 +3,7 @@
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 
-from koel_tui import markdown_links, markdown_rules
+from koel_tui import markdown_rules
 from koel_tui.text import safe_text
 
 
@@ -13,6 +13,8 @@ def create_parser() -> MarkdownIt:
     HTML and formulas stay visible as text, and characters decoded from entities like `&#x202e;` are
     sanitized in the same way as the source.
     """
+    from koel_tui import markdown_links
+
     markdown = MarkdownIt("gfm-like", {"html": False})
     markdown_rules.add_rules(markdown)
     markdown_links.add_rules(markdown)

@@ -84,7 +84,7 @@ def _marked_code(code: str, lexer: str, theme: str, sources: list[Source]) -> Te
     for line, written in zip(lines, code.split("\n"), strict=False):
         shown = line if line.plain else Text(" ")
         shown.stylize(style_of(len(sources)))
-        sources.append(source_of(written))
+        sources.append(source_of(written, is_code=True))
         marked.append(shown)
     return Text("\n").join(marked)
 
@@ -95,5 +95,6 @@ def _mark_cell(cell: Text, row: int, sources: list[Source]) -> None:
     cell.tab_size = TAB_SIZE
     if not cell.plain:
         cell.append(" ")
-    sources.append(source_of(cell.plain.strip(), row))
+        cell.justify = "left"  # Rich removes the spaces of other cells
+    sources.append(source_of(cell.plain.strip(), row=row))
     cell.stylize(style_of(len(sources) - 1))

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from io import StringIO
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.selection import Selection
 
 from koel_tui.system.daemon_thread import run_in_daemon_thread
 from koel_tui.ui.transcript.line_widget import LineSegments, LineWidget
-from koel_tui.ui.transcript.row_sources import Row, Source, copied_text, locate
+
+if TYPE_CHECKING:
+    from koel_tui.ui.transcript.row_sources import Row, Source
 
 _STYLES = {"markdown.code": "bold cyan", "markdown.h1.border": "dim"}
 
@@ -16,7 +19,7 @@ _STYLES = {"markdown.code": "bold cyan", "markdown.h1.border": "dim"}
 class RenderedMarkdown(LineWidget):
     """Shows the rendered rows of a Markdown text, and renders them again for a new width."""
 
-    def __init__(self, source: str, rows: Sequence[Row], width: int) -> None:
+    def __init__(self, source: str, rows: "Sequence[Row]", width: int) -> None:
         super().__init__()
         self._source = source
         self._rows = rows
@@ -29,6 +32,8 @@ class RenderedMarkdown(LineWidget):
 
     def get_selection(self, selection: Selection) -> tuple[str, str]:
         """Return the selected text as written, without line breaks and padding of the screen."""
+        from koel_tui.ui.transcript.row_sources import copied_text
+
         return copied_text(self._rows, selection), "\n"
 
     def on_resize(self, event: events.Resize) -> None:
@@ -50,16 +55,17 @@ class RenderedMarkdown(LineWidget):
         return LineSegments(self._rows[index].segments, index)
 
 
-async def render_rows(text: str, width: int) -> Sequence[Row]:
+async def render_rows(text: str, width: int) -> "Sequence[Row]":
     """Render a Markdown text to rows on a worker thread; megabytes take seconds."""
     return await run_in_daemon_thread(lambda: _render_lines(text, width), "markdown rows")
 
 
-def _render_lines(text: str, width: int) -> Sequence[Row]:
+def _render_lines(text: str, width: int) -> "Sequence[Row]":
     from rich.console import Console
     from rich.theme import Theme
 
     from koel_tui.ui.transcript.marked_document import marked_document
+    from koel_tui.ui.transcript.row_sources import locate
 
     sources: list[Source] = []
     console = Console(

@@ -9,7 +9,9 @@ from textual.selection import Selection
 
 _SOURCE = "source"
 """The name in the metadata of a style: the index of the source of a text."""
-_FRAME = " " + "".join(map(chr, range(0x2500, 0x2580)))
+_QUOTE = "\u258c"
+"""The bar beside a quotation."""
+_FRAME = f" {_QUOTE}{''.join(map(chr, range(0x2500, 0x2580)))}"
 """The characters of padding and of borders."""
 TAB_SIZE = 4
 """The columns between tab stops."""
@@ -24,6 +26,7 @@ class Source:
     """The text on the screen."""
     row: int = -1
     """A number that the cells of one row of a table share; -1 for a line."""
+    is_code: bool = False
 
     def slice(self, start: int, end: int) -> str:
         """Return the written text between two columns of the text on the screen."""
@@ -38,9 +41,9 @@ class Source:
         return "".join(written)
 
 
-def source_of(text: str, row: int = -1) -> Source:
+def source_of(text: str, *, row: int = -1, is_code: bool = False) -> Source:
     """Return the source of a line or a cell, which is shown without tabs and is never empty."""
-    return Source(text, text.expandtabs(TAB_SIZE) or " ", row)
+    return Source(text, text.expandtabs(TAB_SIZE) or " ", row, is_code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +137,8 @@ class _Copied:
     """The lines of a copy, collected row by row."""
 
     def __init__(self) -> None:
-        self._lines: list[str | list[_Span]] = []
-        """The lines: text without a source, or the cells of a row."""
+        self._lines: list[str | dict[int, _Span]] = []
+        """The lines: text without a source, or spans by the index of their source."""
         self._spans: dict[int, _Span] = {}
         """The spans by the index of their source."""
         self._table_row = -1
@@ -144,7 +147,7 @@ class _Copied:
     def text(self) -> str:
         """The text, without empty lines at its ends."""
         return "\n".join(
-            line if isinstance(line, str) else "\t".join(span.text for span in line)
+            line if isinstance(line, str) else "\t".join(line[index].text for index in sorted(line))
             for line in self._lines
         ).strip("\n")
 
@@ -156,8 +159,9 @@ class _Copied:
             self._add_other(text[begin:end])
         for piece in row.pieces:
             if piece.column < end and piece.column + piece.length > begin:
-                prefix = text[begin : piece.column] if piece is row.pieces[0] else ""
-                self._add_piece(piece, begin, end, prefix if prefix.strip(_FRAME) else "")
+                prefix = text[begin : piece.column].replace(f"{_QUOTE} ", "")
+                is_marked = piece is row.pieces[0] and not piece.source.is_code
+                self._add_piece(piece, begin, end, prefix if is_marked and prefix.strip() else "")
 
     def _add_other(self, row: str) -> None:
         """Add a row without a source: a rule, an image, or padding, which is an empty line."""
@@ -176,8 +180,8 @@ class _Copied:
         start = piece.start + max(0, begin - piece.column)
         span = self._spans[piece.index] = _Span(prefix, piece.source, start, stop)
         last = self._lines[-1] if self._lines else ""
-        if isinstance(last, list) and piece.source.row >= 0 and piece.source.row == self._table_row:
-            last.append(span)
+        if isinstance(last, dict) and piece.source.row >= 0 and piece.source.row == self._table_row:
+            last[piece.index] = span
         else:
-            self._lines.append([span])
+            self._lines.append({piece.index: span})
         self._table_row = piece.source.row

@@ -16,7 +16,7 @@ MORE = [
     "<kbd>Ctrl</kbd> and <br> and <custom-tag attr='x'> and <!DOCTYPE html> and <?php x ?>",
     "A note[^long].\n\n[^long]: the first line\nand the second",
     "[//]: # (a comment)\n\nAfter it.",
-    "[a]: <https://e.org> 'Title'\n[b]: /path",
+    "[a]: https://e.org 'Title'\n[b]: /path",
     "Term\n: definition",
     "==mark== H~2~O x^2^ [[wiki]] {.class} :smile: @user #tag",
     ":::note\ntext\n:::",
@@ -83,7 +83,7 @@ async def test_tasks_are_visible_everywhere() -> None:
 
 async def test_long_words_in_a_table_of_the_window_are_visible() -> None:
     long = "x" * 90
-    answer = f"| {long} | b |\n|---|---|\n| {long} | last |"
+    answer = f"| {long} | b |\n|---|---|\n| {long} | c |\n\nlast"
     storage = MemoryStorage()
     said = (Message("u", "user", "Go."), Message("a", "assistant", answer))
     await storage.save("t", ChatState(messages=said))
