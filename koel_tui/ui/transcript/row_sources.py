@@ -10,7 +10,7 @@ from textual.selection import Selection
 _SOURCE = "source"
 """The name in the metadata of a style: the index of the source of a text."""
 _QUOTE = "\u258c"
-"""The bar beside a quotation."""
+"""The bar before a quotation."""
 _FRAME = f" {_QUOTE}{''.join(map(chr, range(0x2500, 0x2580)))}"
 """The characters of padding and of borders."""
 TAB_SIZE = 4

@@ -152,6 +152,8 @@ async def test_report_38_a_code_block_of_a_long_answer_is_copied_with_the_mouse(
         await window.reads("alt+m")
         await window.press("alt+m")
         await window.reads("rendered as Markdown")
+        await window.press("ctrl+end")
+        await window.reads("first = 1")
         await drag(window, "first", "last = 2")
         await window.press("ctrl+c")
         await window.until(lambda: bool(window.app.clipboard))
