@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 _BACKTICKS = re.compile(r"`{3,}")
 _FENCE_LINE = re.compile(r"^(.*?)(`{3,}|~{3,})(.*)$", re.MULTILINE)
 _OTHER_BEGIN = re.compile(r"<[A-Za-z!?/]|^ {0,3}\$\$", re.MULTILINE)
-_BLOCK_ENDS = ("-->", "</pre>", "</script>", "</style>", "</textarea>", "?>", "]]>", ">")
+_BLOCK_ENDS = (">", "-->", "</pre>", "</script>", "</style>", "</textarea>", "?>", "]]>")
 _TAG_ENDS = ("", "\n>", '\n">', "\n'>", "\n\n<!-- -->")
 """The ends of a tag or a comment that continues after its block."""
 _MAX_PARSED_LENGTH = 256 * 1024
 """Characters of a text that are parsed; a longer one that may stay open becomes a code block."""
 _BEGUN_TAG = re.compile(r"<[A-Za-z!?/]")
 _UNCLOSABLE = "plaintext"
+_MAX_OPEN_ELEMENTS = 100
 _CLOSED = re.compile(
     r"a|abbr|acronym|address|applet|article|aside|audio|b|bdi|bdo|big|blink|blockquote|button|"
     r"canvas|caption|center|cite|code|colgroup|data|datalist|del|details|dfn|dialog|dir|div|dl|em|"
@@ -110,7 +111,7 @@ def _is_closed(text: str) -> bool:
 def _close_elements(text: str) -> str | None:
     """Return a text with the end tags that it lacks; None if that is not possible."""
     page = _OpenElements(text)
-    if page.is_invalid or _UNCLOSABLE in page.names:
+    if page.is_invalid or _UNCLOSABLE in page.names or len(page.names) > _MAX_OPEN_ELEMENTS:
         return None
     if not page.names:
         return text

@@ -56,6 +56,16 @@ def test_report_19_windows_line_ends_are_shown_and_exported_without_a_mark(
     assert "␍" not in threads("search", "b").out + threads("list").out
 
 
+def test_report_15_a_code_block_that_was_cut_does_not_contain_the_next_messages(
+    threads: Threads,
+) -> None:
+    save("sea", "a", "Here:\n~~~python\nprint(1)", "b", "```\nclosed\n```", "c", "<b>x")
+    shown = threads("show", "sea").out
+    assert "print(1)\n~~~\n\nYou:\nb\n" in shown
+    assert "Model:\n```\nclosed\n```\n\nYou:" in shown
+    assert shown.endswith("Model:\n<b>x\n\n")
+
+
 # Rename, delete, restore
 
 

@@ -7,6 +7,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.selection import Selection
 
+from koel_tui.ui.transcript.text_wrapping import slice_written
+
 _SOURCE = "source"
 """The name in the metadata of a style: the index of the source of a text."""
 _QUOTE = "\u258c"
@@ -30,15 +32,7 @@ class Source:
 
     def slice(self, start: int, end: int) -> str:
         """Return the written text between two columns of the text on the screen."""
-        if "\t" not in self.text:
-            return self.text[start:end]
-        written: list[str] = []
-        column = 0
-        for char in self.text:
-            if start <= column < end:
-                written.append(char)
-            column += TAB_SIZE - column % TAB_SIZE if char == "\t" else 1
-        return "".join(written)
+        return slice_written(self.text, start, end, TAB_SIZE)
 
 
 def source_of(text: str, *, row: int = -1, is_code: bool = False) -> Source:

@@ -212,6 +212,19 @@ def test_report_15_tool_calls_and_results_are_code() -> None:
     assert code == [f"{evil}\n", f"{evil}\n"]
 
 
+@pytest.mark.parametrize("name", OPEN)
+def test_report_15_a_page_has_each_message_in_its_own_article(name: str) -> None:
+    answer = OPEN[name]
+    messages = tuple(
+        Message(f"{number}", role, answer, reasoning=answer)
+        for number, role in enumerate(("user", "assistant", "tool", "assistant"))
+    )
+    page = export_thread(Thread("t", ChatState(messages=messages)), ExportFormat.HTML)
+    articles = [part.partition("</article>") for part in page.split("<article>")[1:]]
+    assert len(articles) == 4 and all(end for _, end, _ in articles)
+    assert not [text for text, _, _ in articles if re.search(r"<(script|style|pre>\s*x)", text)]
+
+
 PIECES = [
     "```", "```py", "~~~~", "    ```", "- ```", "> ~~~", "<!--", "-->", "<script>", "</script>",
     "<pre>", "<?php", "<![CDATA[", "<!A", "<div>", "</div>", "<details>", "<b>", "<a href='",

@@ -108,7 +108,7 @@ async def test_long_words_of_a_table_stay_visible() -> None:
 async def drag(window: Window, begin: str, end: str) -> None:
     """Select with the mouse from one word on the screen to another."""
     rows = window.lines
-    first = next(n for n, line in enumerate(rows) if begin in line)
+    first = max(n for n, line in enumerate(rows) if begin in line)
     last = max(n for n, line in enumerate(rows) if end in line)
     await window.pilot.mouse_down(offset=(rows[first].index(begin), first))
     await window.pilot.hover(offset=(rows[last].index(end) + len(end), last))
@@ -158,6 +158,20 @@ async def test_report_38_a_code_block_of_a_long_answer_is_copied_with_the_mouse(
         await window.press("ctrl+c")
         await window.until(lambda: bool(window.app.clipboard))
         assert window.app.clipboard == code
+
+
+@pytest.mark.parametrize("before", ["", "word " * 7000 + "\n"])
+async def test_report_38_plain_text_is_copied_with_its_tabs(before: str) -> None:
+    text = "first:\n\tx = '" + "y" * 200 + "'\n\t\tlast\tone"
+    storage = MemoryStorage()
+    said = Message("m", "assistant" if before else "user", before + text)
+    await storage.save("t", ChatState(messages=(said,)))
+    async with opened(storage=storage, thread="t") as window:
+        await window.reads("first:")
+        await drag(window, "first:", "one")
+        await window.press("ctrl+c")
+        await window.until(lambda: bool(window.app.clipboard))
+        assert window.app.clipboard == text
 
 
 async def test_report_38_the_keys_copy_an_answer_and_its_code_as_written() -> None:
