@@ -2,19 +2,20 @@
 
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets._markdown import MarkdownTableContent
+from textual.widgets._markdown import MarkdownBullet, MarkdownTableContent
 
 
 def selected_text(screen: Screen[object]) -> str:
     """Return the selected text, with tabs between the cells of a row of a table.
 
-    Textual would copy each cell as a line.
+    Textual would copy each cell as a line, and two spaces after a bullet.
     """
     parts: list[str] = []
     for widget, selection in screen.selections.items():
         found = widget.get_selection(selection) if widget.is_attached else None
         if found is not None:
             text, end = found
+            text = text.strip() if isinstance(widget, MarkdownBullet) else text
             parts += [text, "\t" if _is_within_row(widget) else end]
     return "".join(parts).rstrip("\n")
 

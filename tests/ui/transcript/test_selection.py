@@ -131,6 +131,8 @@ async def answered(answer: str) -> AsyncIterator[Window]:
         (f"```python\nfirst = 1\n\n\tx = '{LONG_WORD}'\nlast = 2\n```", "first", "last = 2",
          f"first = 1\n\n\tx = '{LONG_WORD}'\nlast = 2"),
         (f"# first {WORDS}", "first", "word29", f"first {WORDS}"),
+        ("- first item\n- second\n\n1. third", "first", "third",
+         "first item\n• second\n1. third"),
         ("| first | b |\n|---|---|\n| c | d |\n| e | last |", "first", "last",
          "first\tb\nc\td\ne\tlast"),
     ],
