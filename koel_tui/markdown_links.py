@@ -38,8 +38,12 @@ def add_rules(markdown: "MarkdownIt") -> None:
     markdown.linkify = _finder()
     markdown.options["linkify"] = True
     markdown.enable("linkify")
-    markdown.normalizeLinkText = str  # type: ignore[method-assign]  # documented as replaceable
+    markdown.normalizeLinkText = _as_written  # type: ignore[method-assign]  # meant to be replaced
     markdown.core.ruler.push("koel_link_text", _show_empty_links)
+
+
+def _as_written(link: str) -> str:
+    return link
 
 
 def is_linked_in_pages(url: str) -> bool:

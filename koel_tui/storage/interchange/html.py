@@ -78,5 +78,5 @@ def _render_markdown(text: str) -> str:
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     markdown_rules.add_rules(parser)
     markdown_links.add_rules(parser)
-    parser.validateLink = markdown_links.is_linked_in_pages  # type: ignore[method-assign]  # documented as replaceable
+    parser.validateLink = markdown_links.is_linked_in_pages  # type: ignore[method-assign]  # meant to be replaced
     return str(parser.render(safe_text(text)))
