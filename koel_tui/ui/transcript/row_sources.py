@@ -26,6 +26,8 @@ class Source:
     text: str
     shown: str
     """The text on the screen."""
+    visible_length: int
+    """The length of the text on the screen without the spaces at its end."""
     row: int = -1
     """A number that the cells of one row of a table share; -1 for a line."""
     is_code: bool = False
@@ -37,7 +39,8 @@ class Source:
 
 def source_of(text: str, *, row: int = -1, is_code: bool = False) -> Source:
     """Return the source of a line or a cell, which is shown without tabs and is never empty."""
-    return Source(text, text.expandtabs(TAB_SIZE) or " ", row, is_code)
+    shown = text.expandtabs(TAB_SIZE) or " "
+    return Source(text, shown, len(shown.rstrip()), row, is_code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,8 @@ class _Copied:
 
     def _add_piece(self, piece: _Piece, begin: int, end: int, prefix: str) -> None:
         stop = piece.start + min(piece.length, end - piece.column)
+        if piece.column + piece.length <= end and stop >= piece.source.visible_length:
+            stop = len(piece.source.shown)  # the screen has no spaces at the end of a line
         if piece.index in self._spans:
             self._spans[piece.index].end = stop
             return

@@ -1,9 +1,12 @@
 """Selecting text with the mouse: what is copied has no line breaks of the screen."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from textual.geometry import Offset
 from textual.selection import Selection
 
@@ -70,6 +73,20 @@ async def test_report_38_code_is_copied_as_written(code: str, width: int) -> Non
     quoted = "\n".join(f"> {line}" for line in f"```\n{code}\n```".split("\n"))
     lines = (await copied(quoted, width=width)).split("\n")
     assert lines == code.split("\n")
+
+
+code_lines = st.lists(
+    st.text(st.sampled_from("abc    \t漢é(#'"), max_size=60),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(code_lines, st.integers(6, 60))
+def test_report_38_any_code_is_copied_as_written(lines: list[str], width: int) -> None:
+    code = "\n".join(["begin", *lines, "end"])
+    assert asyncio.run(copied(f"```python\n{code}\n```", width=width)) == code
 
 
 async def test_report_38_a_part_of_a_line_of_code_is_copied() -> None:
