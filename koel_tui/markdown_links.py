@@ -20,6 +20,7 @@ _AFTER_ADDRESS = re.compile(
 """Punctuation that follows an address without a space in Chinese and Japanese, and all after it."""
 _END_PUNCTUATION = ".,;:!?'\""
 _IPV6_HOST = r"\[[0-9a-f:.]{2,45}\]"
+_WWW = re.compile(r"www\.", re.IGNORECASE)
 _LINKED = re.compile(r"(?:https?://|mailto:)[^/]", re.IGNORECASE)
 
 
@@ -102,4 +103,8 @@ def _finder() -> "LinkifyIt":
         "www.": {"validate": www.length, "normalize": www.complete},
         **dict.fromkeys(("ftp:", "mailto:", "//")),
     }
-    return LinkifyIt(schemas, {"fuzzy_link": False, "fuzzy_email": False})
+    finder = LinkifyIt(schemas, {"fuzzy_link": False, "fuzzy_email": False})
+    match_scheme = finder.match_at_start
+    # markdown-it calls it for `www.e.orghttps://`, and skips as many characters as the URL has.
+    finder.match_at_start = lambda text: None if _WWW.match(text) else match_scheme(text)
+    return finder

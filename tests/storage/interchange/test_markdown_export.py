@@ -56,6 +56,8 @@ class Browser(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "h2":
+            if self.open[-1:] == ["h2"]:  # a heading ends the one before it
+                self.open.pop()
             self.headings.append(tuple(self.open))
         if tag not in ("br", "hr", "img", "p", "li", "td", "th", "tr", "thead", "tbody"):
             self.open.append(tag)

@@ -1,6 +1,11 @@
 """All that an answer contains is in view: in the window, rendered with alt+m, and in plain mode."""
 
+import asyncio
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from textual.selection import Selection
 
 from koel_tui.plain.sentence_splitter import SentenceSplitter
@@ -67,6 +72,29 @@ async def test_nothing_that_is_written_disappears_in_the_window() -> None:
             view = window.view
             missing = [word for word in words(answer) if word not in view]
             assert [word for word in missing if word.strip("-")] == [], view
+
+
+PARTS = [
+    "cat", "dog", "*", "**", "_", "~~", "`", "```\n", "\n", "\n\n", " ", "- ", "1. ", "> ", "# ",
+    "|", "\n|---|---|\n", "[", "](", ")", "![", "](https://e.org)", "<b>", "</b>", "<!--", "-->",
+    "&lt;", "\\", "$$", "[^1]:", "[cat]: dog", "    ", "\t", "www.cat.org",
+    "https://dog.org/cat", "漢",
+]  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(PARTS), max_size=20))
+def test_no_word_of_any_text_disappears(parts: list[str]) -> None:
+    text = "".join(parts)
+    views = [asyncio.run(rendered(text)), exported(text)]
+    for word in ("cat", "dog", "漢"):
+        for view in views:
+            assert "".join(view.split()).count(word) >= _written(text).count(word), view
+
+
+def _written(text: str) -> str:
+    """Return the text without the addresses and languages that are not shown."""
+    return re.sub(r"```.*|\]\([^)]*\)", "", "".join(text.split(" ")))
 
 
 async def test_a_link_without_a_text_shows_its_address() -> None:
