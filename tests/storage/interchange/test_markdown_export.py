@@ -235,12 +235,28 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.sampled_from(PIECES), max_size=8), st.sampled_from(["\n", "\n\n", "\r\n", " "]))
-def test_report_15_every_heading_of_a_message_is_one_and_no_other(
-    pieces: list[str], between: str
-) -> None:
-    answer = between.join(pieces)
+answers = st.builds(
+    str.join,
+    st.sampled_from(["\n", "\n\n", "\r\n", " "]),
+    st.lists(st.sampled_from(PIECES), max_size=8),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(answers)
+def test_report_15_every_heading_of_a_message_is_one_and_no_other(answer: str) -> None:
+    check_headings(answer)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None)
+@given(answers)
+def test_report_15_every_heading_of_any_message_is_one_and_no_other(answer: str) -> None:
+    check_headings(answer)
+
+
+def check_headings(answer: str) -> None:
+    """Check the document of a thread in which every text is `answer`."""
     document = exported(answer, answer, reasoning=answer, system=answer)
     assert speakers(document) == ["You", "Model", "You", "Model", "You"]
     assert not any(Browser(document).headings[-1]), document
@@ -249,5 +265,5 @@ def test_report_15_every_heading_of_a_message_is_one_and_no_other(
 
 def test_report_15_a_long_conversation_is_exported_in_time() -> None:
     answer = "Text with `code` and [1].\n\n```python\nprint('<b>')\n```\n\n" * 20
-    document = exported(*[answer] * 100, "See [1].\n\n[1]: https://e.org")
-    assert speakers(document).count("Model") == 101
+    document = exported(*[answer] * 20, "See [1].\n\n[1]: https://e.org")
+    assert speakers(document).count("Model") == 21

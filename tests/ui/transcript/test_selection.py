@@ -82,7 +82,7 @@ code_lines = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(code_lines, st.integers(6, 60))
 def test_report_38_any_code_is_copied_as_written(lines: list[str], width: int) -> None:
     code = "\n".join(["begin", *lines, "end"])

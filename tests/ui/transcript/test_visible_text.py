@@ -61,17 +61,15 @@ async def test_nothing_that_is_written_disappears(text: str) -> None:
 
 
 async def test_nothing_that_is_written_disappears_in_the_window() -> None:
-    texts = [*WRITTEN, *MORE]
-    for part in range(0, len(texts), 8):
-        answer = "\n\n----\n\n".join(texts[part : part + 8])
-        said = (Message("u", "user", "Go."), Message("a", "assistant", answer))
-        storage = MemoryStorage()
-        await storage.save("t", ChatState(messages=said))
-        async with opened(size=(120, 120), storage=storage, thread="t") as window:
-            await window.reads(words(answer)[-1])
-            view = window.view
-            missing = [word for word in words(answer) if word not in view]
-            assert [word for word in missing if word.strip("-")] == [], view
+    answer = "\n\n----\n\n".join([*WRITTEN, *MORE])
+    said = (Message("u", "user", "Go."), Message("a", "assistant", answer))
+    storage = MemoryStorage()
+    await storage.save("t", ChatState(messages=said))
+    async with opened(size=(120, 300), storage=storage, thread="t") as window:
+        await window.reads(words(answer)[-1])
+        view = window.view
+        missing = [word for word in words(answer) if word not in view]
+        assert [word for word in missing if word.strip("-")] == [], view
 
 
 PARTS = [
@@ -82,10 +80,24 @@ PARTS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.sampled_from(PARTS), max_size=20))
-def test_no_word_of_any_text_disappears(parts: list[str]) -> None:
-    text = "".join(parts)
+texts = st.lists(st.sampled_from(PARTS), max_size=20).map("".join)
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts)
+def test_no_word_of_a_text_disappears(text: str) -> None:
+    check_words(text)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None)
+@given(texts)
+def test_no_word_of_any_text_disappears(text: str) -> None:
+    check_words(text)
+
+
+def check_words(text: str) -> None:
+    """Check that the views of a text have its words."""
     views = [asyncio.run(rendered(text)), exported(text)]
     for word in ("cat", "dog", "漢"):
         for view in views:
