@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from koel_tui import paths
 from koel_tui.storage import JsonFileStorage
@@ -64,6 +65,10 @@ def test_report_15_a_code_block_that_was_cut_does_not_contain_the_next_messages(
     assert "print(1)\n~~~\n\nYou:\nb\n" in shown
     assert "Model:\n```\nclosed\n```\n\nYou:" in shown
     assert shown.endswith("Model:\n<b>x\n\n")
+    document = threads("export", "sea", "--output", "-").out
+    tokens = MarkdownIt("commonmark").parse(document)
+    headings = [token for token in tokens if (token.type, token.tag) == ("heading_open", "h2")]
+    assert len(headings) == 6 and document.endswith("<b>x\n\n</b>\n")
 
 
 # Rename, delete, restore
