@@ -26,6 +26,15 @@ _MARKUP = "`*_#+-.!|~<>[]$&"
 _SPACED_LETTER = re.compile("[A-Za-z0-9\u00c0-\u024f\u0370-\u03ff\u0400-\u04ff]")
 """A letter of a script with spaces between words; in others, `**` within a line is emphasis."""
 _DUNDER = re.compile(r"(?<!\w)__[a-z0-9_]*[a-z0-9]__(?!\w)")
+_GLOB = re.compile(r"\*\*?(?:/\*\*?)+|\*\.\w{1,10}(?![\w*])")
+"""A pattern of file names, for example `src/**/*.py`; also the media type `*/*`."""
+_POWER = re.compile(r"[\w)\]][\d(-]|\d\w")
+"""The characters before and after `**` in `x**2`, `10**n` and `x**(-1)`."""
+_PRODUCT = re.compile(r"[)\]][\w(\[]")
+"""The characters before and after `*` in `(a + b)*(c + d)`."""
+_BOLD = re.compile(r"(?<!\*)\*\*(?!\*)")
+_BOLD_BEGIN = re.compile(r"(?<![\w)\]])\*\*(?!\s)")
+_MAX_BOLD = 400  # characters; limits the time for many operators
 _NOTE = re.compile(r"\[\^[^\]\s]+\]:")
 
 
@@ -109,7 +118,7 @@ def _backslash(state: "StateInline", silent: bool) -> bool:
 
 
 def _operator(state: "StateInline", silent: bool) -> bool:
-    """Keep `*` and `**` between two operands, in `count(*)`, and names such as `__init__`."""
+    """Keep `*` and `**` between operands, in `count(*)` and `*.py`, and names like `__init__`."""
     if state.src[state.pos] == "*":
         end = _operator_end(state.src, state.pos, state.posMax)
     else:
@@ -125,13 +134,32 @@ def _operator(state: "StateInline", silent: bool) -> bool:
 
 def _operator_end(text: str, start: int, limit: int) -> int:
     """Return the end of asterisks that are not emphasis; -1 if they can be."""
+    if (glob := _GLOB.match(text, start, limit)) is not None:
+        return glob.end()
     end = start
     while end < limit and text[end] == "*":
         end += 1
     before, after = text[max(0, start - 1) : start], text[end : end + 1]
+    if before == "/" and end == start + 1:
+        return end  # `src/*`; the end of bold text is `**`
+    if end == start + 1 and _PRODUCT.match(before + after):
+        return end
+    if end == start + 2 and _POWER.match(before + after) and not _is_bold(text, start):
+        return end
     if _SPACED_LETTER.match(before) and _SPACED_LETTER.match(after):
         return end if end == start + 1 or (before + after).isdigit() else -1
     return end if before in ("", " ", "\n", "(") and after in (")", ",", ";") else -1
+
+
+def _is_bold(text: str, position: int) -> bool:
+    """Return whether bold text that began before a position may end there."""
+    is_bold = False
+    for mark in _BOLD.finditer(text, max(0, position - _MAX_BOLD), position):
+        if is_bold:
+            is_bold = text[mark.start() - 1].isspace()
+        else:
+            is_bold = _BOLD_BEGIN.match(text, mark.start()) is not None
+    return is_bold
 
 
 def _formula_block(state: "StateBlock", start: int, end: int, silent: bool) -> bool:

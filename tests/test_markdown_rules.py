@@ -48,6 +48,9 @@ WRITTEN = [
     r"C:\{x} and \\server\share",
     "copy a \\\nb",
     "2*3*4, 2**3**4, a*b*c, f(x)*g(x)*h(x)",
+    "x**2 + y**2 = z**2 + w**2, 10**n * 10**m, (a+b)**2, x**(1/2)**-1",
+    "(a+b)*(c+d)*(e+f), x[0]*y[1]*[2]",
+    "*.md,*.txt, src/**/*.py, */*, a/*/b/* and **/*.rs",
     "SELECT *, count(*) FROM t; the method __init__ of a class",
     "A note[^1].\n\n[^1]: https://e.org",
     "A note[^1].\n\n[^1]: word",
@@ -69,6 +72,13 @@ def test_report_28_code_emphasis_and_escapes_work_as_before() -> None:
     marks = [token.type for token in create_parser().parse(text)[1].children or []]
     assert marks.count("strong_open") == 3
     assert marks.count("em_open") == 1
+
+
+def test_bold_text_is_bold_next_to_operators() -> None:
+    text = "**Step**1 and **x**(a) and **2**n: **bold** x**2 + y**2, **src/** *a*(b)"
+    assert shown(text) == "Step1 and x(a) and 2n: bold x**2 + y**2, src/ a(b)"
+    marks = [token.type for token in create_parser().parse(text)[1].children or []]
+    assert marks.count("strong_open") == 5 and marks.count("em_open") == 1
 
 
 def test_a_definition_of_a_link_is_visible_and_works() -> None:

@@ -73,6 +73,7 @@ def summary_job(conversation: Conversation, on_summary: OnSummary) -> Job:
     """Return the job that summarises a thread and passes the result to `on_summary`."""
 
     async def work(backend: "Backend") -> None:
+        from koel_tui.markdown_closing import close_block
         from koel_tui.protocol import Message, TurnSettings
 
         short = TurnSettings(max_output_tokens=400, thinking=False)
@@ -85,6 +86,7 @@ def summary_job(conversation: Conversation, on_summary: OnSummary) -> Job:
             on_summary(conversation, "")
             raise
         summary = safe_input(answer).strip()
+        summary = close_block(summary) or summary  # the limit may cut it within a code block
         on_summary(conversation, f"{_SUMMARY_HEADING}\n\n{summary}" if summary else "")
 
     return Job("summarising…", work)

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from koel_tui import paths
 from koel_tui.storage import JsonFileStorage
@@ -54,6 +55,20 @@ def test_report_19_windows_line_ends_are_shown_and_exported_without_a_mark(
         exported = threads("export", "sea", "--format", form, "--output", "-").out
         assert "a\nb" in exported and "␍" not in exported and "\r" not in exported
     assert "␍" not in threads("search", "b").out + threads("list").out
+
+
+def test_report_15_a_code_block_that_was_cut_does_not_contain_the_next_messages(
+    threads: Threads,
+) -> None:
+    save("sea", "a", "Here:\n~~~python\nprint(1)", "b", "```\nclosed\n```", "c", "<b>x")
+    shown = threads("show", "sea").out
+    assert "print(1)\n~~~\n\nYou:\nb\n" in shown
+    assert "Model:\n```\nclosed\n```\n\nYou:" in shown
+    assert shown.endswith("Model:\n<b>x\n\n")
+    document = threads("export", "sea", "--output", "-").out
+    tokens = MarkdownIt("commonmark").parse(document)
+    headings = [token for token in tokens if (token.type, token.tag) == ("heading_open", "h2")]
+    assert len(headings) == 6 and document.endswith("<b>x\n\n</b>\n")
 
 
 # Rename, delete, restore

@@ -258,6 +258,18 @@ async def test_a_new_tab_opens_with_a_summary_in_its_prompt() -> None:
         turn.finish()
 
 
+async def test_report_15_a_summary_that_was_cut_does_not_contain_the_next_text() -> None:
+    storage = MemoryStorage()
+    await storage.save("t", messages(4))
+    async with opened(storage=storage, thread="t") as window:
+        await window.reads("message 3")
+        await window.press("alt+shift+s")
+        job = await next_turn(window, 1)
+        job.write("Code:\n```\nprint(1)")
+        job.finish()
+        await window.until(lambda: window.prompt.text.endswith("Code:\n```\nprint(1)\n```"))
+
+
 async def test_a_summary_does_not_take_a_prompt_that_is_written_in() -> None:
     storage = MemoryStorage()
     await storage.save("t", messages(4))

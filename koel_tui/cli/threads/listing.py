@@ -75,6 +75,10 @@ def _format_line(row: "Summary") -> str:
 
 
 def _format_message(message: "Message") -> str:
+    from koel_tui.markdown_closing import close_block
     from koel_tui.storage.interchange.message_headings import author_label
 
-    return f"{author_label(message)}:\n{safe_text(message.content)}\n"
+    text = safe_text(message.content)
+    # A code block that was cut would contain the next messages if the output is read as Markdown.
+    closed = text if message.role == "tool" else close_block(text) or text
+    return f"{author_label(message)}:\n{closed}\n"

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from koel_tui.markdown_closing import code_fence
 from koel_tui.protocol import Message, ToolCall
 from koel_tui.storage.interchange.chatgpt_citations import resolve_citations
-from koel_tui.storage.interchange.markdown import code_fence
 from koel_tui.storage.interchange.portable_thread import parse_time
 from koel_tui.text import repair
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from html import escape
 
-from koel_tui import markdown_rules
+from koel_tui import markdown_links, markdown_rules
 from koel_tui.protocol import Message
 from koel_tui.storage.interchange.message_headings import author_label, format_time
 from koel_tui.storage.interchange.portable_thread import Thread
@@ -77,4 +77,6 @@ def _render_markdown(text: str) -> str:
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     markdown_rules.add_rules(parser)
+    markdown_links.add_rules(parser)
+    parser.validateLink = markdown_links.is_linked_in_pages  # type: ignore[method-assign]  # meant to be replaced
     return str(parser.render(safe_text(text)))

@@ -2,90 +2,114 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
+from koel_tui.markdown_closing import close_markdown, code_fence
+from koel_tui.markdown_references import separate_references
 from koel_tui.protocol import Message
-from koel_tui.storage.interchange.message_headings import author_label, format_time
+from koel_tui.storage.interchange.message_headings import (
+    author_label,
+    format_time,
+    resembles_heading,
+)
 from koel_tui.storage.interchange.portable_thread import Thread
 from koel_tui.text import safe_line, safe_text
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
-_FENCE = re.compile(r"`{3,}")
-_OPENED_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
-_MAY_STAY_OPEN = re.compile(r"^ {0,3}(?:`{3}|~{3}|<)", re.MULTILINE)
-_HTML_ENDS = ("-->", "</pre>", "</script>", "</style>", "</textarea>", "?>", "]]>", ">")
-_MAX_PARSED_LENGTH = 256 * 1024
-"""Characters of a message that are parsed; a longer one that may stay open is a code block."""
+_HEADING_LINE = re.compile(r"^[^#\n]*#{1,6}[ \t]|^[^\n]*[=-][ \t]*$", re.MULTILINE)
+_HEADING_MARK = re.compile(r"#{1,6}(?=[ \t])")
+_UNDERLINE = re.compile(r"[=-]+[ \t]*$")
 
 
 def to_markdown(thread: Thread) -> str:
     """Return the thread as Markdown, without terminal control characters.
 
-    The content of messages is Markdown already and is otherwise unchanged, except that a code block
-    or HTML that is not closed is closed, so that it does not contain the messages after it.
+    The content of messages is Markdown already and is otherwise unchanged, except that
+
+    - a code block or HTML that is not closed is closed, so that it does not contain the messages
+      after it;
+    - a heading that could be confused with the heading of a message is shown as text;
+    - a label of a link or a footnote that other messages define differently is replaced.
     """
-    return "\n\n".join(_blocks(thread)) + "\n"
-
-
-def code_fence(text: str, language: str = "") -> str:
-    """Return a code block; its fence is longer than every run of backticks in the text."""
-    longest = max((len(run) for run in _FENCE.findall(text)), default=2)
-    fence = "`" * (longest + 1)
-    return f"{fence}{language}\n{text}\n{fence}"
-
-
-def _blocks(thread: Thread) -> Iterator[str]:
-    yield f"# {_escape(thread.title) or 'Thread'}"
-    for name in ("model", "system"):
-        value = thread.meta.get(name)
-        if isinstance(value, str) and value:
-            yield _quote(f"{name.capitalize()}: {value}")
+    parts = iter(separate_references([_as_part(text) for text in _texts(thread)]))
+    blocks = [*_head(thread, parts)]
     for message in thread.state.messages:
-        yield from _message(message)
+        blocks += _message(message, parts)
+    return "\n\n".join(filter(None, blocks)) + "\n"
 
 
-def _message(message: Message) -> Iterator[str]:
+def _texts(thread: Thread) -> Iterator[str]:
+    """Yield the texts of the document that are Markdown, in their order."""
+    for name, value in _properties(thread).items():
+        yield _labelled(name.capitalize(), value)
+    for message in thread.state.messages:
+        if message.reasoning:
+            yield _labelled("Thinking", message.reasoning)
+        if _answer(message):
+            yield message.content
+
+
+def _head(thread: Thread, parts: Iterator[str]) -> Iterator[str]:
+    yield f"# {_escape(thread.title) or 'Thread'}"
+    for _ in _properties(thread):
+        yield _quote(next(parts))
+
+
+def _message(message: Message, parts: Iterator[str]) -> Iterator[str]:
     at = format_time(message)
     yield f"## {author_label(message)}{f', {at}' if at else ''}"
     if message.reasoning:
-        yield _quote(f"Thinking:\n{message.reasoning}")
-    if message.role == "tool":
+        yield _quote(next(parts))
+    if _answer(message):
+        yield next(parts)
+    elif message.role == "tool":
         yield code_fence(safe_text(message.content))
-    elif message.content:
-        yield _close(safe_text(message.content).strip("\n"))
     for call in message.tool_calls:
         yield f"Calls {_escape(call.name)}:"
         yield code_fence(safe_text(call.arguments))
 
 
-def _close(text: str) -> str:
-    """Return Markdown after which a heading is a heading, for every text."""
-    if _MAY_STAY_OPEN.search(text) is None:
+def _properties(thread: Thread) -> dict[str, str]:
+    values = {name: thread.meta.get(name) for name in ("model", "system")}
+    return {name: value for name, value in values.items() if isinstance(value, str) and value}
+
+
+def _answer(message: Message) -> str:
+    return "" if message.role == "tool" else message.content
+
+
+def _as_part(text: str) -> str:
+    """Return the Markdown of a text as a part of the document."""
+    return _hide_headings(close_markdown(safe_text(text).strip("\n")))
+
+
+def _hide_headings(text: str) -> str:
+    """Return Markdown in which a heading like that of a message is text."""
+    if _HEADING_LINE.search(text) is None:
         return text
-    if len(text) <= _MAX_PARSED_LENGTH:
-        for end in ("", *_ends(text)):
-            closed = f"{text}\n{end}" if end else text
-            if _ends_before_heading(closed):
-                return closed
-    return code_fence(text)
+    from markdown_it import MarkdownIt  # imported lazily, because it is slow
 
-
-def _ends(text: str) -> Iterator[str]:
-    """Yield the possible ends of what is open: the longest fences first."""
-    yield from sorted({fence[1] for fence in _OPENED_FENCE.finditer(text)}, key=len, reverse=True)
-    yield from _HTML_ENDS
-
-
-def _ends_before_heading(text: str) -> bool:
-    from markdown_it import MarkdownIt  # imported lazily, because it is slow and used only here
-
-    parser = MarkdownIt("commonmark").disable("inline")  # blocks only
-    tokens = parser.parse(f"{text}\n\n## heading\n")
-    return len(tokens) > 2 and tokens[-3].type == "heading_open" and tokens[-3].level == 0
+    tokens = MarkdownIt("commonmark").disable("inline").parse(text)
+    lines = text.split("\n")
+    for token, inline in pairwise(tokens):
+        if token.type == "heading_open" and token.map and resembles_heading(inline.content):
+            if token.markup.startswith("#"):
+                mark, line = _HEADING_MARK, token.map[0]
+            else:
+                mark, line = _UNDERLINE, token.map[1] - 1
+            lines[line] = mark.sub(lambda found: f"\\{found[0]}", lines[line], count=1)
+    return "\n".join(lines)
 
 
 def _escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", safe_line(text))
 
 
+def _labelled(label: str, text: str) -> str:
+    """Return a text with a label, which is a separate paragraph before several lines."""
+    text = safe_text(text).strip("\n")
+    return f"{label}:\n\n{text}" if "\n" in text else f"{label}: {text}"
+
+
 def _quote(text: str) -> str:
-    return "\n".join(f"> {line}" for line in safe_text(text).splitlines())
+    return "\n".join(f"> {line}" if line else ">" for line in text.split("\n"))

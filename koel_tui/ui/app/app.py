@@ -220,7 +220,9 @@ class KoelApp(internals.AppBase):
 
     async def action_copy_or_quit(self) -> None:
         """Copy the selected text; without a selection, quit when pressed twice."""
-        if selected := self.screen.get_selected_text():
+        from koel_tui.ui.internals.selected_text import selected_text
+
+        if selected := selected_text(self.screen):
             self.copy_to_clipboard(selected)
             self.screen.clear_selection()
             return

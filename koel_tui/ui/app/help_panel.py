@@ -40,6 +40,7 @@ class HelpPanel(Panel[None]):
             if advice := option_key_advice(os.environ, sys.platform):
                 yield Static(Content(f"{advice} ctrl+p lists all commands.\n"))
             yield Static(key_list(self._active_keys))
+            yield Static(_mouse_help())
 
     def on_mount(self) -> None:
         """Set the title and the closing hint."""
@@ -68,6 +69,18 @@ def key_list(active_keys: Mapping[str, Sequence[str]]) -> Content:
     return Content("\n").join(rows)
 
 
+def _mouse_help() -> Content:
+    """Return the rows about selecting text."""
+    rows = (
+        Content(""),
+        Content.styled("Mouse", "bold"),
+        _row("drag", "select text; ctrl+c copies it"),
+        _row("shift+drag", "the selection of the terminal"),
+        _row("", "(iTerm2: option, Terminal of macOS: fn)", no_key=""),
+    )
+    return Content("\n").join(rows)
+
+
 def _tab_key_range(active_keys: Mapping[str, Sequence[str]]) -> str:
     """Return the tab keys as one range if they differ only by the number, else an empty string."""
     prefixes = {
@@ -81,5 +94,5 @@ def _tab_key_range(active_keys: Mapping[str, Sequence[str]]) -> str:
     return f"{prefix}1 … {prefix}{TAB_COUNT}"
 
 
-def _row(names: str, text: str) -> Content:
-    return Content.assemble((f"  {names or 'no key':<{_KEY_WIDTH}} ", "$text-accent"), text)
+def _row(names: str, text: str, *, no_key: str = "no key") -> Content:
+    return Content.assemble((f"  {names or no_key:<{_KEY_WIDTH}} ", "$text-accent"), text)

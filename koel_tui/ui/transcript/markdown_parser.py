@@ -13,8 +13,11 @@ def create_parser() -> MarkdownIt:
     HTML and formulas stay visible as text, and characters decoded from entities like `&#x202e;` are
     sanitized in the same way as the source.
     """
+    from koel_tui import markdown_links
+
     markdown = MarkdownIt("gfm-like", {"html": False})
     markdown_rules.add_rules(markdown)
+    markdown_links.add_rules(markdown)
     markdown.core.ruler.push("koel_safe", _sanitize_tokens)
     return markdown
 

@@ -6,6 +6,8 @@ from array import array
 from dataclasses import dataclass
 from functools import cache
 
+TAB_SIZE = 8
+"""The columns between tab stops."""
 _FILLER = "\0"
 """Inserted after each character of two cells, so that one index is one cell."""
 _WIDE = re.compile(
@@ -77,8 +79,21 @@ class Wrapping:
             self._starts.append(0)
 
 
+def slice_written(line: str, start: int, end: int, tab_size: int = TAB_SIZE) -> str:
+    """Return the part of a line between two columns that count a tab as several spaces."""
+    if "\t" not in line:
+        return line[start:end]
+    written: list[str] = []
+    column = 0
+    for char in line:
+        if start <= column < end:
+            written.append(char)
+        column += tab_size - column % tab_size if char == "\t" else 1
+    return "".join(written)
+
+
 def _pad_wide_characters(text: str) -> str:
-    text = text.expandtabs(8)
+    text = text.expandtabs(TAB_SIZE)
     if text.isascii():
         return text
     return _WIDE.sub(lambda run: _FILLER.join(run[0]) + _FILLER, text)

@@ -46,7 +46,7 @@ def test_markdown() -> None:
         "## You, 2026-01-02 03:04 UTC\n\n"
         "What is <b>this</b>?\n\n"
         "## Model (stopped), 2026-01-02 03:04 UTC\n\n"
-        "> Thinking:\n> Hm.\n> HTML?\n\n"
+        "> Thinking:\n>\n> Hm.\n> HTML?\n\n"
         "Code:\n\n```html\n<script>alert(1)</script>\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n"
         "Calls look\\_up:\n\n"
         '````\n{"at": "```"}\n````\n\n'

@@ -128,6 +128,13 @@ async def test_help_lists_every_key() -> None:
         await window.until(lambda: not isinstance(window.app.screen, HelpPanel))
 
 
+async def test_report_38_help_names_the_selection_of_the_terminal() -> None:
+    async with opened(size=(100, 90)) as window:
+        await window.press("f1")
+        await window.sees("drag              select text; ctrl+c copies it")
+        await window.sees("shift+drag        the selection of the terminal")
+
+
 async def test_help_shows_remapped_keys() -> None:
     async with opened(size=(100, 80)) as window:
         window.app.set_keymap({"tab.new": "ctrl+t"})
