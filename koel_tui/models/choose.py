@@ -6,7 +6,7 @@ from pathlib import Path
 from koel_tui.models.gguf import check_gguf
 from koel_tui.models.naming import NoModelError, is_name, named_model
 from koel_tui.models.starter import starter_model
-from koel_tui.system.regular_files import expand_user
+from koel_tui.system.regular_files import exists, expand_user
 
 
 def model_path(named: Path, folders: Iterable[Path] = ()) -> Path:
@@ -15,7 +15,7 @@ def model_path(named: Path, folders: Iterable[Path] = ()) -> Path:
     The file is not validated. Raises `NoModelError` if there is no model of this name.
     """
     path = expand_user(named)
-    if is_name(named) and not path.exists():
+    if is_name(named) and not exists(path):
         from koel_tui.models.discovery import find_models  # lazy: rarely needed
 
         return named_model(find_models(folders), str(named)).path

@@ -12,6 +12,7 @@ from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.types import ModelSpec
 from koel_tui.llama_log_parsing import parse_used_features
+from koel_tui.system.regular_files import is_file
 
 _RETYPED = frozenset({"<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|end|>"})
 """The control tokens of gpt-oss that llama.cpp loads as user-defined, so that they have text."""
@@ -54,7 +55,7 @@ class Model:
 
         Raises `ModelLoadError` with the path and the reason llama.cpp logged.
         """
-        if not spec.path.is_file():
+        if not is_file(spec.path):
             raise ModelLoadError(f"Cannot load {spec.path}: no such file. Check the path.")
         begin = time.perf_counter()
         params = default_load_params()

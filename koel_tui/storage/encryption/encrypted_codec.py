@@ -27,6 +27,7 @@ from koel_tui.storage.errors import (
 from koel_tui.storage.files.file_codec import UnencryptedCodec
 from koel_tui.storage.files.file_names import KEY_FILE, RECOVERY_STEM, is_thread_file
 from koel_tui.storage.files.quarantine import Signature, file_signature
+from koel_tui.system.atomic_write import Bytes
 
 ENCRYPTED_SUFFIX = ".sealed"
 FORMAT = "koel-chat/sealed"
@@ -55,7 +56,7 @@ class FileEncryptor:
         encoded_id = thread_id.encode("utf-8", "surrogatepass")
         return f"t-{hmac.digest(self._stem_key, encoded_id, 'sha256').hex()[:32]}"
 
-    def encode(self, stem: str, text: bytes) -> bytes:
+    def encode(self, stem: str, *text: Bytes) -> tuple[Bytes, ...]:
         """Return `text` encrypted for `stem`: a JSON line of parameters, then the ciphertext."""
         nonce = secrets.token_bytes(NONCE_BYTES)
         header = {
@@ -64,8 +65,9 @@ class FileEncryptor:
             "key": self._name,
             "nonce": base64.b64encode(nonce).decode("ascii"),
         }
-        ciphertext = self._cipher.encrypt(nonce, text, self._associated_data(stem))
-        return dumps(header).encode("ascii") + b"\n" + ciphertext
+        whole = text[0] if len(text) == 1 else b"".join(text)
+        ciphertext = self._cipher.encrypt(nonce, whole, self._associated_data(stem))
+        return dumps(header).encode("ascii") + b"\n", ciphertext
 
     def decode(self, stem: str, data: bytes) -> bytes:
         """Return the text. Raises `NotAThreadError` if `data` is not from `encode` for `stem`."""
@@ -122,9 +124,9 @@ class EncryptedCodec:
         """Return the stem of a thread."""
         return self._encryptor.stem(thread_id)
 
-    def encode(self, stem: str, text: bytes) -> bytes:
+    def encode(self, stem: str, *text: Bytes) -> tuple[Bytes, ...]:
         """Return `text` encrypted for the thread of `stem`."""
-        return self._encryptor.encode(stem, text)
+        return self._encryptor.encode(stem, *text)
 
     def decode(self, stem: str, data: bytes) -> bytes:
         """Return the text. Raises `NotAThreadError`."""
@@ -132,7 +134,7 @@ class EncryptedCodec:
 
     def encode_recovery(self, text: bytes) -> bytes:
         """Return `text` encrypted with the directory's key; the directory may be missing now."""
-        return self._encryptor.encode(RECOVERY_STEM, text)
+        return b"".join(self._encryptor.encode(RECOVERY_STEM, text))
 
     @property
     def _encryptor(self) -> FileEncryptor:

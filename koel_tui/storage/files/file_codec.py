@@ -6,6 +6,7 @@ from typing import Protocol
 
 from koel_tui.storage.errors import EncryptedThreadsError
 from koel_tui.storage.files.file_names import KEY_FILE
+from koel_tui.system.atomic_write import Bytes
 
 
 class FileEncoding(Protocol):
@@ -23,8 +24,8 @@ class FileEncoding(Protocol):
         """Return the stem of a thread, which is a safe file name for any id."""
         ...
 
-    def encode(self, stem: str, text: bytes) -> bytes:
-        """Return the file content for `text`."""
+    def encode(self, stem: str, *text: Bytes) -> tuple[Bytes, ...]:
+        """Return the parts of the file content for a text in parts."""
         ...
 
     def decode(self, stem: str, data: bytes) -> bytes:
@@ -75,8 +76,8 @@ class UnencryptedCodec:
         digest = hashlib.sha256(thread_id.encode("utf-8", "surrogatepass")).hexdigest()
         return f"t-{digest[:32]}"
 
-    def encode(self, stem: str, text: bytes) -> bytes:
-        """Return the text unchanged."""
+    def encode(self, stem: str, *text: Bytes) -> tuple[Bytes, ...]:
+        """Return the parts unchanged."""
         return text
 
     def decode(self, stem: str, data: bytes) -> bytes:

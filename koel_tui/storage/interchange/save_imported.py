@@ -103,7 +103,8 @@ def _match(thread_id: str, saved: ChatState, thread: Thread, state: ChatState) -
     """Return the saved thread with the new messages of an import; None if they are different."""
     if saved == state:
         return _Match(thread_id, saved, 0)
-    merged = merge(saved, state, is_foreign=thread.is_foreign)
+    source_id = thread_id if thread_id == thread.id else ""
+    merged = merge(saved, state, is_foreign=thread.is_foreign, source_id=source_id)
     return None if merged is None else _Match(thread_id, *merged)
 
 

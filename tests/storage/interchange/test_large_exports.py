@@ -12,7 +12,7 @@ import pexpect
 import pytest
 
 from koel_tui.storage.interchange import ImportProblem, Thread, read_threads
-from koel_tui.storage.interchange.input_file import read_json
+from koel_tui.storage.interchange.input_file import _Text, read_json
 from tests.cli.commands import PROGRAM
 from tests.storage.interchange.test_chatgpt import conversation, node
 
@@ -71,11 +71,30 @@ def test_report_29_a_truncated_export_gives_what_is_complete(tmp_path: Path) -> 
 
 def test_report_29_a_conversation_that_is_too_large_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
-    path.write_text(f'["{"x" * MEGABYTE}", "{"y" * 3 * MEGABYTE}"]')
-    values = read_json(path, limit=2 * MEGABYTE)
-    assert next(values) == "x" * MEGABYTE
-    with pytest.raises(ValueError, match="more than 2 MB"):
-        next(values)
+    path.write_text(f'["{"x" * MEGABYTE}", "{"y" * 3 * MEGABYTE}", "{"z" * MEGABYTE}", 4]')
+    first, error, third, last = read_json(path, limit=2 * MEGABYTE)
+    assert (first, third, last) == ("x" * MEGABYTE, "z" * MEGABYTE, 4)
+    assert isinstance(error, ValueError) and "item 2 of its list" in str(error)
+    assert "more than 2 MB" in str(error)
+
+
+def test_report_29_small_conversations_after_a_large_one_take_linear_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = 0
+    compact = _Text._compact
+
+    def counting(text: _Text) -> None:
+        nonlocal copied
+        copied += text.length
+        compact(text)
+
+    monkeypatch.setattr(_Text, "_compact", counting)
+    path = tmp_path / "c.json"
+    large_one, small = "x" * 4 * MEGABYTE, ["y" * 100] * 20_000
+    path.write_text(json.dumps([large_one, *small]))
+    assert sum(1 for _ in read_json(path)) == 20_001
+    assert copied < 3 * path.stat().st_size
 
 
 @pytest.mark.slow
@@ -125,10 +144,3 @@ def test_report_29_a_terminal_shows_the_progress_of_an_import(tmp_path: Path) ->
     finally:
         child.close()
     assert child.exitstatus == 0
-
-
-def test_a_number_with_too_many_digits_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "conversations.json"
-    file.write_text(f'[{{"mapping": {{"a": {"1" * 5000}}}}}]')
-    with pytest.raises(ImportProblem, match="it is not JSON"):
-        list(read_threads(file))
