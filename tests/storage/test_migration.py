@@ -183,7 +183,7 @@ async def test_an_encrypted_thread_in_an_older_schema_is_migrated(folder: Path) 
     wire["state"]["lines"] = wire["state"].pop("messages")
     older = {**wire, "schema": 0, "about": {**wire.pop("meta"), "title": "Old"}}
     del older["meta"]
-    path.write_bytes(b"".join(codec.encode(stem, json.dumps(older).encode())))
+    path.write_bytes(codec.encode(stem, json.dumps(older).encode()))
     storage = EncryptedFileStorage(folder, key=passphrase(), migrations=MIGRATIONS)
     assert await storage.load("t") == saying("new")
     assert (await storage.meta("t"))["title"] == "Old"

@@ -23,12 +23,7 @@ from koel_tui.storage.files.file_codec import FileEncoding, UnencryptedCodec
 from koel_tui.storage.files.file_names import KEY_FILE, is_thread_file, parse_stem, parse_tag
 from koel_tui.storage.files.safe_open import read_file
 from koel_tui.storage.files.thread_locks import ThreadLocks
-from koel_tui.system.atomic_write import (
-    Bytes,
-    flush_directory,
-    remove_temporaries,
-    write_atomically,
-)
+from koel_tui.system.atomic_write import flush_directory, remove_temporaries, write_atomically
 
 _FOLDERS = (".", "trash", "quarantine")
 
@@ -124,8 +119,7 @@ def _convert_file(quarantine: Path, path: Path, source: FileEncoding, target: Fi
     try:
         text = source.decode(parse_stem(path), data)
     except NotAThreadError:
-        new = quarantine / _copy_name(parse_stem(path), path, data)
-        encoded: tuple[Bytes, ...] = (data,)
+        new, encoded = quarantine / _copy_name(parse_stem(path), path, data), data
     else:
         thread_id = _thread_id(text)
         if thread_id is not None and source.stem(thread_id) == parse_stem(path):
@@ -137,7 +131,7 @@ def _convert_file(quarantine: Path, path: Path, source: FileEncoding, target: Fi
         encoded = target.encode(parse_stem(new), text)
     if new != path:
         private_directory(new.parent)
-        write_atomically(new, *encoded)
+        write_atomically(new, encoded)
         with suppress(OSError, OverflowError):  # not every file system accepts every time
             os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
         path.unlink()

@@ -24,8 +24,12 @@ class FileEncoding(Protocol):
         """Return the stem of a thread, which is a safe file name for any id."""
         ...
 
-    def encode(self, stem: str, *text: Bytes) -> tuple[Bytes, ...]:
-        """Return the parts of the file content for a text in parts."""
+    def encode(self, stem: str, text: bytes) -> bytes:
+        """Return the file content for `text`."""
+        ...
+
+    def encode_parts(self, stem: str, *text: Bytes) -> tuple[Bytes, ...]:
+        """Return the parts of the file content for the parts of a text, which may be large."""
         ...
 
     def decode(self, stem: str, data: bytes) -> bytes:
@@ -76,7 +80,11 @@ class UnencryptedCodec:
         digest = hashlib.sha256(thread_id.encode("utf-8", "surrogatepass")).hexdigest()
         return f"t-{digest[:32]}"
 
-    def encode(self, stem: str, *text: Bytes) -> tuple[Bytes, ...]:
+    def encode(self, stem: str, text: bytes) -> bytes:
+        """Return the text unchanged."""
+        return text
+
+    def encode_parts(self, stem: str, *text: Bytes) -> tuple[Bytes, ...]:
         """Return the parts unchanged."""
         return text
 

@@ -145,6 +145,7 @@ class ThreadDirectory:
             data = _read_content(path)
             may_replace = data is None or self._is_known(path, data)
             header, state = self._header_and_state(thread_id, path, data)
+            del data  # a large thread, whose state would be in memory twice
             header = header.with_meta(fields, self._clock())
             # If another process wrote this state, a later save must still not replace it.
             self._write(path, header, state, as_known=may_replace)
@@ -297,7 +298,7 @@ class ThreadDirectory:
         """Write a file; `as_known` allows a later save to replace it."""
         before, after = (text.encode("ascii") for text in record_frame(header))
         # In parts, because each copy of a large thread needs its size in memory.
-        data = self._codec.encode(parse_stem(path), before, state, after)
+        data = self._codec.encode_parts(parse_stem(path), before, state, after)
         size = sum(map(len, data))
         if is_too_large(size):
             raise StorageError(

@@ -79,9 +79,9 @@ async def store_thread(
     `StorageError`.
     """
     state = settle(thread.state, None)
-    thread_id = thread.id or str(uuid.uuid4())
+    thread_id = thread.id or _id_for(state)
     try:
-        found = await storage.load(thread_id) if thread.id else None
+        found = await storage.load(thread_id)
     except FutureSchemaError:
         return await _save_new(storage, thread, str(uuid.uuid4()))
     match: _Match | None = None
@@ -97,6 +97,13 @@ async def store_thread(
     if saved_threads is not None:
         saved_threads.add(stored.id, state)
     return stored
+
+
+def _id_for(state: ChatState) -> str:
+    """Return an id for a thread that has none; a thread without messages always gets the same."""
+    if state.messages:
+        return str(uuid.uuid4())
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, repr(state)))
 
 
 def _match(thread_id: str, saved: ChatState, thread: Thread, state: ChatState) -> _Match | None:
