@@ -11,6 +11,7 @@ import pytest
 
 from koel_tui import paths
 from koel_tui.cli.main import run
+from koel_tui.engine.runner.output import RunnerOutput
 from koel_tui.paths import private_directory
 from koel_tui.storage import StorageError
 from koel_tui.storage.files import thread_folder
@@ -129,7 +130,7 @@ def test_report_13_a_trash_on_a_mounted_volume_is_used() -> None:
     save("sea", "Why?", "So.")
     trash = private_directory(paths.threads_dir() / "trash")
     script = (
-        'mount -t tmpfs -o mode=700 none "$1" && "$0" threads delete sea --yes '
+        'mount -t tmpfs -o mode=700 none "$1" && "$0" threads delete sea '
         '&& "$0" threads restore sea && "$0" threads show sea'
     )
     done = subprocess.run(
@@ -163,3 +164,35 @@ def test_report_13_an_export_to_a_directory_that_cannot_be_written_names_the_way
     assert run(["threads", "export", "sea", "--output", str(tmp_path)]) == 74
     error = capsys.readouterr().err
     assert "Read-only file system" in error and "--output" in error
+
+
+def test_report_13_an_engine_without_a_log_starts_and_names_its_failed_assertion(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").touch()
+    output = RunnerOutput(tmp_path / "file" / "koel-chat.log")
+    try:
+        subprocess.run(
+            ["sh", "-c", "echo 'ggml.c:7: GGML_ASSERT(a == b) failed' >&2"],
+            stderr=output.descriptor, check=True,
+        )  # fmt: skip
+        assert "a == b" in output.failed_assertion()
+    finally:
+        output.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ROOT or shutil.which("unshare") is None, reason="needs mounts")
+def test_report_13_a_question_is_answered_in_a_read_only_home(
+    private_home: Path, starter_path: Path
+) -> None:
+    script = (
+        'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && '
+        'exec "$0" ask --model "$2" --max-output-tokens 4 Hi'
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, PROGRAM, str(private_home), str(starter_path)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.strip() and done.returncode == 0, done.stderr
+    assert "Read-only" not in done.stderr and "Traceback" not in done.stderr
