@@ -6,7 +6,7 @@ import json
 import sqlite3
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,6 @@ SQL_VALUES = st.one_of(
 )  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("make", [oterm, elia, llm, llm_threads])
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
@@ -159,25 +158,27 @@ def test_report_16_a_database_with_other_values_is_read_or_named(
     if not template.exists():
         make(template)
     path.write_bytes(template.read_bytes())
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA synchronous = off")
-    connection.execute("PRAGMA journal_mode = off")
-    connection.execute("PRAGMA foreign_keys = off")
-    tables = [
-        row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
-    ]
-    for _ in range(data.draw(st.integers(1, 3))):
-        table = data.draw(st.sampled_from(sorted(name for name in tables if "sqlite" not in name)))
-        columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]
-        column, value = data.draw(st.sampled_from(columns)), data.draw(SQL_VALUES)
-        row = data.draw(st.integers(0, 3))
-        with suppress(sqlite3.Error):  # the column may not take the value
-            connection.execute(
-                f'UPDATE "{table}" SET "{column}" = ? WHERE rowid IN '  # noqa: S608 - names of our own
-                f'(SELECT rowid FROM "{table}" LIMIT 1 OFFSET {row})', [value],
-            )  # fmt: skip
-    connection.commit()
-    connection.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA synchronous = off")
+        connection.execute("PRAGMA journal_mode = off")
+        connection.execute("PRAGMA foreign_keys = off")
+        tables = [
+            row[0]
+            for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
+        ]
+        for _ in range(data.draw(st.integers(1, 3))):
+            table = data.draw(
+                st.sampled_from(sorted(name for name in tables if "sqlite" not in name))
+            )
+            columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]
+            column, value = data.draw(st.sampled_from(columns)), data.draw(SQL_VALUES)
+            row = data.draw(st.integers(0, 3))
+            with suppress(sqlite3.Error):  # the column may not take the value
+                connection.execute(
+                    f'UPDATE "{table}" SET "{column}" = ? WHERE rowid IN '  # noqa: S608 - names of our own
+                    f'(SELECT rowid FROM "{table}" LIMIT 1 OFFSET {row})', [value],
+                )  # fmt: skip
+        connection.commit()
     try:
         found = list(read_threads(path))
     except ImportProblem as problem:
