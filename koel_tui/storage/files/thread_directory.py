@@ -117,7 +117,9 @@ class ThreadDirectory:
         `StorageError`; nothing has changed then.
         """
         encoder = self._encoders.get(self.thread_path(thread_id))
-        encode = encode_state_bytes if encoder is None else encoder.encode_bytes
+        encode: Callable[[ChatState], Bytes] = encode_state_bytes
+        if encoder is not None:
+            encode = encoder.encode_bytes
         text = encode_state_with(encode, thread_id, state)
         with self.hold_for_write(thread_id) as path:
             data = _read_content(path)

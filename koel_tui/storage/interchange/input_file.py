@@ -154,7 +154,7 @@ class _Chunks:
 class _Text:
     """The decoded text of a file, of which only the part that is needed is in memory.
 
-    `buffer` is that part; its characters before the index `start` are not needed any more. They are
+    `buffer` is that part; its characters before the index `start` are no longer needed. They are
     removed rarely, because this copies the rest.
     """
 

@@ -216,7 +216,7 @@ LLM_ID = "01hx0123456789abcdefghjkmn"
 
 
 def logged(path: Path, count: int, *, as_thread: bool) -> Path:
-    """Make a log of llm with a conversation of so many turns; as a thread, the last one is new."""
+    """Make a log of llm with a conversation of `count` turns; as a thread, the last one is new."""
     path.unlink(missing_ok=True)
     said = [(f"Question {n}\nwith two lines", f"Answer {n}") for n in range(count)]
     old = said[:-1] if as_thread else said
@@ -309,7 +309,7 @@ async def test_report_16_another_conversation_with_a_used_number_is_not_mixed_in
         assert stored.is_new is is_new and stored.id != "oterm-1"
 
 
-MORE = {
+MORE: dict[Callable[[Path], Path], tuple[str, dict[str, object], str]] = {
     oterm: ("message", {"chat_id": 1, "author": "me"}, "text"),
     elia: ("message", {"chat_id": 7, "role": "user"}, "content"),
     llm: ("responses", {"conversation_id": "c1", "datetime_utc": "2025-01-01"}, "prompt"),
