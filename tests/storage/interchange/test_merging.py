@@ -121,6 +121,18 @@ async def test_a_thread_that_was_changed_twice_is_imported_once() -> None:
     assert len(await storage.list_threads()) == 2
 
 
+async def test_report_16_a_thread_that_was_changed_twice_and_has_grown_extends_its_copy() -> None:
+    storage = MemoryStorage()
+    await storage.save("x", ChatState(messages=turns("Why?", "So.", "Mine.")))
+    outcomes = []
+    for texts_there in (("Theirs.",), ("Theirs.", "Then."), ("Theirs.", "Then.")):
+        there = own("x", *turns("Why?", "So.", *texts_there))
+        outcomes.append(await store_thread(storage, there, SavedThreads(storage)))
+    assert [(each.is_new, each.added) for each in outcomes] == [(True, 0), (False, 1), (False, 0)]
+    assert len({each.id for each in outcomes}) == 1 and len(await storage.list_threads()) == 2
+    assert await texts(storage, "x") == ["Why?", "So.", "Mine."]
+
+
 async def test_an_answer_follows_its_thinking_although_it_is_imported_later() -> None:
     storage = MemoryStorage()
     question, *_ = turns("Why?")
