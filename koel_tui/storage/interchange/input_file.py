@@ -138,7 +138,7 @@ class _Chunks:
 
     @property
     def is_too_much(self) -> bool:
-        """Whether more than `limit` bytes were read."""
+        """True if more than `limit` bytes were read."""
         return self._done > self._limit
 
     def read(self, file: IO[bytes]) -> Iterator[bytes]:

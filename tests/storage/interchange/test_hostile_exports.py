@@ -125,7 +125,7 @@ async def test_report_22_a_hostile_conversation_fails_alone_and_nothing_is_added
     assert len(again) == len(first) and not any(is_new or added for is_new, added in again)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data(), count=st.integers(1, 4), wire=st.sampled_from([OURS, KOEL]))
 async def test_report_16_a_hostile_thread_in_a_list_fails_alone(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, count: int, wire: Any

@@ -184,7 +184,7 @@ async def test_report_29_a_large_conversation_is_stored_with_few_copies(
     tmp_path: Path, kind: str
 ) -> None:
     path, storage = tmp_path / "c.json", FILE_STORES[kind](tmp_path / "threads")
-    path.write_text(f"[{large(0, 8 * MEGABYTE)}]")
+    path.write_text(f"[{large(0, 4 * MEGABYTE)}]")
     await storage.save("first", ChatState())  # loads what it needs
     tracemalloc.start()
     try:
