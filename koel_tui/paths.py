@@ -97,7 +97,7 @@ def private_directory(path: Path) -> Path:
         if isinstance(error, FileExistsError | NotADirectoryError):
             reason = f"{error.filename or path} is not a directory"
         raise DirectoryError(
-            f"Cannot use {path}: {reason}. Check the path and its permissions."
+            f"Cannot use {path}: {reason}. Check the path and its permissions{_elsewhere(path)}."
         ) from error
     return path
 
@@ -172,6 +172,15 @@ def _restrict(path: Path) -> None:
         if error.errno not in _NO_MODES:
             raise
         # Others can read it, but not write; `doctor` warns.
+
+
+def _elsewhere(path: Path) -> str:
+    """Return the advice to move a directory of the program, empty for another directory."""
+    with suppress(DirectoryError):
+        places = (data_dir(), config_file().parent, state_dir(), cache_dir())
+        if any(path.is_relative_to(place) for place in places):
+            return f", or set {_variable(path)} to another directory"
+    return ""
 
 
 def _variable(path: Path) -> str:

@@ -30,6 +30,7 @@ def _terminal_map() -> dict[int, str]:
 
 
 _TERMINAL = _terminal_map()
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE_END = re.compile("\r\n?")
 _RETURN_BEFORE_LINE_END = re.compile(r"(?<!\r)\r++(?=\n|\Z)")  # linear for any run
 _EMOJI_JOINER = "\u200d"
@@ -50,8 +51,8 @@ def repair(text: str) -> str:
     A server that splits UTF-16 in the middle of a pair sends two lone halves; concatenated text is
     repaired without loss. Everything else, including control characters, is kept.
     """
-    if text.isascii():
-        return text
+    if text.isascii() or _SURROGATE.search(text) is None:
+        return text  # no copy, because a text may be large
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

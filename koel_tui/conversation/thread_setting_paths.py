@@ -7,7 +7,7 @@ from pathlib import Path
 
 from koel_tui.conversation.thread_settings_form import FieldError
 from koel_tui.session.settings import ThreadSettings
-from koel_tui.system.regular_files import expand_user
+from koel_tui.system.regular_files import exists, expand_user
 
 
 def resolve_paths(settings: ThreadSettings) -> ThreadSettings:
@@ -22,7 +22,7 @@ def resolve_paths(settings: ThreadSettings) -> ThreadSettings:
     if model:
         with _as_field_error("model"):
             path = choose_model(Path(model), load_settings().model_folders)
-            if expand_user(Path(model)).exists():  # otherwise the name of a model
+            if exists(expand_user(Path(model))):  # otherwise the name of a model
                 model = str(path.absolute())
     if lora:
         with _as_field_error("lora"):

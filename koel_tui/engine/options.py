@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 from koel_tui.engine.errors import ModelLoadError, UnsupportedError
 from koel_tui.engine.types import ModelSpec, SessionOptions
 from koel_tui.protocol.turn_settings import Sampling, TurnSettings
+from koel_tui.system.regular_files import is_file
 
 _SUPPORTED_CHOICES = ("auto", "none")
 """Values of `tool_choice` that this engine supports."""
@@ -91,7 +92,7 @@ def session_options(
     merged = turn_settings(TurnSettings(**fields), turn_settings(settings, TurnSettings()))
     lora = spec.lora if lora is None else lora
     adapter = None if lora is None else absolute_path(lora)
-    if adapter is not None and not adapter.is_file():
+    if adapter is not None and not is_file(adapter):
         raise ModelLoadError(f"Cannot load the adapter {adapter}: no such file. Check the path.")
     return SessionOptions(name, adapter, None if kv is None else absolute_path(kv), merged)
 

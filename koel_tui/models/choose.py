@@ -7,7 +7,7 @@ from koel_tui.models.gguf import check_gguf
 from koel_tui.models.naming import NoModelError, is_name, named_model
 from koel_tui.models.split_files import first_part
 from koel_tui.models.starter import starter_model
-from koel_tui.system.regular_files import expand_user
+from koel_tui.system.regular_files import exists, expand_user
 
 
 def model_path(named: Path, folders: Iterable[Path] = ()) -> Path:
@@ -17,7 +17,7 @@ def model_path(named: Path, folders: Iterable[Path] = ()) -> Path:
     there is no model of this name.
     """
     path = expand_user(named)
-    if is_name(named) and not path.exists():
+    if is_name(named) and not exists(path):
         from koel_tui.models.discovery import find_models, why_missing  # lazy: rarely needed
 
         try:

@@ -115,9 +115,7 @@ def read_recovery_file(path: Path, encoding: FileEncoding | None) -> UnsavedWork
     threads = wire.get("threads")
     if wire.get("version") != _VERSION or not isinstance(threads, list):
         raise NotAThreadError("it was written by another version of koel-chat")
-    return UnsavedWork(
-        tuple(thread for each in threads for thread in from_native(each)), wire.get("tabs")
-    )
+    return UnsavedWork(tuple(map(from_native, threads)), wire.get("tabs"))
 
 
 async def restore_thread(storage: SessionStorage, thread: Thread) -> Stored:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import MAXYEAR, MINYEAR, datetime
-from typing import Any, Self, TypeGuard
+from typing import Any, Self, TypeGuard, TypeVar
 
 from koel_tui.protocol import ChatState, ProtocolError, decode_state, encode_state, settle
 from koel_tui.protocol.codec.json_values import plain
@@ -14,6 +14,7 @@ from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageE
 from koel_tui.storage.migration import MIGRATIONS, SCHEMA, Migrations, migrate
 from koel_tui.storage.session_storage import Summary
 
+T = TypeVar("T")
 FORMAT = "koel-chat/thread"
 _KEYS = ("format", "schema", "gen", "id", "meta", "state")
 _TITLE_LENGTH = 60
@@ -111,6 +112,12 @@ class Record:
 
 def encode_record(header: Header, state: str) -> str:
     """Return the JSON of a thread as one line of ASCII; `state` is the JSON of its state."""
+    before, after = record_frame(header)
+    return f"{before}{state}{after}"
+
+
+def record_frame(header: Header) -> tuple[str, str]:
+    """Return the text before and after the state in the JSON of a thread."""
     known = {
         "format": FORMAT,
         "schema": header.schema,
@@ -119,13 +126,16 @@ def encode_record(header: Header, state: str) -> str:
         "meta": header.meta,
     }
     rest = f",{dumps(header.extra)[1:]}" if header.extra else "}"
-    return f'{dumps(known)[:-1]},"state":{state}{rest}'
+    return f'{dumps(known)[:-1]},"state":', rest
 
 
-def encode_chat_state(
-    thread_id: str, state: ChatState, encode: Callable[[ChatState], str] = encode_state
-) -> str:
+def encode_chat_state(thread_id: str, state: ChatState) -> str:
     """Return the JSON of `state`. Raises `StorageError` for a value that JSON cannot hold."""
+    return encode_state_with(encode_state, thread_id, state)
+
+
+def encode_state_with(encode: Callable[[ChatState], T], thread_id: str, state: ChatState) -> T:
+    """Return the encoded state. Raises `StorageError` for a value that JSON cannot hold."""
     try:
         return encode(state)
     except (TypeError, ValueError, RecursionError) as error:
@@ -158,9 +168,13 @@ def parse_json(text: str | bytes) -> Any:
         raise NotAThreadError(f"it is not JSON: {error}") from error
 
 
-def json_decoder() -> json.JSONDecoder:
-    """Return a decoder of JSON that reads numbers as `parse_json` does."""
-    return json.JSONDecoder(parse_constant=_number, parse_float=_number)
+def json_decoder(*, any_integers: bool = False) -> json.JSONDecoder:
+    """Return a decoder of JSON that reads numbers as `parse_json` does.
+
+    With `any_integers`, which is slower, an integer with too many digits becomes None.
+    """
+    parse_int = _integer if any_integers else None
+    return json.JSONDecoder(parse_constant=_number, parse_float=_number, parse_int=parse_int)
 
 
 def parse_record(wire: Any, migrations: Migrations = MIGRATIONS) -> Record:
@@ -189,6 +203,13 @@ def newest_first(summaries: Iterable[Summary]) -> list[Summary]:
 def _number(digits: str) -> float | None:
     number = float(digits)
     return number if math.isfinite(number) else None
+
+
+def _integer(digits: str) -> int | None:
+    try:
+        return int(digits)
+    except ValueError:  # Python converts at most 4300 digits
+        return None
 
 
 def _has_same_format(stamp: str, other: object) -> TypeGuard[str]:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from koel_tui.system.file_lock import lock_descriptor
 
+Bytes = bytes | bytearray | memoryview
+_MAX_NAME_IN_TEMPORARY = 100  # bytes; some file systems allow only 143 in all, for example eCryptfs
 _TEMPORARY_NAME = re.compile(r"\.(t-[0-9a-f]{32}|keys|unsaved-[0-9a-f-]+)\..*\.[0-9a-f]{16}\.tmp")
 _NOT_SUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS)
 """The errors of a flush that the file system does not support, as network volumes and FUSE may."""
 
 
-def write_atomically(
-    path: Path, *parts: bytes | memoryview, durable: bool = True
-) -> os.stat_result:
+def write_atomically(path: Path, *parts: Bytes, durable: bool = True) -> os.stat_result:
     """Write `parts` to `path` atomically, readable by its owner only, and return the file status.
 
     After the return the content is durable, even through a power loss, unless the file system
@@ -26,7 +26,8 @@ def write_atomically(
     is intact, or the new content may not survive a power loss; write again in both cases. A link
     at `path` is replaced; its target is not changed.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    name = os.fsencode(path.name)[:_MAX_NAME_IN_TEMPORARY].decode("utf-8", "ignore")
+    temporary = path.with_name(f".{name}.{secrets.token_hex(8)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)
     try:
@@ -101,7 +102,7 @@ def _remove_unlocked(path: Path) -> None:
         os.close(descriptor)
 
 
-def _write_all(descriptor: int, data: bytes | memoryview) -> None:
+def _write_all(descriptor: int, data: Bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]

@@ -37,6 +37,33 @@ def expand_user(path: Path) -> Path:
         return path
 
 
+def exists(path: Path) -> bool:
+    """Return whether a path exists; False if that is not known.
+
+    It is not known if a directory of it cannot be searched, or if its name is too long.
+    """
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path is a regular file; False if that is not known, as for `exists`."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_directory(path: Path) -> bool:
+    """Return whether a path is a directory; False if that is not known, as for `exists`."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def read_regular(path: Path, limit: int) -> bytes:
     """Return the content of a file of at most `limit` bytes; links are followed.
 

@@ -25,6 +25,8 @@ _ADVICE = {
     errno.ENOENT: "Create it again",
     errno.ENOTDIR: "Restore the directory",
     errno.EEXIST: "Restore the directory",
+    errno.ESTALE: "Mount the volume again",
+    errno.ENOTCONN: "Mount the volume again",
 }
 
 

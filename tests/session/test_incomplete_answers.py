@@ -214,7 +214,7 @@ def test_the_reason_is_kept_by_the_codec_and_by_export_and_import(reason: str) -
     assert wire["messages"][1]["finishReason"] == reason
     assert "finishReason" not in wire["messages"][0]
     assert decode_state(wire) == state
-    (again,) = json_format.from_native(json.loads(json_format.to_native(Thread("t", state, {}))))
+    again = json_format.from_native(json.loads(json_format.to_native(Thread("t", state, {}))))
     assert again.state.messages[-1].finish_reason == reason
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from koel_tui import paths
 from koel_tui.cli.doctor.findings import Finding, problem, warning
 from koel_tui.cli.exit_codes import Exit
-from koel_tui.system.regular_files import expand_user
+from koel_tui.system.regular_files import expand_user, is_directory
 
 if TYPE_CHECKING:
     from koel_tui.settings import Settings
@@ -91,7 +91,7 @@ def _folders(configuration: Configuration) -> tuple[Finding, ...]:
     missing = [
         str(folder)
         for folder in configuration.settings.model_folders
-        if not expand_user(folder).is_dir()
+        if not is_directory(expand_user(folder))
     ]
     if not missing:
         return ()

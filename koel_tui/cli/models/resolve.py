@@ -5,7 +5,7 @@ from pathlib import Path
 from koel_tui.models import check_gguf, choose_model
 from koel_tui.models.discovery import FoundModel, find_models
 from koel_tui.models.split_files import first_part
-from koel_tui.system.regular_files import expand_user
+from koel_tui.system.regular_files import exists, expand_user
 
 
 def check_model(named: Path) -> Path:
@@ -15,7 +15,7 @@ def check_model(named: Path) -> Path:
     Raises `ModelFileError`, `NoModelError`, and for a name `SettingsError`.
     """
     path = first_part(expand_user(named))
-    if path.exists():
+    if exists(path):
         check_gguf(path)
         return path
     return choose_model(named, model_folders())

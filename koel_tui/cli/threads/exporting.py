@@ -10,6 +10,7 @@ import click
 from koel_tui.cli.exit_codes import UsageProblem
 from koel_tui.cli.thread_completion import complete_thread
 from koel_tui.cli.threads.resolve import resolve_thread
+from koel_tui.system.regular_files import is_directory
 from koel_tui.text import repair, safe_text
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ async def _export(
         click.echo(text if sys.stdout.isatty() else repair(text).encode(), nl=False)
         return
     path = output or Path()
-    if path.is_dir():
+    if is_directory(path):
         path /= file_name(thread.title, export_format.suffix)
     _write(path, text, force=force)
     click.echo(safe_text(str(path)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import sys
 import time
 from collections import Counter
@@ -62,24 +63,29 @@ async def _import(
 
     progress, saved_threads = _Progress(), SavedThreads(storage)
     counts: Counter[str] = Counter()
-    for file in files:
-        progress.start(file)
-        async for found in _import_file(storage, saved_threads, file, import_format, progress):
+    try:
+        for file in files:
+            progress.start(file)
+            async for found in _import_file(storage, saved_threads, file, import_format, progress):
+                progress.clear()
+                if isinstance(found, Exception):
+                    counts["problem"] += 1
+                    click.echo(safe_line(f"koel-chat: {found}", 1000), err=True)
+                else:
+                    counts[_outcome(found)] += 1
+                    progress.count += 1
+                    click.echo(_format_stored(found, as_json))
             progress.clear()
-            if isinstance(found, Exception):
-                counts["problem"] += 1
-                click.echo(safe_line(f"koel-chat: {found}", 1000), err=True)
-            else:
-                counts[_outcome(found)] += 1
-                progress.count += 1
-                click.echo(_format_stored(found, as_json))
+    except BaseException:  # ctrl+c, or a storage that cannot be written
         progress.clear()
-    if counts.total() > 1 and not as_json:
         click.echo(
-            f"{counts['new']:,} imported, {counts['extended']:,} extended, "
-            f"{counts['saved']:,} already saved, {counts['problem']:,} not imported.",
+            f"The import was stopped: {_format_counts(counts)} Run the same command again to "
+            "continue; saved threads are not imported twice.",
             err=True,
         )
+        raise
+    if counts.total() > 1 and not as_json:
+        click.echo(_format_counts(counts), err=True)
     return Exit.NO_FILE if counts["problem"] else Exit.OK
 
 
@@ -138,7 +144,8 @@ class _Progress:
         self._shown_at, self._is_shown = now, True
         percent = done * 100 // max(1, total)
         line = f"{self._name}: {percent}% of {format_bytes(total)}, {self.count:,} threads"
-        click.echo(f"\r\x1b[K{line}", nl=False, err=True)
+        width = shutil.get_terminal_size().columns - 1  # a wrapped line could not be erased
+        click.echo(f"\r\x1b[K{line[:width]}", nl=False, err=True)
 
     def clear(self) -> None:
         """Erase the line before something else is printed."""
@@ -164,6 +171,13 @@ async def _restore(storage: "SessionStorage", file: Path) -> "list[Stored]":
         ) from error
     stored = [await restore_thread(storage, thread) for thread in unsaved.threads]
     return stored + [await store_thread(storage, thread) for thread in typed]
+
+
+def _format_counts(counts: Counter[str]) -> str:
+    return (
+        f"{counts['new']:,} imported, {counts['extended']:,} extended, "
+        f"{counts['saved']:,} already saved, {counts['problem']:,} not imported."
+    )
 
 
 def _outcome(stored: "Stored") -> str:

@@ -14,6 +14,7 @@ from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.types import ModelSpec
 from koel_tui.llama_log_parsing import parse_used_features
 from koel_tui.models.ollama import explain_failure, models_of_blob
+from koel_tui.system.regular_files import is_file
 
 _RETYPED = frozenset({"<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|end|>"})
 """The control tokens of gpt-oss that llama.cpp loads as user-defined, so that they have text."""
@@ -71,7 +72,7 @@ class Model:
 
         Raises `ModelLoadError` with the path and the reason llama.cpp logged.
         """
-        if not spec.path.is_file():
+        if not is_file(spec.path):
             raise ModelLoadError(f"Cannot load {spec.path}: no such file. Check the path.")
         begin = time.perf_counter()
         params = default_load_params()

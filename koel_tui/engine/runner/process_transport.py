@@ -68,7 +68,7 @@ class ProcessTransport:
             except BaseException:
                 output.close()
                 raise
-        except (OSError, paths.DirectoryError) as error:
+        except OSError as error:
             ours.close()
             raise EngineCrashedError(f"Cannot start the engine process: {error}.") from error
         finally:

@@ -27,6 +27,7 @@ from koel_tui.storage.errors import (
 from koel_tui.storage.files.file_codec import UnencryptedCodec
 from koel_tui.storage.files.file_names import KEY_FILE, RECOVERY_STEM, is_thread_file
 from koel_tui.storage.files.quarantine import Signature, file_signature
+from koel_tui.system.atomic_write import Bytes
 
 ENCRYPTED_SUFFIX = ".sealed"
 FORMAT = "koel-chat/sealed"
@@ -48,7 +49,8 @@ class FileEncryptor:
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         self._name = name
         self._stem_key = hmac.digest(key, b"koel-chat names", "sha256")
-        self._cipher = AESGCM(hmac.digest(key, b"koel-chat threads", "sha256"))
+        self._thread_key = hmac.digest(key, b"koel-chat threads", "sha256")
+        self._cipher = AESGCM(self._thread_key)
 
     def stem(self, thread_id: str) -> str:
         """Return the stem of a thread: a keyed hash, which cannot be guessed without the key."""
@@ -57,6 +59,14 @@ class FileEncryptor:
 
     def encode(self, stem: str, text: bytes) -> bytes:
         """Return `text` encrypted for `stem`: a JSON line of parameters, then the ciphertext."""
+        return b"".join(self.encode_parts(stem, text))
+
+    def encode_parts(self, stem: str, *text: Bytes) -> tuple[Bytes, ...]:
+        """Return the parts of what `encode` returns for the parts of a text."""
+        from cryptography.hazmat.primitives.ciphers import Cipher
+        from cryptography.hazmat.primitives.ciphers.algorithms import AES
+        from cryptography.hazmat.primitives.ciphers.modes import GCM
+
         nonce = secrets.token_bytes(NONCE_BYTES)
         header = {
             "format": FORMAT,
@@ -64,16 +74,20 @@ class FileEncryptor:
             "key": self._name,
             "nonce": base64.b64encode(nonce).decode("ascii"),
         }
-        ciphertext = self._cipher.encrypt(nonce, text, self._associated_data(stem))
-        return dumps(header).encode("ascii") + b"\n" + ciphertext
+        # As `AESGCM.encrypt`, which needs the text in one part: a copy of a large thread.
+        encryptor = Cipher(AES(self._thread_key), GCM(nonce)).encryptor()
+        encryptor.authenticate_additional_data(self._associated_data(stem))
+        ciphertext = [encryptor.update(part) for part in text]
+        encryptor.finalize()
+        return dumps(header).encode("ascii") + b"\n", *ciphertext, encryptor.tag
 
     def decode(self, stem: str, data: bytes) -> bytes:
         """Return the text. Raises `NotAThreadError` if `data` is not from `encode` for `stem`."""
         from cryptography.exceptions import InvalidTag
 
         try:
-            line, _, ciphertext = data.partition(b"\n")
-            header = json.loads(line)
+            end = data.index(b"\n")
+            header, ciphertext = json.loads(data[:end]), memoryview(data)[end + 1 :]
             if header["format"] != FORMAT or header["version"] != _VERSION:
                 raise NotAThreadError(f"it is not in the format {FORMAT}")
             if header["key"] != self._name:
@@ -125,6 +139,10 @@ class EncryptedCodec:
     def encode(self, stem: str, text: bytes) -> bytes:
         """Return `text` encrypted for the thread of `stem`."""
         return self._encryptor.encode(stem, text)
+
+    def encode_parts(self, stem: str, *text: Bytes) -> tuple[Bytes, ...]:
+        """Return the parts of what `encode` returns for the parts of a text."""
+        return self._encryptor.encode_parts(stem, *text)
 
     def decode(self, stem: str, data: bytes) -> bytes:
         """Return the text. Raises `NotAThreadError`."""

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from koel_tui.storage.errors import EncryptedThreadsError
 from koel_tui.storage.files.file_names import KEY_FILE
+from koel_tui.system.atomic_write import Bytes
 
 
 class FileEncoding(Protocol):
@@ -25,6 +26,10 @@ class FileEncoding(Protocol):
 
     def encode(self, stem: str, text: bytes) -> bytes:
         """Return the file content for `text`."""
+        ...
+
+    def encode_parts(self, stem: str, *text: Bytes) -> tuple[Bytes, ...]:
+        """Return the parts of the file content for the parts of a text, which may be large."""
         ...
 
     def decode(self, stem: str, data: bytes) -> bytes:
@@ -77,6 +82,10 @@ class UnencryptedCodec:
 
     def encode(self, stem: str, text: bytes) -> bytes:
         """Return the text unchanged."""
+        return text
+
+    def encode_parts(self, stem: str, *text: Bytes) -> tuple[Bytes, ...]:
+        """Return the parts unchanged."""
         return text
 
     def decode(self, stem: str, data: bytes) -> bytes:

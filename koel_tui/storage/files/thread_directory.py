@@ -12,7 +12,7 @@ from typing import Any
 
 from koel_tui.paths import private_directory
 from koel_tui.protocol import ChatState
-from koel_tui.protocol.codec.state_codec import StateEncoder, dumps
+from koel_tui.protocol.codec.state_codec import StateEncoder, dumps, encode_state_bytes
 from koel_tui.storage.errors import (
     DamagedThreadError,
     FutureSchemaError,
@@ -28,16 +28,25 @@ from koel_tui.storage.files.thread_folder import ThreadFolder
 from koel_tui.storage.files.thread_locks import ThreadLocks
 from koel_tui.storage.migration import SCHEMA, Migrations
 from koel_tui.storage.session_storage import Access, Summary
-from koel_tui.storage.thread_record import Header, Record, encode_chat_state, encode_record
-from koel_tui.system.atomic_write import flush_directory, remove_temporaries, write_atomically
+from koel_tui.storage.thread_record import Header, Record, encode_state_with, record_frame
+from koel_tui.system.atomic_write import (
+    Bytes,
+    flush_directory,
+    remove_temporaries,
+    write_atomically,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _KnownFile:
-    """The digest and header of a file that this process loaded or wrote."""
+    """The digest and header of a file that this process loaded or wrote.
+
+    `frame` is the number of bytes before and after the state, only for a file that was written.
+    """
 
     digest: bytes
     header: Header
+    frame: tuple[int, int] | None = None
 
 
 class ThreadDirectory:
@@ -107,8 +116,11 @@ class ThreadDirectory:
         If another process changed the thread, `state` goes to a conflict file. Raises
         `StorageError`; nothing has changed then.
         """
-        encoder = self._encoders.get(self.thread_path(thread_id)) or StateEncoder()
-        text = encode_chat_state(thread_id, state, encoder.encode)
+        encoder = self._encoders.get(self.thread_path(thread_id))
+        encode: Callable[[ChatState], Bytes] = encode_state_bytes
+        if encoder is not None:
+            encode = encoder.encode_bytes
+        text = encode_state_with(encode, thread_id, state)
         with self.hold_for_write(thread_id) as path:
             data = _read_content(path)
             foreign = None if data is None or self._is_known(path, data) else data
@@ -122,7 +134,7 @@ class ThreadDirectory:
 
     def save_conflict(self, thread_id: str, state: ChatState) -> None:
         """Write `state` to a new conflict file of the thread. Raises `StorageError`."""
-        text = encode_chat_state(thread_id, state)
+        text = encode_state_with(encode_state_bytes, thread_id, state)
         with self.hold_for_write(thread_id) as path:
             header = self._known_header(thread_id, path)
             conflict_path, base = self.conflicts.free_path(path, header)
@@ -134,14 +146,11 @@ class ThreadDirectory:
         with self.hold_for_write(thread_id) as path:
             data = _read_content(path)
             may_replace = data is None or self._is_known(path, data)
-            if data is None:
-                record = Record.empty(thread_id)
-            else:
-                record, _ = self._validate(thread_id, path, data)
-                self._back_up(path, record.header, data)
-            header = record.header.with_meta(fields, self._clock())
+            header, state = self._header_and_state(thread_id, path, data)
+            del data  # a large thread, whose state would be in memory twice
+            header = header.with_meta(fields, self._clock())
             # If another process wrote this state, a later save must still not replace it.
-            self._write(path, header, dumps(record.state), as_known=may_replace)
+            self._write(path, header, state, as_known=may_replace)
 
     def meta(self, thread_id: str) -> dict[str, Any]:
         """Return the thread's metadata; empty if it is absent or unreadable."""
@@ -245,7 +254,27 @@ class ThreadDirectory:
         known = self._known.get(path)
         return Header(thread_id) if known is None else known.header
 
-    def _save_to_conflict_file(self, path: Path, known: Header, text: str, data: bytes) -> None:
+    def _header_and_state(
+        self, thread_id: str, path: Path, data: bytes | None
+    ) -> tuple[Header, Bytes]:
+        """Return the header and the JSON of the state in `data`, the content of a thread's file.
+
+        A state that was written here is returned as it is, because parsing a large one is slow and
+        needs a multiple of its size. Raises `DamagedThreadError`.
+        """
+        if data is None:
+            record = Record.empty(thread_id)
+            return record.header, dumps(record.state).encode("ascii")
+        known = self._known[path] if self._is_known(path, data) else None
+        if known is not None and known.frame is not None:
+            before, after = known.frame
+            text = memoryview(self._codec.decode(parse_stem(path), data))
+            return known.header, text[before : len(text) - after]
+        record, _ = self._validate(thread_id, path, data)
+        self._back_up(path, record.header, data)
+        return record.header, dumps(record.state).encode("ascii")
+
+    def _save_to_conflict_file(self, path: Path, known: Header, text: Bytes, data: bytes) -> None:
         """Write a state to the thread's conflict file, because `data` must not be replaced.
 
         Raises `DamagedThreadError` or `FutureSchemaError` if `data` is damaged or from a newer
@@ -267,25 +296,28 @@ class ThreadDirectory:
         if not backup.exists():
             write_atomically(backup, data)
 
-    def _write(self, path: Path, header: Header, state: str, *, as_known: bool) -> None:
+    def _write(self, path: Path, header: Header, state: Bytes, *, as_known: bool) -> None:
         """Write a file; `as_known` allows a later save to replace it."""
-        text = encode_record(header, state).encode("ascii")
-        data = self._codec.encode(parse_stem(path), text)
-        if is_too_large(len(data)):
+        before, after = (text.encode("ascii") for text in record_frame(header))
+        # In parts, because each copy of a large thread needs its size in memory.
+        data = self._codec.encode_parts(parse_stem(path), before, state, after)
+        size = sum(map(len, data))
+        if is_too_large(size):
             raise StorageError(
-                f"Thread {header.id!r} was not saved: its {len(data) / 1024**2:,.0f} MB are too "
+                f"Thread {header.id!r} was not saved: its {size / 1024**2:,.0f} MB are too "
                 "large to be loaded again. It is still in memory; continue in a new thread."
             )
-        written = _KnownFile(_digest(data), header)
+        written = _KnownFile(_digest(*data), header, (len(before), len(after)))
         if as_known:
             self._attempted[path] = written
         try:
-            write_atomically(path, data)
+            write_atomically(path, *data)
         except OSError as error:
             raise StorageError(
                 f"Thread {header.id!r} was not saved to {path}: {error.strerror or error}. "
                 "It is still in memory and will be saved again; free some space or check the disk."
             ) from error
+        self._folder.forget_summary(path)
         if as_known:
             self._known[path] = written
             self._attempted.pop(path, None)
@@ -296,5 +328,8 @@ def _read_content(path: Path) -> bytes | None:
     return None if read is None else read[0]
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
+def _digest(*parts: Bytes) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.digest()

@@ -52,8 +52,16 @@ class ThreadFolder:
 
     def forget(self, path: Path) -> None:
         """Drop the cached data of a deleted file."""
-        self._cache.pop(path.name, None)
+        self.forget_summary(path)
         self._quarantine.withdraw(path)
+
+    def forget_summary(self, path: Path) -> None:
+        """Drop the cached summary of a file that was written.
+
+        Its signature may be the same: FAT keeps times to two seconds, and not every file system has
+        inodes.
+        """
+        self._cache.pop(path.name, None)
 
     def files(self) -> list[tuple[Path, Signature]]:
         """Return the thread files, most recently changed first."""

@@ -1,5 +1,6 @@
 """The trash: deleted threads that can be restored."""
 
+import errno
 import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -7,9 +8,13 @@ from pathlib import Path
 
 from koel_tui.paths import private_directory
 from koel_tui.storage.errors import id_in_use_error, not_in_trash_error
+from koel_tui.storage.files.safe_open import read_file
 from koel_tui.storage.files.thread_directory import ThreadDirectory
 from koel_tui.storage.session_storage import Summary
-from koel_tui.system.atomic_write import flush_directory
+from koel_tui.system.atomic_write import flush_directory, write_atomically
+
+_NOT_MOVABLE = (errno.EXDEV, errno.EPERM, errno.ENOSYS, errno.ENOTSUP)
+"""The errors of a move to another file system, and of one that does not let the owner set times."""
 
 
 class Trash:
@@ -63,7 +68,20 @@ class Trash:
 
     def _move(self, source: Path, target: Path) -> None:
         now = self._clock().timestamp()
-        os.utime(source, (now, now), follow_symlinks=False)
-        source.replace(target)
+        try:
+            os.utime(source, (now, now), follow_symlinks=False)
+            source.replace(target)
+        except OSError as error:
+            if error.errno not in _NOT_MOVABLE:
+                raise
+            _copy(source, target)
         flush_directory(target.parent)
         flush_directory(source.parent)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Move a file by copying it, which sets its time."""
+    read = read_file(source)
+    if read is not None:
+        write_atomically(target, read[0])
+        source.unlink()

@@ -1,6 +1,6 @@
 """Import of ChatGPT exports: conversations, each a tree of messages, kept with its branches."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import count
 from typing import Any, NamedTuple
@@ -20,24 +20,13 @@ Nodes = dict[str, dict[str, Any]]
 
 
 def is_chatgpt(wire: object) -> bool:
-    """Return whether parsed JSON is a ChatGPT conversation or a list of them."""
-    first = wire[0] if isinstance(wire, list) and wire else wire
-    return isinstance(first, dict) and isinstance(first.get("mapping"), dict)
+    """Return whether parsed JSON is a ChatGPT conversation."""
+    return isinstance(wire, dict) and isinstance(wire.get("mapping"), dict)
 
 
-def from_chatgpt(conversations: Iterable[Any]) -> Iterator[Thread | NotAThreadError]:
-    """Yield the conversations, or an error with the reason for each invalid one.
-
-    No conversation is referenced here after it was yielded, because it may be large.
-    """
-    return filter(None, map(_thread_or_error, conversations, count(1)))
-
-
-def _thread_or_error(conversation: Any, number: int) -> Thread | NotAThreadError | None:
-    try:
-        thread = _thread(conversation)
-    except NotAThreadError as error:
-        return NotAThreadError(f"conversation {number}: {error}")
+def from_chatgpt(wire: Any) -> Thread | None:
+    """Return the thread of a conversation, None if it has no messages. Raises `NotAThreadError`."""
+    thread = _thread(wire)
     return thread if thread.state.messages else None
 
 

@@ -94,7 +94,7 @@ def _is_hidden(wire: Mapping[str, Any]) -> bool:
 
 def _content(content: Mapping[str, Any]) -> str:
     """Return the text of any kind of content."""
-    kind = content.get("content_type")
+    kind = field_text(content, "content_type")
     if kind in _HIDDEN_TYPES:
         return ""
     parts = _list(content, "parts")

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from koel_tui.storage.errors import NotAThreadError
+from koel_tui.system.regular_files import exists
 from koel_tui.text import repair
 
 _BUDGET = 2000  # million VM steps of SQLite: about ten seconds, enough for years of chats
@@ -62,7 +63,8 @@ class Database:
 def open_database(path: Path, budget: int = _BUDGET) -> Iterator[Database]:
     """Open a database read-only, with a `budget` for its queries. Raises `NotAThreadError`."""
     # Without a write-ahead log we can use immutable=1: SQLite neither locks nor creates files.
-    options = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
+    has_log = exists(path.with_name(f"{path.name}-wal"))
+    options = "mode=ro" if has_log else "mode=ro&immutable=1"
     try:
         connection = sqlite3.connect(
             f"file:{quote(str(path.resolve()))}?{options}", uri=True, check_same_thread=False

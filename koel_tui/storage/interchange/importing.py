@@ -1,9 +1,10 @@
 """Import of threads from files of other programs and computers, with format detection."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from enum import StrEnum
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -24,6 +25,8 @@ from koel_tui.storage.interchange.oterm import from_oterm, is_oterm
 from koel_tui.storage.interchange.portable_thread import ImportProblem, Thread
 
 _ADVICE = "Check that the file is the right one and complete."
+_MAX_UNKNOWN = 20
+"""The number of values of another format before the first one of a known format."""
 _KNOWN = "Supported: JSON of koel-chat and Koel, ChatGPT exports, databases of oterm, elia, llm."
 
 
@@ -39,17 +42,15 @@ class ImportFormat(StrEnum):
 
 
 FoundThreads = Iterator[Thread | NotAThreadError]
-_JSON: MappingProxyType[
-    ImportFormat, tuple[Callable[[object], bool], Callable[[Iterable[Any]], FoundThreads]]
-] = MappingProxyType(
-    {
-        ImportFormat.JSON: (
-            is_native,
-            lambda values: chain.from_iterable(map(from_native, values)),
-        ),
-        ImportFormat.KOEL: (is_koel, lambda values: chain.from_iterable(map(from_koel, values))),
-        ImportFormat.CHATGPT: (is_chatgpt, from_chatgpt),
-    }
+Convert = Callable[[Any], Thread | None]
+_JSON: MappingProxyType[ImportFormat, tuple[Callable[[object], bool], Convert, str]] = (
+    MappingProxyType(
+        {
+            ImportFormat.JSON: (is_native, from_native, "thread"),
+            ImportFormat.KOEL: (is_koel, from_koel, "thread"),
+            ImportFormat.CHATGPT: (is_chatgpt, from_chatgpt, "conversation"),
+        }
+    )
 )
 _DATABASES: MappingProxyType[
     ImportFormat, tuple[Callable[[Database], bool], Callable[[Database], FoundThreads]]
@@ -70,7 +71,7 @@ def detect(path: Path) -> ImportFormat:
             with open_database(path) as database:
                 return _detect_database(database)
         with closing(_read_values(path, kind)) as values:
-            return _detect_json(next(values, None))
+            return _detect_json(deque(), values, None)
     except NotAThreadError as error:
         raise ImportProblem(path, error, _ADVICE) from error
 
@@ -117,17 +118,44 @@ def _threads_in_database(database: Database, form: ImportFormat | None) -> Found
 
 
 def _threads_in_json(values: Iterator[Any], form: ImportFormat | None) -> FoundThreads:
-    begin = list(islice(values, 1))
-    detected = form or _detect_json(begin[0] if begin else None)
-    if detected not in _JSON or not begin or not _JSON[detected][0](begin[0]):
-        raise NotAThreadError(f"it is not in the format {detected}")
-    return _JSON[detected][1](_with_first(begin, values))
+    begin: deque[Any] = deque()
+    _, convert, item = _JSON[_detect_json(begin, values, form)]
+    if len(begin) > 1:  # the others before it are invalid
+        return _convert_each(convert, item, _with_first(begin, values))
+    try:
+        thread = convert(begin[0])
+    except NotAThreadError:
+        begin.extend(islice(values, 1))
+        if len(begin) == 1:  # the only one, so that no thread can be read
+            raise
+        return _convert_each(convert, item, _with_first(begin, values))
+    first = () if thread is None else (thread,)
+    return chain(first, _convert_each(convert, item, values, first_number=2))
 
 
-def _with_first(begin: list[Any], values: Iterator[Any]) -> Iterator[Any]:
-    """Yield the first value and the others, without a reference to those that were yielded."""
+def _convert_each(
+    convert: Convert, item: str, values: Iterator[Any], first_number: int = 1
+) -> FoundThreads:
+    """Yield the threads, or an error with the reason for each invalid one.
+
+    No value is referenced here after it was converted, because it may be large.
+    """
+
+    def convert_one(value: Any, number: int) -> Thread | NotAThreadError | None:
+        if isinstance(value, NotAThreadError):
+            return value
+        try:
+            return convert(value)
+        except NotAThreadError as error:
+            return NotAThreadError(f"{item} {number}: {error}")
+
+    return filter(None, map(convert_one, values, count(first_number)))
+
+
+def _with_first(begin: deque[Any], values: Iterator[Any]) -> Iterator[Any]:
+    """Yield the first values and the others, without a reference to those that were yielded."""
     while begin:
-        yield begin.pop()
+        yield begin.popleft()
     yield from values
 
 
@@ -136,13 +164,35 @@ def _detect_database(database: Database) -> ImportFormat:
     return _first_format(candidates, "its tables are not those of a supported program")
 
 
-def _detect_json(wire: Any) -> ImportFormat:
-    candidates = (form for form, (matches, _) in _JSON.items() if matches(wire))
-    return _first_format(candidates, "its content is not in a supported format")
+def _detect_json(
+    begin: deque[Any], values: Iterator[Any], form: ImportFormat | None
+) -> ImportFormat:
+    """Return the format of the first value that has a known one, or the given one.
+
+    The values up to it are added to `begin`; those before it are invalid.
+    """
+    if form is not None and form not in _JSON:
+        raise NotAThreadError(f"it is not in the format {form}")
+    known = _JSON if form is None else {form: _JSON[form]}
+    for value in islice(values, _MAX_UNKNOWN):
+        begin.append(value)
+        for candidate, (matches, _, _) in known.items():
+            if matches(value):
+                return candidate
+    errors = (value for value in begin if isinstance(value, NotAThreadError))
+    if (error := next(errors, None)) is not None:
+        raise error
+    if form is not None:
+        raise NotAThreadError(f"it is not in the format {form}")
+    raise _unknown("its content is not in a supported format")
 
 
 def _first_format(candidates: Iterator[ImportFormat], reason: str) -> ImportFormat:
     form = next(candidates, None)
     if form is None:
-        raise NotAThreadError(f"{reason}. {_KNOWN[:-1]}")
+        raise _unknown(reason)
     return form
+
+
+def _unknown(reason: str) -> NotAThreadError:
+    return NotAThreadError(f"{reason}. {_KNOWN[:-1]}")

@@ -10,11 +10,11 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
 from koel_tui.storage.errors import NotAThreadError
-from koel_tui.storage.interchange.chatgpt import is_chatgpt
 from koel_tui.storage.thread_record import json_decoder, parse_json
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -29,8 +29,21 @@ OnRead = Callable[[int, int], None]
 _CHUNK = 256 * 1024
 _LONGEST_WORD = 16  # characters; JSON that was cut off fails at most this far before its end
 _SPACE = re.compile(r"[ \t\r\n]*")
+_STRING_END = re.compile(r'"|\\.|\\\Z', re.DOTALL)
+_BRACKETS_OR_QUOTE = re.compile(r'"|[\[{]+|[\]}]+')
+_BRACKETS_QUOTE_OR_COMMA = re.compile(r'"|[\[{]+|[\]}]+|,')
 _MEMBER = re.compile(r"(?:.*/)?conversations(?:-\d+)?\.json")
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
+_ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+_PACKED_STARTS = (
+    (b"\x1f\x8b", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"Rar!", "rar"),
+)
 
 
 def detect_kind(path: Path) -> str:
@@ -44,7 +57,10 @@ def detect_kind(path: Path) -> str:
         raise NotAThreadError(error.strerror or str(error)) from error
     if begin == b"SQLite format 3\0":
         return "sqlite"
-    return "zip" if begin.startswith(b"PK\x03\x04") else "json"
+    packer = next((name for start, name in _PACKED_STARTS if begin.startswith(start)), None)
+    if packer is not None:
+        raise NotAThreadError(f"it is packed with {packer}; unpack it first")
+    return "zip" if begin.startswith(_ZIP_STARTS) else "json"
 
 
 def read_json(
@@ -56,7 +72,8 @@ def read_json(
 ) -> Iterator[Any]:
     """Yield the parsed values of a list in a JSON file, or its only value.
 
-    `limit` applies to each value. Raises `NotAThreadError`, for a list also after valid values.
+    `limit` applies to each value. In place of a value of a list that cannot be read, a
+    `NotAThreadError` is yielded. Raises `NotAThreadError` if no further value can be read.
     """
     try:
         with path.open("rb") as file:
@@ -73,24 +90,20 @@ def read_json_in_zip(
     limit: int = MAX_BYTES,
     total_limit: int = MAX_TOTAL_BYTES,
 ) -> Iterator[Any]:
-    """Yield the conversations in a zip file exported by ChatGPT. Raises `NotAThreadError`.
+    """Yield the values of the lists in a zip file exported by ChatGPT, as `read_json` does.
 
-    Nothing is unpacked to disk, and other members are not read. The sizes in the zip's headers are
-    not trusted; `limit` applies to each conversation, `total_limit` to the unpacked bytes of all
-    members.
+    A `NotAThreadError` is also yielded for a member that cannot be read to its end. Nothing is
+    unpacked to disk, and other members are not read. The sizes in the zip's headers are not
+    trusted; `limit` applies to each conversation, `total_limit` to the unpacked bytes of all
+    members. Raises `NotAThreadError`.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if _MEMBER.fullmatch(info.filename)]
             chunks = _Chunks(sum(info.file_size for info in members), total_limit, on_read)
             for info in sorted(members, key=lambda info: info.filename):
-                if info.compress_type not in _COMPRESSIONS or info.flag_bits & 1:
-                    raise NotAThreadError(
-                        f"{info.filename} in it is encrypted or has an unsupported compression"
-                    )
-                with archive.open(info) as file:
-                    yield from _conversations(info.filename, chunks.read(file), limit)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
+                yield from _read_member(archive, info, chunks, limit)
+    except _ZIP_ERRORS as error:
         if isinstance(error, NotAThreadError):  # a ValueError that has the reason already
             raise
         raise NotAThreadError(f"it is not a complete zip file: {error}") from error
@@ -98,13 +111,23 @@ def read_json_in_zip(
         raise NotAThreadError("there is no conversations.json in it")
 
 
-def _conversations(name: str, chunks: Iterator[bytes], limit: int) -> Iterator[Any]:
-    is_first = True
-    for value in _read_values(_Text(chunks), limit):
-        if is_first and not is_chatgpt(value):
-            raise NotAThreadError(f"{name} in it has no conversations")
-        is_first = False
-        yield value
+def _read_member(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, chunks: "_Chunks", limit: int
+) -> Iterator[Any]:
+    """Yield the values of a member; an error at the end if it cannot be read to its end.
+
+    Raises `NotAThreadError` if all members together are too large.
+    """
+    try:
+        if info.compress_type not in _COMPRESSIONS or info.flag_bits & 1:
+            raise NotAThreadError("it is encrypted or has an unsupported compression")
+        with archive.open(info) as file:
+            yield from _read_values(_Text(chunks.read(file)), limit)
+    except _ZIP_ERRORS as error:
+        if chunks.is_too_much:
+            raise
+        reason = error if isinstance(error, NotAThreadError) else f"it is not complete: {error}"
+        yield NotAThreadError(f"{info.filename} in it: {reason}")
 
 
 class _Chunks:
@@ -113,10 +136,15 @@ class _Chunks:
     def __init__(self, expected: int, limit: int, on_read: OnRead | None) -> None:
         self._done, self._expected, self._limit, self._on_read = 0, expected, limit, on_read
 
+    @property
+    def is_too_much(self) -> bool:
+        """True if more than `limit` bytes were read."""
+        return self._done > self._limit
+
     def read(self, file: IO[bytes]) -> Iterator[bytes]:
         while data := file.read(_CHUNK):
             self._done += len(data)
-            if self._done > self._limit:
+            if self.is_too_much:
                 raise _too_large(self._limit)
             if self._on_read is not None:
                 self._on_read(self._done, max(self._done, self._expected))
@@ -124,112 +152,146 @@ class _Chunks:
 
 
 class _Text:
-    """The decoded text of a file, of which only the part that is needed is in memory."""
+    """The decoded text of a file, of which only the part that is needed is in memory.
+
+    `buffer` is that part; its characters before the index `start` are no longer needed. They are
+    removed rarely, because this copies the rest.
+    """
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._decoder: codecs.IncrementalDecoder | None = None
-        self._dropped = 0
+        self._removed = 0
         self.buffer = ""
+        self.start = 0
         self.is_complete = False  # whether the buffer has the end of the file
 
     @property
-    def character(self) -> int:
-        """The number of the first character of the buffer."""
-        return self._dropped
+    def length(self) -> int:
+        """The number of characters in the buffer from `start` on."""
+        return len(self.buffer) - self.start
 
-    def drop(self, count: int) -> None:
-        """Remove characters from the start of the buffer."""
-        self.buffer = self.buffer[count:]
-        self._dropped += count
+    def position(self, index: int) -> int:
+        """Return the number in the file of the character at an index of the buffer."""
+        return self._removed + index
 
-    def extend(self, count: int) -> None:
-        """Read at least `count` characters, unless the file ends before."""
-        pieces = [self.buffer]
-        while count > 0 and not self.is_complete:
+    def advance(self, index: int) -> None:
+        """Set the start to an index of the buffer."""
+        self.start = index
+        if self.start >= self.length:  # the copy is not longer than what was read since the last
+            self._compact()
+
+    def extend(self, missing: int) -> None:
+        """Read at least `missing` characters, unless the file ends before."""
+        self._compact()
+        # Without another reference to the text, += extends it in place.
+        text, self.buffer = self.buffer, ""
+        while missing > 0 and not self.is_complete:
             data = next(self._chunks, b"")
             self.is_complete = not data
             piece = self._decode(data)
-            pieces.append(piece)
-            count -= len(piece)
-        self.buffer = "".join(pieces)
+            missing -= len(piece)
+            text += piece
+        self.buffer = text
 
     def first_character(self) -> str:
         """Return the next character that is not white space, without reading it; empty at the end.
 
-        White space before it is dropped.
+        The white space before it is skipped.
         """
         while True:
-            space = _SPACE.match(self.buffer)
-            end = space.end() if space is not None else 0
-            if end < len(self.buffer):
-                if end:
-                    self.drop(end)
-                return self.buffer[0]
-            self.drop(end)
+            space = _SPACE.match(self.buffer, self.start)
+            self.advance(self.start if space is None else space.end())
+            if self.length:
+                return self.buffer[self.start]
             if self.is_complete:
                 return ""
             self.extend(1)
+
+    def _compact(self) -> None:
+        self.buffer = self.buffer[self.start :]
+        self._removed += self.start
+        self.start = 0
 
     def _decode(self, data: bytes) -> str:
         if self._decoder is None:
             encoding = json.detect_encoding(data)
             self._decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+        state = self._decoder.getstate()
         try:
             return self._decoder.decode(data, final=not data)
-        except UnicodeDecodeError as error:
-            raise NotAThreadError("it is not UTF-8") from error
+        except UnicodeDecodeError:
+            # A damaged character becomes U+FFFD, because all conversations after it would be lost.
+            self._decoder.setstate(state)
+            self._decoder.errors = "replace"
+            return self._decoder.decode(data, final=not data)
+
+
+class _UnreadableValueError(NotAThreadError):
+    """A value cannot be read, but its end may be found, so that the next one can be."""
 
 
 def _read_values(text: _Text, limit: int) -> Iterator[Any]:
-    """Yield the values of a list, or the only value."""
+    """Yield the values of a list, or the only value; an error for one that cannot be read."""
     if text.first_character() != "[":
-        text.extend(limit + 1 - len(text.buffer))
-        if len(text.buffer) > limit:
+        text.extend(limit + 1 - text.length)
+        if text.length > limit:
             raise _too_large(limit)
-        yield parse_json(text.buffer)
+        yield parse_json(text.buffer[text.start :])
         return
-    text.drop(1)
-    decoder = json_decoder()
+    text.advance(text.start + 1)
+    numbers = count(1)
     if text.first_character() != "]":
-        yield _read_value(text, decoder, limit)
+        yield _read_item(text, next(numbers), limit)
         while text.first_character() == ",":
-            text.drop(1)
+            text.advance(text.start + 1)
             text.first_character()
-            yield _read_value(text, decoder, limit)
+            yield _read_item(text, next(numbers), limit)
+    position = text.position(text.start)
     if text.first_character() != "]":
-        raise NotAThreadError(f"it is not JSON: the list is cut off at character {text.character}")
-    text.drop(1)
+        raise NotAThreadError(f"it is not JSON: the list is cut off at character {position}")
+    text.advance(text.start + 1)
     if text.first_character():
-        raise NotAThreadError(f"it is not JSON: extra data at character {text.character}")
+        position = text.position(text.start)
+        raise NotAThreadError(f"it is not JSON: extra data at character {position}")
 
 
-def _read_value(text: _Text, decoder: json.JSONDecoder, limit: int) -> Any:
-    """Return the value at the start of the text; read twice as much until it is complete."""
+def _read_item(text: _Text, number: int, limit: int) -> Any:
+    """Return the value at the start of the text; an error if only this one cannot be read."""
+    try:
+        return _read_value(text, limit)
+    except _UnreadableValueError as error:
+        _skip_value(text)
+        return NotAThreadError(f"item {number} of its list: {error}")
+
+
+def _read_value(text: _Text, limit: int) -> Any:
+    """Return the value at the start of the text; read more of it until the value is complete."""
+    decoder = json_decoder()
     while True:
-        length = len(text.buffer)
         try:
-            value, end = decoder.raw_decode(text.buffer)
+            value, end = decoder.raw_decode(text.buffer, text.start)
         except RecursionError as error:
-            raise NotAThreadError("it is nested too deeply") from error
+            raise _UnreadableValueError("it is nested too deeply") from error
         except json.JSONDecodeError as error:
-            is_cut_off = "Unterminated" in error.msg or error.pos > length - _LONGEST_WORD
+            is_cut_off = "Unterminated" in error.msg or error.pos > len(text.buffer) - _LONGEST_WORD
             if text.is_complete or not is_cut_off:
-                position = text.character + error.pos
+                position = text.position(error.pos)
                 raise NotAThreadError(
                     f"it is not JSON: {error.msg} at character {position}"
                 ) from error
-        except ValueError as error:  # a number with too many digits
-            raise NotAThreadError(f"it is not JSON: {error}") from error
+        except ValueError:  # a number with too many digits
+            decoder = json_decoder(any_integers=True)
+            continue
         else:
-            if end > limit:
-                raise _too_large(limit)
+            if end - text.start > limit:
+                raise _unreadable_too_large(limit)
             if text.is_complete or _is_whole(text.buffer, end):
-                text.drop(end)
+                text.advance(end)
                 return value
-        if length > limit:
-            raise _too_large(limit)
-        text.extend(max(_CHUNK, length))
+        if text.length > limit:
+            raise _unreadable_too_large(limit)
+        text.extend(max(_CHUNK, text.length // 2))
 
 
 def _is_whole(text: str, end: int) -> bool:
@@ -239,5 +301,50 @@ def _is_whole(text: str, end: int) -> bool:
     return after < len(text) and (text[after] in ",]" or after < len(text) - _LONGEST_WORD)
 
 
+def _skip_value(text: _Text) -> None:
+    """Move the start of the text to the end of its first value, which is not parsed."""
+    depth, is_string = 0, False
+    while True:
+        if is_string:
+            pattern = _STRING_END
+        else:
+            pattern = _BRACKETS_OR_QUOTE if depth else _BRACKETS_QUOTE_OR_COMMA
+        found = pattern.search(text.buffer, text.start)
+        mark = found[0] if found is not None else ""
+        if found is None or mark == "\\":  # of an escaped character that was not read yet
+            text.advance(len(text.buffer) - len(mark))
+            if text.is_complete:
+                return
+            text.extend(_CHUNK)
+        elif is_string:
+            is_string = mark != '"'
+            text.advance(found.end())
+            if not is_string and not depth:
+                return
+        elif mark == "," or (not depth and mark[0] in "]}"):
+            text.advance(found.start())
+            return
+        elif mark == '"':
+            is_string = True
+            text.advance(found.end())
+        elif mark[0] in "[{":
+            depth += len(mark)
+            text.advance(found.end())
+        else:
+            closed = min(depth, len(mark))
+            depth -= closed
+            text.advance(found.start() + closed)
+            if not depth:
+                return
+
+
 def _too_large(limit: int) -> NotAThreadError:
-    return NotAThreadError(f"it has more than {limit // 1024 // 1024} MB of JSON")
+    return NotAThreadError(_too_large_reason(limit))
+
+
+def _unreadable_too_large(limit: int) -> _UnreadableValueError:
+    return _UnreadableValueError(_too_large_reason(limit))
+
+
+def _too_large_reason(limit: int) -> str:
+    return f"it has more than {limit // 1024 // 1024} MB of JSON"

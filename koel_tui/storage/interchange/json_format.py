@@ -1,6 +1,5 @@
 """Import and export of JSON: koel-chat's thread files, and Koel's, which are only the state."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -47,18 +46,18 @@ def to_koel(thread: Thread) -> str:
     return encode_chat_state(thread.id, replace(thread.state, messages=known)) + "\n"
 
 
-def from_native(wire: Any) -> Iterator[Thread]:
-    """Yield the thread in parsed koel-chat JSON. Raises `NotAThreadError`."""
+def from_native(wire: Any) -> Thread:
+    """Return the thread in parsed koel-chat JSON. Raises `NotAThreadError`."""
     record = parse_record(wire)
     if record.header.schema > SCHEMA:
         raise NotAThreadError(f"it was saved by a newer koel-chat (schema {record.header.schema})")
     check_json(dict(record.header.meta))
-    yield Thread(record.header.id, _state(record.state), record.header.meta)
+    return Thread(record.header.id, _state(record.state), record.header.meta)
 
 
-def from_koel(wire: Any) -> Iterator[Thread]:
-    """Yield the thread in parsed Koel JSON. Raises `NotAThreadError`."""
-    yield thread_from_state("", _state(wire))
+def from_koel(wire: Any) -> Thread:
+    """Return the thread in parsed Koel JSON. Raises `NotAThreadError`."""
+    return thread_from_state("", _state(wire))
 
 
 def _state(wire: Any) -> ChatState:

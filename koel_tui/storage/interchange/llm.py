@@ -73,10 +73,10 @@ def _has_threads(database: Database) -> bool:
 def _conversations(database: Database) -> Iterator[Thread | NotAThreadError]:
     conversations = database.rows("SELECT id, name FROM conversations")
     titles = {row["id"]: row["name"] for row in conversations}
-    fragments: dict[Any, list[str]] = {}
+    fragments: dict[Any, list[object]] = {}
     if database.has("prompt_fragments", "response_id", "fragment_id", "order"):
         for row in database.rows(_FRAGMENTS_SQL):
-            fragments.setdefault(row["response_id"], []).append(column_text(row["content"]))
+            fragments.setdefault(row["response_id"], []).append(row["content"])
     columns = ", ".join(_RESPONSE_COLUMNS)
     if database.has("responses", "reasoning"):
         columns += ", reasoning"
@@ -103,11 +103,11 @@ def _conversations(database: Database) -> Iterator[Thread | NotAThreadError]:
             yield NotAThreadError(f"conversation {conversation_id!r}: {error}")
 
 
-def _response_messages(response: Row, fragments: list[str]) -> Iterator[Message]:
+def _response_messages(response: Row, fragments: list[object]) -> Iterator[Message]:
     """Yield the question and the answer of a response; `fragments` precede the question."""
     message_id = f"llm-{column_text(response['id'])}"
     timestamp = parse_time(response["datetime_utc"])
-    prompt = "\n".join([*fragments, column_text(response["prompt"])]).strip()
+    prompt = "\n".join(map(column_text, [*fragments, response["prompt"]])).strip()
     if prompt:
         yield Message(f"{message_id}-prompt", "user", prompt, timestamp)
     answer = response["response"]
@@ -159,14 +159,14 @@ def _messages(
         elif kind == "tool_call":
             call_id = column_text(payload.get("tool_call_id")) or f"{message_id}-{len(calls)}"
             name = column_text(payload.get("name"))
-            calls.append(ToolCall(call_id, name, json.dumps(payload.get("arguments")), message_id))
+            calls.append(ToolCall(call_id, name, _json(payload.get("arguments")), message_id))
         elif kind == "tool_result":
             output = payload.get("output")
             results.append(
                 Message(
                     f"{message_id}-result-{len(results)}",
                     "tool",
-                    output if isinstance(output, str) else json.dumps(output),
+                    output if isinstance(output, str) else _json(output),
                     timestamp,
                     tool_call_id=column_text(payload.get("tool_call_id")) or None,
                 )
@@ -192,6 +192,13 @@ def _payload(value: object) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise NotAThreadError("a part of a message is not a JSON object")
     return found
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value)
+    except (ValueError, RecursionError) as error:
+        raise NotAThreadError("a part of a message is nested too deeply") from error
 
 
 def _part_text(database: Database, text: object, payload: Mapping[str, Any]) -> str:

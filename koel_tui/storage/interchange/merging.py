@@ -1,6 +1,6 @@
 """Merging of an imported thread with the saved one that is the same conversation. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from koel_tui.protocol import ChatState, Message
@@ -11,7 +11,7 @@ _UNIQUE_ID_LENGTH = 20
 
 
 def merge(
-    saved: ChatState, imported: ChatState, *, is_foreign: bool
+    saved: ChatState, imported: ChatState, *, is_foreign: bool, source_id: str = ""
 ) -> tuple[ChatState, int] | None:
     """Return the saved thread with the messages that only the import has, and their number.
 
@@ -19,11 +19,18 @@ def merge(
     that an answer which has grown is replaced. Returns None if they are different conversations: if
     they have no message in common, or an id with two texts. A thread that is not `is_foreign` must
     be contained in the other one, because its two versions may have been changed independently.
+
+    `source_id` is the id of the conversation if both have it. The program may have given the
+    messages other ids since; then messages with the same texts are the same ones.
     """
     tree, source = MessageTree.from_state(saved), MessageTree.from_state(imported)
     if tree is None or source is None:
         return None
     common = tree.messages.keys() & source.messages.keys()
+    if not common and is_foreign and len(source_id) >= _UNIQUE_ID_LENGTH:
+        imported = _with_ids(imported, _ids_by_text(tree, source))
+        source = MessageTree.from_state(imported) or source
+        common = tree.messages.keys() & source.messages.keys()
     if not common and tree.messages:
         return None
     for message_id in common:
@@ -51,6 +58,68 @@ def first_messages(state: ChatState) -> Iterator[tuple[str, str]]:
     for branch in filter(None, branches):
         first = branch[0]
         yield first.id, "" if len(first.id) >= _UNIQUE_ID_LENGTH else _plain(first.content)
+
+
+def _ids_by_text(tree: MessageTree, source: MessageTree) -> dict[str, str]:
+    """Return the ids of saved messages by the ids of imported ones with the same texts before them.
+
+    Between them there may be messages without text, for example calls of tools and their results.
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    stack: list[tuple[str, str | None]] = [(first, None) for first in source.children.get(None, [])]
+    while stack:
+        message_id, after = stack.pop()
+        message = source.messages[message_id]
+        same = None if _is_silent(message) else _following(tree, after, message, taken)
+        if same is not None:
+            found[message_id] = same
+            taken.add(same)
+        elif not _is_silent(message):
+            continue
+        position = after if same is None else same
+        stack += [(child, position) for child in source.children.get(message_id, [])]
+    return found
+
+
+def _following(
+    tree: MessageTree, after: str | None, message: Message, taken: set[str]
+) -> str | None:
+    """Return the next message with a text after `after` if it has the text of `message`."""
+    candidates = list(tree.children.get(after, []))
+    while candidates:
+        candidate_id = candidates.pop()
+        candidate = tree.messages[candidate_id]
+        if _is_silent(candidate):
+            candidates += tree.children.get(candidate_id, [])
+        elif (
+            candidate_id not in taken
+            and candidate.role == message.role
+            and candidate.content.split() == message.content.split()
+        ):
+            return candidate_id
+    return None
+
+
+def _is_silent(message: Message) -> bool:
+    return message.role == "tool" or not message.content.strip()
+
+
+def _with_ids(state: ChatState, ids: Mapping[str, str]) -> ChatState:
+    """Return a state whose messages have other ids."""
+
+    def renamed(messages: Iterable[Message]) -> tuple[Message, ...]:
+        return tuple(replace(each, id=ids.get(each.id, each.id)) for each in messages)
+
+    forks = tuple(
+        replace(
+            fork,
+            after=None if fork.after is None else ids.get(fork.after, fork.after),
+            branches=tuple(map(renamed, fork.branches)),
+        )
+        for fork in state.forks
+    )
+    return replace(state, messages=renamed(state.messages), forks=forks)
 
 
 def _is_same(saved: Message, imported: Message) -> bool:

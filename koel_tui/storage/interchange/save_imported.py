@@ -11,6 +11,9 @@ from koel_tui.storage.interchange.merging import first_messages, merge
 from koel_tui.storage.interchange.portable_thread import Thread
 from koel_tui.storage.session_storage import SessionStorage
 
+_SOURCE = "importedFrom"
+"""The metadata with the id of an imported thread that was saved with another one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -79,9 +82,9 @@ async def store_thread(
     `StorageError`.
     """
     state = settle(thread.state, None)
-    thread_id = thread.id or str(uuid.uuid4())
+    thread_id = thread.id or _id_for(state)
     try:
-        found = await storage.load(thread_id) if thread.id else None
+        found = await storage.load(thread_id)
     except FutureSchemaError:
         return await _save_new(storage, thread, str(uuid.uuid4()))
     match: _Match | None = None
@@ -99,11 +102,19 @@ async def store_thread(
     return stored
 
 
+def _id_for(state: ChatState) -> str:
+    """Return an id for a thread that has none; a thread without messages always gets the same."""
+    if state.messages:
+        return str(uuid.uuid4())
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, repr(state)))
+
+
 def _match(thread_id: str, saved: ChatState, thread: Thread, state: ChatState) -> _Match | None:
     """Return the saved thread with the new messages of an import; None if they are different."""
     if saved == state:
         return _Match(thread_id, saved, 0)
-    merged = merge(saved, state, is_foreign=thread.is_foreign)
+    source_id = thread_id if thread_id == thread.id else ""
+    merged = merge(saved, state, is_foreign=thread.is_foreign, source_id=source_id)
     return None if merged is None else _Match(thread_id, *merged)
 
 
@@ -118,7 +129,7 @@ async def _find_saved(
     """Return the saved thread that has most of the imported messages, None if there is none.
 
     A copy up to an answer has the same messages, but fewer. If `can_extend` is False, the saved
-    thread must have all messages: it is an earlier import of a thread that was changed twice.
+    thread must have all messages, or be an earlier import of a thread that was changed twice.
     """
     best: _Match | None = None
     for candidate in await saved_threads.find(state):
@@ -126,11 +137,18 @@ async def _find_saved(
             continue
         saved = await storage.load(candidate)
         match = None if saved is None else _match(candidate, saved, thread, state)
-        if match is None or (match.added and not can_extend):
+        if match is None:
+            continue
+        if match.added and not can_extend and not await _is_copy_of(storage, candidate, thread.id):
             continue
         if best is None or match.added < best.added:
             best = match
     return best
+
+
+async def _is_copy_of(storage: SessionStorage, thread_id: str, source_id: str) -> bool:
+    """Return whether a thread was saved with another id because `source_id` was in use."""
+    return (await storage.meta(thread_id)).get(_SOURCE) == source_id
 
 
 def _is_other_source(source_id: str, thread_id: str) -> bool:
@@ -176,5 +194,6 @@ async def _save_new(storage: SessionStorage, thread: Thread, thread_id: str) -> 
     except DamagedThreadError:  # a damaged file of this id exists and must not be overwritten
         thread_id = str(uuid.uuid4())
         await storage.save(thread_id, thread.state)
-    await storage.update_meta(thread_id, **thread.meta)
+    source = {_SOURCE: thread.id} if thread.id and thread.id != thread_id else {}
+    await storage.update_meta(thread_id, **{**thread.meta, **source})
     return Stored(thread_id, thread.title, is_new=True)

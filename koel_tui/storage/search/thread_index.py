@@ -133,8 +133,9 @@ class ThreadIndex:
                 return await self._convert_busy(action)
             except DamagedIndexError as error:
                 damage = error
+        reason = str(damage).removesuffix(".")
         raise StorageError(
-            f"The search index {self._file} cannot be used: {damage}. {_REMEDY}"
+            f"The search index {self._file} cannot be used: {reason}. {_REMEDY}"
         ) from damage
 
     async def _search_in_file_or_memory(self, action: Callable[[], Awaitable[T]]) -> T:

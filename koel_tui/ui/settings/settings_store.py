@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from koel_tui import paths
-from koel_tui.system.regular_files import expand_user
+from koel_tui.system.regular_files import exists, expand_user, is_directory
 from koel_tui.text import safe_input
 from koel_tui.ui.settings.setting import Setting, format_value, list_settings
 
@@ -98,11 +98,11 @@ class SettingsStore:
 
         if name == "model" and isinstance(value, Path):
             choose_model(value, self._load().model_folders)
-            return expand_user(value).absolute() if expand_user(value).exists() else value
+            return expand_user(value).absolute() if exists(expand_user(value)) else value
         if name == "model_folders" and isinstance(value, tuple):
             folders = tuple(expand_user(folder).absolute() for folder in value)
             for folder in folders:
-                if not folder.is_dir():
+                if not is_directory(folder):
                     raise InvalidValueError(
                         f"There is no directory {folder}. Create it, or correct the path."
                     )

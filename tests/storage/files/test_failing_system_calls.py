@@ -90,7 +90,10 @@ async def attempt(
         gc.enable()
 
 
-@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EACCES])
+_NETWORK = [pytest.param(code, marks=pytest.mark.slow) for code in (errno.EDQUOT, errno.ESTALE)]
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EACCES, *_NETWORK])
 @pytest.mark.parametrize("opened", [False, True])
 @pytest.mark.parametrize("kind", STORES)
 async def test_storage_case_09_no_failing_call_loses_data(

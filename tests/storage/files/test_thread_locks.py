@@ -88,7 +88,7 @@ async def test_b35_a_save_that_raises_anything_gives_the_lock_back(
     def broken(*_: object) -> bytes:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(storage.codec, "encode", broken)
+    monkeypatch.setattr(storage.codec, "encode_parts", broken)
     with pytest.raises(RuntimeError):
         await storage.save("t", saying("two"))
     with pytest.raises(RuntimeError):

@@ -46,7 +46,8 @@ def test_a_directory_without_write_permission_exits_with_73(
         pytest.skip("root may write anywhere, and cannot give that up here")
     data = private_home / "data"
     data.mkdir(mode=0o500)
-    assert "Permission denied" in refused(listed(*_MORTAL), paths.data_dir())
+    message = refused(listed(*_MORTAL), paths.data_dir())
+    assert "Permission denied" in message and "set XDG_DATA_HOME to another" in message
     assert list(data.iterdir()) == []
     tally("unusable directory", tried=1)
 
@@ -56,7 +57,8 @@ def test_a_read_only_disk_exits_with_73(private_home: Path, tally: Tally) -> Non
     data = private_home / "data"
     data.mkdir()
     done = listed("unshare", "-m", "sh", "-c", _READ_ONLY, str(data))
-    assert "Read-only file system" in refused(done, paths.data_dir())
+    message = refused(done, paths.data_dir())
+    assert "Read-only file system" in message and "set XDG_DATA_HOME to another" in message
     tally("unusable directory", tried=1)
 
 

@@ -116,8 +116,10 @@ def test_what_a_zip_says_of_sizes_is_not_believed(tmp_path: Path) -> None:
     size = struct.pack("<L", (4 << 20) + 2)
     assert size in data
     path.write_bytes(data.replace(size, struct.pack("<L", 100)))
-    with pytest.raises(ValueError, match=r"more than|not a complete zip|not JSON"):
-        list(read_json_in_zip(path, total_limit=1 << 20))
+    (error,) = read_json_in_zip(path, total_limit=1 << 20)
+    assert isinstance(error, ValueError) and "conversations.json in it" in str(error)
+    with pytest.raises(ImportProblem, match=r"more than|not complete|not JSON"):
+        list(read_threads(path))
 
 
 def test_many_small_members_count_together(tmp_path: Path) -> None:

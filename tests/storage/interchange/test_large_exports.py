@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from itertools import pairwise
 from pathlib import Path
@@ -11,9 +13,17 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from koel_tui.storage.interchange import ImportProblem, Thread, read_threads
-from koel_tui.storage.interchange.input_file import read_json
-from tests.cli.commands import PROGRAM
+from koel_tui.protocol import ChatState
+from koel_tui.storage.interchange import (
+    ImportProblem,
+    SavedThreads,
+    Thread,
+    read_threads,
+    store_thread,
+)
+from koel_tui.storage.interchange.input_file import _Text, read_json
+from tests.cli.commands import PROGRAM, koel
+from tests.storage.helpers import FILE_STORES
 from tests.storage.interchange.test_chatgpt import conversation, node
 
 MEGABYTE = 1 << 20
@@ -71,11 +81,30 @@ def test_report_29_a_truncated_export_gives_what_is_complete(tmp_path: Path) -> 
 
 def test_report_29_a_conversation_that_is_too_large_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
-    path.write_text(f'["{"x" * MEGABYTE}", "{"y" * 3 * MEGABYTE}"]')
-    values = read_json(path, limit=2 * MEGABYTE)
-    assert next(values) == "x" * MEGABYTE
-    with pytest.raises(ValueError, match="more than 2 MB"):
-        next(values)
+    path.write_text(f'["{"x" * MEGABYTE}", "{"y" * 3 * MEGABYTE}", "{"z" * MEGABYTE}", 4]')
+    first, error, third, last = read_json(path, limit=2 * MEGABYTE)
+    assert (first, third, last) == ("x" * MEGABYTE, "z" * MEGABYTE, 4)
+    assert isinstance(error, ValueError) and "item 2 of its list" in str(error)
+    assert "more than 2 MB" in str(error)
+
+
+def test_report_29_small_conversations_after_a_large_one_take_linear_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = 0
+    compact = _Text._compact
+
+    def counting(text: _Text) -> None:
+        nonlocal copied
+        copied += text.length
+        compact(text)
+
+    monkeypatch.setattr(_Text, "_compact", counting)
+    path = tmp_path / "c.json"
+    large_one, small = "x" * 4 * MEGABYTE, ["y" * 100] * 20_000
+    path.write_text(json.dumps([large_one, *small]))
+    assert sum(1 for _ in read_json(path)) == 20_001
+    assert copied < 3 * path.stat().st_size
 
 
 @pytest.mark.slow
@@ -127,8 +156,48 @@ def test_report_29_a_terminal_shows_the_progress_of_an_import(tmp_path: Path) ->
     assert child.exitstatus == 0
 
 
-def test_a_number_with_too_many_digits_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "conversations.json"
-    file.write_text(f'[{{"mapping": {{"a": {"1" * 5000}}}}}]')
-    with pytest.raises(ImportProblem, match="it is not JSON"):
-        list(read_threads(file))
+@pytest.mark.slow
+def test_report_29_ctrl_c_keeps_what_was_imported_and_says_how_to_continue(tmp_path: Path) -> None:
+    path = tmp_path / "conversations.json"
+    path.write_text(f"[{','.join(large(number, 400_000) for number in range(40))}]")
+    command = ["threads", "import", str(path)]
+    child = pexpect.spawn(PROGRAM, command, encoding="utf-8", timeout=30, dimensions=(24, 80))
+    try:
+        child.expect("chatgpt-1 ")
+        child.sendintr()
+        child.expect(r"The import was stopped: (\d+) imported")
+        child.expect(r"Run the same command\s+again to\s+continue")
+        child.expect(pexpect.EOF)
+    finally:
+        child.close()
+    assert child.exitstatus == 130
+    done = koel(*command)
+    found = re.search(r"(\d+) imported, 0 extended, (\d+) already saved, 0 not", done.stderr)
+    assert found is not None and done.returncode == 0, done.stderr
+    new, saved = map(int, found.groups())
+    assert new + saved == 40 and saved >= 2 and new
+    assert "%" not in done.stderr and "\r" not in done.stderr and "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", list(FILE_STORES))
+async def test_report_29_a_large_conversation_is_stored_with_few_copies(
+    tmp_path: Path, kind: str
+) -> None:
+    path, storage = tmp_path / "c.json", FILE_STORES[kind](tmp_path / "threads")
+    path.write_text(f"[{large(0, 4 * MEGABYTE)}]")
+    await storage.save("first", ChatState())  # loads what it needs
+    tracemalloc.start()
+    try:
+        (thread,) = read_threads(path)
+        assert isinstance(thread, Thread)
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        stored = await store_thread(storage, thread, SavedThreads(storage))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    file = max(each.stat().st_size for each in (tmp_path / "threads").iterdir())
+    copies = (peak - size) / file
+    assert copies < (1.3 if kind == "json" else 2.3), copies
+    assert (await storage.meta(stored.id))["title"] == "Sea"
+    assert await storage.load(stored.id) == thread.state

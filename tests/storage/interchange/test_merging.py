@@ -1,5 +1,7 @@
 """Importing a conversation again: nothing is added twice, and new messages extend it."""
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 from koel_tui.protocol import ChatState, Message, fork_off, settle, switch
 from koel_tui.storage import MemoryStorage
 from koel_tui.storage.interchange import SavedThreads, Stored, Thread, read_threads, store_thread
-from tests.storage.interchange.databases import oterm
+from tests.storage.interchange.databases import LLM, LLM_THREADS, database, elia, llm, oterm
 from tests.storage.interchange.test_chatgpt import conversation, node, write
 
 CITE = "\ue200cite\ue202turn0search1\ue201"
@@ -119,6 +121,18 @@ async def test_a_thread_that_was_changed_twice_is_imported_once() -> None:
     assert len(await storage.list_threads()) == 2
 
 
+async def test_report_16_a_thread_that_was_changed_twice_and_has_grown_extends_its_copy() -> None:
+    storage = MemoryStorage()
+    await storage.save("x", ChatState(messages=turns("Why?", "So.", "Mine.")))
+    outcomes = []
+    for texts_there in (("Theirs.",), ("Theirs.", "Then."), ("Theirs.", "Then.")):
+        there = own("x", *turns("Why?", "So.", *texts_there))
+        outcomes.append(await store_thread(storage, there, SavedThreads(storage)))
+    assert [(each.is_new, each.added) for each in outcomes] == [(True, 0), (False, 1), (False, 0)]
+    assert len({each.id for each in outcomes}) == 1 and len(await storage.list_threads()) == 2
+    assert await texts(storage, "x") == ["Why?", "So.", "Mine."]
+
+
 async def test_an_answer_follows_its_thinking_although_it_is_imported_later() -> None:
     storage = MemoryStorage()
     question, *_ = turns("Why?")
@@ -208,6 +222,142 @@ async def test_a_conversation_that_was_copied_there_is_a_separate_thread(tmp_pat
         (copied,) = await take(storage, tmp_path, *GROWN, conversation_id="copy")
         assert (copied.id, copied.is_new) == ("chatgpt-copy", is_new)
     assert await texts(storage, "chatgpt-abc") == ["Why?", "Rivers."]
+
+
+LLM_ID = "01hx0123456789abcdefghjkmn"
+
+
+def logged(path: Path, count: int, *, as_thread: bool) -> Path:
+    """Make a log of llm with a conversation of `count` turns; as a thread, the last one is new."""
+    path.unlink(missing_ok=True)
+    said = [(f"Question {n}\nwith two lines", f"Answer {n}") for n in range(count)]
+    old = said[:-1] if as_thread else said
+    database(
+        path,
+        LLM,
+        conversations=[{"id": LLM_ID, "name": "Sea", "model": "gpt-4o"}],
+        responses=[
+            {"id": f"{LLM_ID}-{n}", "model": "gpt-4o", "prompt": prompt, "response": answer,
+             "conversation_id": LLM_ID, "datetime_utc": f"2024-05-06T07:08:{n:02}"}
+            for n, (prompt, answer) in enumerate(old)
+        ],
+    )  # fmt: skip
+    if not as_thread:
+        return path
+    chain = [("system", "Be brief.")]
+    for question, answer in said:  # between them a call of a tool, which has no text
+        chain += [("user", question.replace("\n", " \n")), ("assistant", ""), ("assistant", answer)]
+    hashes = [f"{n:064x}" for n in range(len(chain))]
+    call = json.dumps({"name": "look", "arguments": {}, "tool_call_id": "t"})
+    return database(
+        path,
+        LLM_THREADS,
+        messages=[{"hash": each, "parent_hash": before, "role": role} for each, before, (role, _)
+                  in zip(hashes, [None, *hashes[:-1]], chain, strict=True)],
+        parts=[{"message_hash": each, "position": 0, "type": "text" if text else "tool_call",
+                "text": text or None, "payload": None if text else call}
+               for each, (_, text) in zip(hashes, chain, strict=True)],
+        threads=[{"id": LLM_ID, "name": "Sea", "tip_message_hash": hashes[-1]}],
+        turns=[{"id": "1", "thread_id": LLM_ID, "tip_message_hash": hashes[-1], "model": "gpt-5",
+                "datetime_utc": "2024-05-07T07:08:10+00:00"}],
+    )  # fmt: skip
+
+
+async def test_report_16_a_conversation_of_llm_that_became_a_thread_is_extended(
+    tmp_path: Path,
+) -> None:
+    """llm 0.32 continues a conversation as a thread, whose messages have other ids."""
+    storage, path, thread_id = MemoryStorage(), tmp_path / "logs.db", f"llm-{LLM_ID}"
+
+    async def add(count: int, *, as_thread: bool) -> tuple[bool, bool]:
+        (thread,) = threads_in(logged(path, count, as_thread=as_thread))
+        stored = await store_thread(storage, thread, SavedThreads(storage))
+        assert stored.id == thread_id and await storage.list_threads() == [thread_id]
+        return stored.is_new, stored.added > 0
+
+    assert await add(2, as_thread=False) == (True, False)
+    assert await add(2, as_thread=False) == (False, False)
+    assert await add(3, as_thread=True) == (False, True)
+    expected = [each for n in range(3) for each in (f"Question {n} with two lines", f"Answer {n}")]
+    shown = [" ".join(each.split()) for each in await texts(storage, thread_id) if each]
+    assert shown == expected
+    assert await add(3, as_thread=True) == (False, False)
+    assert await add(2, as_thread=False) == (False, False)  # an older copy of the log
+    state = await storage.load(thread_id)
+    assert state is not None
+    mine = (*state.messages, Message("mine", "user", "And here?"))
+    await storage.save(thread_id, replace(state, messages=mine))
+    assert await add(3, as_thread=True) == (False, False)
+    assert await add(4, as_thread=True) == (False, True)
+    assert (await texts(storage, thread_id))[-1] == "And here?"
+    assert await add(4, as_thread=True) == (False, False)
+
+
+async def test_report_16_branches_keep_their_places_when_messages_get_other_ids() -> None:
+    storage, thread_id = MemoryStorage(), f"llm-{LLM_ID}"
+    first = ChatState(messages=turns("Why?", "So.", "And?", "Thus."))
+    forked = fork_off(first, 1)
+    both = replace(forked, messages=(*forked.messages, Message("x", "assistant", "No.")))
+    await storage.save(thread_id, both)
+    renamed = tuple(replace(each, id=f"new-{each.id}") for each in first.messages)
+    later = (*renamed, Message("new-5", "user", "Sure?"))
+    stored = await store_thread(
+        storage, Thread(thread_id, ChatState(messages=later), {}, is_foreign=True)
+    )
+    assert (stored.id, stored.added) == (thread_id, 1)
+    state = await storage.load(thread_id)
+    assert state is not None and [each.content for each in state.messages] == ["Why?", "No."]
+    other = switch(state, "m0")
+    assert [each.content for each in other.messages] == ["Why?", "So.", "And?", "Thus.", "Sure?"]
+
+
+async def test_report_16_another_conversation_with_a_used_number_is_not_mixed_in() -> None:
+    """oterm and elia count from 1 again in a new database, whose first question may be the same."""
+    storage = MemoryStorage()
+    await storage.save("oterm-1", ChatState(messages=(Message("oterm-8", "user", "Hi"),)))
+    thread = Thread("oterm-1", ChatState(messages=turns("Hi", "Hello.")), {}, is_foreign=True)
+    for is_new in (True, False):
+        stored = await store_thread(storage, thread, SavedThreads(storage))
+        assert stored.is_new is is_new and stored.id != "oterm-1"
+
+
+MORE: dict[Callable[[Path], Path], tuple[str, dict[str, object], str]] = {
+    oterm: ("message", {"chat_id": 1, "author": "me"}, "text"),
+    elia: ("message", {"chat_id": 7, "role": "user"}, "content"),
+    llm: ("responses", {"conversation_id": "c1", "datetime_utc": "2025-01-01"}, "prompt"),
+}
+
+
+@pytest.mark.parametrize("make", list(MORE))
+async def test_report_16_a_grown_database_extends_its_threads(
+    tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    storage, path = MemoryStorage(), make(tmp_path / "grown.db")
+    table, row, column = MORE[make]
+
+    async def add() -> list[Stored]:
+        saved_threads = SavedThreads(storage)
+        return [await store_thread(storage, each, saved_threads) for each in threads_in(path)]
+
+    first = await add()
+    for number in (100, 101):
+        database(path, "", **{table: [{**row, "id": number, column: f"More {number}"}]})
+        for added in (1, 0):
+            stored = await add()
+            assert [each.id for each in stored] == [each.id for each in first]
+            assert sum(each.added for each in stored) == added
+        assert (await texts(storage, first[0].id))[-1] == f"More {number}"
+
+
+async def test_report_16_a_thread_without_id_and_messages_is_imported_once() -> None:
+    storage = MemoryStorage()
+    thread = Thread("", ChatState(state={"x": 1}), {})
+    outcomes = [await store_thread(storage, thread, SavedThreads(storage)) for _ in range(3)]
+    assert [each.is_new for each in outcomes] == [True, False, False]
+
+
+def threads_in(path: Path) -> list[Thread]:
+    return [each for each in read_threads(path) if isinstance(each, Thread)]
 
 
 async def test_databases_add_nothing_twice(tmp_path: Path) -> None:
