@@ -1,6 +1,7 @@
 """Advice about the Option key of a Mac, which types characters in most terminals."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 _SETTINGS = {
     "Apple_Terminal": "Settings > Profiles > Keyboard: Use Option as Meta key",
@@ -19,6 +20,16 @@ _SETTINGS = {
 """The setting of each terminal, by its value of TERM_PROGRAM or LC_TERMINAL."""
 _ONLY_MAC = frozenset({"Apple_Terminal", "iTerm.app", "iTerm2"})
 """Terminals that run on a Mac, also if the program runs on another computer."""
+_MULTIPLEXERS = frozenset({"screen", "tmux", "zellij"})
+"""Values of TERM_PROGRAM that hide the terminal."""
+_OF_TERMINAL = MappingProxyType(
+    {
+        "GHOSTTY_RESOURCES_DIR": "ghostty",
+        "ITERM_SESSION_ID": "iTerm2",
+        "WEZTERM_PANE": "WezTerm",
+    }
+)
+"""Variables that one terminal sets, and its name."""
 
 
 def option_key_advice(environ: Mapping[str, str], platform: str) -> str:
@@ -41,4 +52,9 @@ def _terminal(environ: Mapping[str, str]) -> str:
         return "kitty"
     if "ALACRITTY_WINDOW_ID" in environ:
         return "alacritty"
-    return environ.get("TERM_PROGRAM") or environ.get("LC_TERMINAL", "")
+    program = environ.get("TERM_PROGRAM", "")
+    if program and program not in _MULTIPLEXERS:
+        return program
+    # A multiplexer sets its own name, and keeps the other variables of its terminal.
+    inherited = (name for variable, name in _OF_TERMINAL.items() if variable in environ)
+    return environ.get("LC_TERMINAL") or next(inherited, program)

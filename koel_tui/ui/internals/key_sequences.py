@@ -9,8 +9,6 @@ from textual.binding import Binding, BindingsMap, BindingType
 from textual.dom import DOMNode
 from textual.keys import REPLACED_KEYS, _character_to_key, key_to_character
 
-from koel_tui.ui.internals.keyboard_layouts import characters_at
-
 _NAMED = {"enter": ("\r", "\n")}
 _OPENERS = tuple(f"\x1b{opener}..." for opener in "[]NOPX^_\\")
 """The beginnings of terminal control sequences and control strings."""
@@ -23,8 +21,6 @@ class _Key:
 
 def register_alt_sequences(keys: Iterable[str]) -> None:
     """Register the sequences of these alt keys: escape followed by a character.
-
-    The character may also be the one at the position of the key on a layout without Latin letters.
 
     Terminals without a keyboard protocol, for instance tmux, send them in this form. Textual
     alone would parse alt+enter as enter, which would send the prompt instead of starting a new
@@ -41,7 +37,6 @@ def _sequences(key: str) -> list[str]:
     *modifiers, name = key.split("+")
     character = character_of(name) or ""  # alt+up has none, and Textual knows it
     characters = _NAMED.get(name, (character,) if character.isprintable() else ())
-    characters = (*characters, *characters_at(character))
     if modifiers == ["alt"]:
         return [f"\x1b{character}" for character in characters if character]
     if modifiers == ["alt", "shift"]:

@@ -110,6 +110,8 @@ def key_name(text: str) -> str:
     *modifiers, name = written.split("+")
     name = _LONG_NAMES.get(name, name)
     if len(name) == 1 and written not in _TEXTUAL_KEYS:  # ctrl+@ is a name of Textual
+        if modifiers and (shifted := internals.shifted_key(name)):
+            name, modifiers = shifted, [*modifiers, "shift"]
         name = internals.key_of_character(internals.latin_key(name) if modifiers else name)
     if not _MODIFIERS.issuperset(modifiers) or not _is_known(name):
         raise ValueError(
