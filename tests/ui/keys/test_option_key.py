@@ -19,6 +19,11 @@ ELSEWHERE = {
 MACS = [
     ({"TERM_PROGRAM": "Apple_Terminal"}, "linux", "Use Option as Meta key"),
     ({"LC_TERMINAL": "iTerm2", "SSH_TTY": "/dev/pts/0"}, "linux", "Esc+"),
+    ({"TERM_PROGRAM": "tmux", "LC_TERMINAL": "iTerm2"}, "linux", "Esc+"),
+    ({"TERM_PROGRAM": "tmux", "ITERM_SESSION_ID": "w0t0p0"}, "darwin", "Esc+"),
+    ({"TERM_PROGRAM": "tmux", "GHOSTTY_RESOURCES_DIR": "/x"}, "darwin", "macos-option-as-alt"),
+    ({"TERM_PROGRAM": "tmux", "WEZTERM_PANE": "0"}, "darwin", "left Option key is alt"),
+    ({"TERM_PROGRAM": "tmux"}, "darwin", "the settings of the terminal"),
     ({"TERM_PROGRAM": "ghostty"}, "darwin", "macos-option-as-alt = true"),
     ({"TERM_PROGRAM": "Apple_Terminal", "KITTY_WINDOW_ID": "1"}, "darwin", "option_as_alt yes"),
     ({"ALACRITTY_WINDOW_ID": "1"}, "darwin", "option_as_alt"),
