@@ -69,7 +69,7 @@ class KeyReport:
 
     @property
     def _is_shifted_digit(self) -> bool:
-        """Whether the key types a digit with shift, as on AZERTY."""
+        """True if the key types a digit with shift, as on AZERTY."""
         return self.shifted.isdecimal() and not self.position.isalpha()
 
     def keys(self, last_script: str = "") -> list[Key]:

@@ -35,7 +35,7 @@ _SHIFTED_ROWS = (
     ("ฎฑธ\u0e4d\u0e4aณฯญฐฤฆฏโฌ\u0e47\u0e4bษศซ", "ertyuiop[asdfghjkl;"),
     ("ฉฮ\u0e3a\u0e4cฒฬฦฅ\u0e39", "cvbn,./\\6"),
 )
-"""What layouts without capital letters have at these positions with shift."""
+"""The same with shift, for layouts without capital letters."""
 
 
 def _by_character(rows: Iterable[tuple[str, str]]) -> Mapping[str, str]:
@@ -121,10 +121,6 @@ def shifted_key(character: str, last_script: str = "") -> str:
 
 
 def at_position_of(key: str) -> str:
-    """Return the keys for a binding of one letter: its position on every layout, and its capital.
-
-    The capital is what the key types with caps lock.
-    """
-    rows = (_STANDARD, *_PUNCTUATION.values())
-    typed = (character for row in rows for character, name in row.items() if name == key)
-    return ",".join([key, key.upper(), *map(_character_to_key, typed)])
+    """Return the keys for a binding of one letter: its position on every layout."""
+    typed = (character for character, name in _STANDARD.items() if name == key)
+    return ",".join([key, *map(_character_to_key, typed)])
