@@ -189,7 +189,7 @@ def _clipboard(terminal: Terminal) -> Finding:
 
 def _option_key(terminal: Terminal) -> tuple[Finding, ...]:
     advice = option_key_advice(terminal.environ, terminal.platform)
-    found = "the terminal decides whether Option is alt"  # it cannot be asked
+    found = "the terminal decides what alt sends"  # it cannot be asked
     return (Finding("alt keys", found, advice=advice),) if advice else ()
 
 
