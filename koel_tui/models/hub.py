@@ -1,18 +1,17 @@
 """Client of Hugging Face: lists repository files and downloads them over HTTP."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from koel_tui.models.redirects import RefusedRedirect, refuse_unsafe
 from koel_tui.models.split_files import is_model_file_name, parse_part
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
-    from httpx import Response
     from huggingface_hub import ModelInfo
 
 _DEFAULT_QUANTIZATION = "q4_k_m"
@@ -67,6 +66,20 @@ class HubFile:
     name: str
     size_bytes: int
     sha256: str
+
+
+class _Response(Protocol):
+    """An HTTP response, independent of the library."""
+
+    @property
+    def status_code(self) -> int:
+        """The status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, by name in any case."""
+        ...
 
 
 class Hub:
@@ -218,22 +231,22 @@ def _file_headers(repo: str, name: str, commit: str, endpoint: str | None) -> tu
     return size, sha256
 
 
-def _checksum(response: "Response") -> str:
+def _checksum(response: _Response) -> str:
     """Return the SHA-256 of a file from the headers of a response, '' if there is none."""
     for header in _CHECKSUM_HEADERS:
         sha256 = response.headers.get(header, "").removeprefix("W/").strip('"').lower()
         if _SHA256.fullmatch(sha256):
-            return str(sha256)
+            return sha256
     return ""
 
 
-def _size(response: "Response") -> int:
+def _size(response: _Response) -> int:
     """Return the size of a file from the headers of a response, negative if it is not known."""
     headers = response.headers
     size = headers.get("x-linked-size") or headers.get("content-range", "").rpartition("/")[2]
     if not size and response.status_code == _OK:
-        size = headers.get("content-length")
-    return int(size) if size and size.isdecimal() else -1
+        size = headers.get("content-length", "")
+    return int(size) if size.isdecimal() else -1
 
 
 @contextmanager

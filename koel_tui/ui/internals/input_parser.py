@@ -20,7 +20,8 @@ from koel_tui.ui.internals.key_reports import (
     parse_key_report,
     split_long_reports,
 )
-from koel_tui.ui.internals.keyboard_layouts import script_of
+from koel_tui.ui.internals.key_sequences import registered_alt_key
+from koel_tui.ui.internals.keyboard_layouts import LIGATURES, script_of
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +33,6 @@ _OPEN_REPORT = re.compile(r"\x1b\[[0-9:;]+\Z")
 """The beginning of a key report."""
 _MAX_REPORT = 10_000
 """The length of a report above which the rest is dropped."""
-_LIGATURES = (("\u0627", "\ufefb"), ("آ", "\ufef5"), ("أ", "\ufef7"), ("إ", "\ufef9"))
-"""The letters after lam that one Arabic key types together with it, and its character."""
 
 
 class InputParser(XTermParser):
@@ -54,8 +53,8 @@ class InputParser(XTermParser):
         if not data:
             return super().feed("")
         filtered = self._split_reports(self._pastes.filter(data))
-        for letter, ligature in _LIGATURES:
-            filtered = filtered.replace(f"\x1bل{letter}", f"\x1b{ligature}")
+        for letters, ligature in LIGATURES.items():
+            filtered = filtered.replace(f"\x1b{letters}", f"\x1b{ligature}")
         return super().feed(filtered) if filtered else ()
 
     def _split_reports(self, data: str) -> str:
@@ -117,6 +116,8 @@ class InputParser(XTermParser):
         if report is None:
             return None
         self._last_script = last_script(report, self._last_script)
+        if name := registered_alt_key(report.sign_with_alt):
+            return [events.Key(name, None)]
         keys = report.keys(self._last_script)
         if keys:
             return keys

@@ -68,6 +68,16 @@ class KeyReport:
         return _character(self.code) if self.end == "u" and not self.functional_name else ""
 
     @property
+    def sign_with_alt(self) -> str:
+        """The sign that the key types with shift, if alt and shift are pressed; else empty.
+
+        Without key reports it is the name of the key: alt+?, and not alt+shift+slash.
+        """
+        is_pressed = self.modifiers == _ALT | _SHIFT and not self.released
+        is_sign = not self.shifted.isalnum() and script_of(self.letter) in ("", "LATIN")
+        return self.shifted if is_pressed and is_sign else ""
+
+    @property
     def _is_shifted_digit(self) -> bool:
         """True if the key types a digit with shift, as on AZERTY."""
         return self.shifted.isdecimal() and not self.position.isalpha()

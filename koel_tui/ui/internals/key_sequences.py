@@ -33,6 +33,12 @@ def register_alt_sequences(keys: Iterable[str]) -> None:
                 ANSI_SEQUENCES_KEYS[sequence] = (_Key(key),)
 
 
+def registered_alt_key(character: str) -> str:
+    """Return the registered alt key with this character; empty if there is none."""
+    keys = ANSI_SEQUENCES_KEYS.get(f"\x1b{character}") if character else None
+    return keys[0].value if isinstance(keys, tuple) else ""
+
+
 def _sequences(key: str) -> list[str]:
     *modifiers, name = key.split("+")
     character = character_of(name) or ""  # alt+up has none, and Textual knows it

@@ -38,6 +38,12 @@ _SHIFTED_ROWS = (
 """The same with shift, for layouts without capital letters."""
 
 
+LIGATURES = MappingProxyType({
+    "ل\u0627": "\ufefb", "لآ": "\ufef5", "لأ": "\ufef7", "لإ": "\ufef9",
+})  # fmt: skip
+"""The two letters that one Arabic key types, and their character."""
+
+
 def _by_character(rows: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     pairs = (pair for row, keys in rows for pair in zip(row, keys, strict=True))
     return MappingProxyType(dict(pairs))

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual import events
+from textual import _ansi_sequences, _xterm_parser, events
 from textual.binding import BindingsMap
 
 from koel_tui.ui import internals
 from koel_tui.ui.app.help_panel import HelpPanel
 from koel_tui.ui.conversation.link_panels import LinkDialog
 from koel_tui.ui.conversation.stats_panel import StatsPanel
+from koel_tui.ui.internals import key_sequences
 from koel_tui.ui.internals.input_parser import InputParser
 from koel_tui.ui.internals.terminal_driver import keyboard_request
 from koel_tui.ui.keys.key_table import ALL_KEYS
@@ -218,12 +219,28 @@ def test_report_4_latin_layouts_are_unchanged(data: str, key: str) -> None:
 
 @pytest.mark.parametrize(
     ("written", "name"),
-    [("alt+ц", "alt+w"), ("Alt+Shift+Ц", "alt+shift+w"), ("ctrl+ψ", "ctrl+c"), ("alt+ö", "alt+ö")],
-)
+    [
+        ("alt+ц", "alt+w"), ("ctrl+є", "ctrl+apostrophe"), ("alt+ل\u0627", "alt+b"),
+        ("Alt+Shift+Ц", "alt+shift+w"), ("ctrl+ψ", "ctrl+c"), ("alt+ö", "alt+ö"),
+    ],
+)  # fmt: skip
 def test_report_4_a_key_in_the_configuration_may_be_a_letter_of_the_layout(
     written: str, name: str
 ) -> None:
     assert key_name(written) == name
+
+
+def test_a_sign_with_alt_is_the_same_key_in_every_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    sequences: dict[str, Any] = dict(_ansi_sequences.ANSI_SEQUENCES_KEYS)
+    monkeypatch.setattr(key_sequences, "ANSI_SEQUENCES_KEYS", sequences)
+    monkeypatch.setattr(_xterm_parser, "ANSI_SEQUENCES_KEYS", sequences)
+    for data in ("\x1b[47:63;4u", "\x1b[223:63:45;4u", "\x1b[27;4;63~"):
+        assert keys(data) != ["alt+question_mark"]
+    internals.register_alt_sequences([key_name("alt+?")])
+    for data in ("\x1b?", "\x1b[47:63;4u", "\x1b[223:63:45;4u", "\x1b[27;4;63~"):
+        assert keys(data) == ["alt+question_mark"]
+    assert keys("\x1b[3607:63:109;4u") == ["alt+shift+m"]  # Thai
+    assert keys("\x1b[47:63;4:3u") == []
 
 
 def test_report_4_letters_in_panels_work_on_every_layout() -> None:
