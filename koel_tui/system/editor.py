@@ -54,6 +54,8 @@ _WRAPPERS = frozenset({
 })  # fmt: skip
 """Programs that run the editor, and their commands."""
 _SHORT_OPTIONS = {"--wait": "-w", "--nofork": "-f", "--block": "-b", "--new-instance": "-i"}
+_MAX_COMMAND = 120
+"""The number of characters of a command that a message repeats."""
 _NO_WAIT_OPTIONS = ("-n", "--no-wait")
 """The options that keep emacsclient from waiting."""
 _TERMINATE_TIMEOUT_S = 0.5
@@ -64,7 +66,14 @@ OnInterrupted = Callable[[str, Path | None], None]
 
 
 class EditorError(Exception):
-    """The prompt could not be edited; the message gives the reason and the remedy."""
+    """The prompt could not be edited; the message gives the reason and the remedy.
+
+    `kept` is the file with the edited text, which the message names too.
+    """
+
+    def __init__(self, message: str, kept: Path | None = None) -> None:
+        super().__init__(message)
+        self.kept = kept
 
 
 def editor_command(environment: Mapping[str, str]) -> list[str]:
@@ -114,22 +123,24 @@ async def edit_in_editor(
             on_interrupted(_read_back(path, text, "replace"), leftovers)
             raise
         if code:
-            name, kept = Path(command[0]).name, ""
-            if modified_time(path) != written:
-                leftovers, kept = directory, f" What you saved is in {path}"
-            raise EditorError(f"{name!r} {ending(code)}. The prompt is unchanged.{kept}")
+            reason = f"{Path(command[0]).name!r} {ending(code)}. The prompt is unchanged."
+            if modified_time(path) == written:
+                raise EditorError(reason)
+            leftovers = directory
+            raise EditorError(f"{reason} What you saved is in {path}", path)
         try:
             edited = await asyncio.to_thread(_read_back, path, text)
         except (OSError, UnicodeError) as error:
             leftovers = directory
             raise EditorError(
-                f"The text is not in UTF-8 or cannot be read ({error}). The prompt is unchanged. "
-                f"Save it in UTF-8. What you saved is in {path}"
+                "The text cannot be read, or is not in UTF-8. The prompt is unchanged. Let the "
+                f"editor save UTF-8. What you saved is in {path}",
+                path,
             ) from error
         is_unchanged = modified_time(path) == written
         if is_unchanged and (advice := wait_advice(command, monotonic() - begin)):
             leftovers = directory
-            raise EditorError(f"{advice} What you save there now is in {path}")
+            raise EditorError(f"{advice} What you save there now is in {path}", path)
         return edited
     finally:
         if leftovers is None:
@@ -164,10 +175,10 @@ def wait_advice(command: Sequence[str], seconds: float) -> str:
     )
     if waits or words == list(command):
         return ""
-    return (
-        f"{name!r} ended at once and changed nothing. If its window is open, let it wait: "
-        f'VISUAL="{shlex.join(words)}".'
-    )
+    line = f'VISUAL="{shlex.join(words)}".'
+    if len(line) > _MAX_COMMAND:  # the path of the text comes after it, and must not be cut off
+        line = f"add {option} to VISUAL."
+    return f"{name!r} ended at once and changed nothing. If its window is open, let it wait: {line}"
 
 
 def _program(command: Sequence[str]) -> str:

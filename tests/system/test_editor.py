@@ -133,6 +133,11 @@ def test_report_39_an_editor_that_waits_may_end_at_once(command: str) -> None:
     assert wait_advice(command.split(), 0.1) == ""
 
 
+def test_report_39_a_long_command_is_not_repeated() -> None:
+    advice = wait_advice(["code", "--user-data-dir", "x" * 500], 0.1)
+    assert "--wait" in advice and len(advice) < 200
+
+
 @pytest.mark.parametrize("command", ["code", "zed -n", "/opt/idea", "env A=b subl"])
 def test_report_39_an_editor_that_is_known_to_open_a_window_may_take_long_to_start(
     command: str,
@@ -257,6 +262,18 @@ async def test_an_editor_that_fails_leaves_the_prompt_as_it_was(
     use(monkeypatch, "path.write_text('lost'); sys.exit(1)")
     async with opened(size=(100, 24)) as window:
         await reports(window, "ended with 1")
+
+
+async def test_report_39_the_path_of_the_text_is_shown_until_the_user_is_back(
+    monkeypatch: pytest.MonkeyPatch, temporary: Path
+) -> None:
+    use(monkeypatch, "pass")
+    async with opened(size=(100, 24)) as window:
+        await reports(window, "ended at once")
+        (notice,) = window.app._notifications
+        (path,) = temporary.glob("koel-chat-*/prompt.md")
+        assert notice.timeout >= 60 and notice.message.endswith(str(path))
+        assert str(path) in window.app._editor.left_text  # printed at the end of the program
 
 
 async def test_no_editor_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
