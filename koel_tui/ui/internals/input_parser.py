@@ -20,7 +20,7 @@ from koel_tui.ui.internals.key_reports import (
     parse_key_report,
     split_long_reports,
 )
-from koel_tui.ui.internals.key_sequences import registered_alt_key
+from koel_tui.ui.internals.key_sequences import is_registered, registered_alt_key
 from koel_tui.ui.internals.keyboard_layouts import LIGATURES, script_of
 
 _log = logging.getLogger(__name__)
@@ -103,11 +103,13 @@ class InputParser(XTermParser):
         if len(sequence) == 1:
             self._last_script = script_of(sequence) or self._last_script
         report = parse_escaped_character(sequence, self._last_script)
-        return (
-            report.keys(self._last_script)
-            if report
-            else super()._sequence_to_key_events(sequence, alt)
-        )
+        if report is not None:
+            keys = report.keys(self._last_script)
+            # A user's own key on a sign, as alt+., goes before a key without any function.
+            is_chosen = bool(registered_alt_key(sequence[1:]))
+            if not is_chosen or any(is_registered(key.key) for key in keys):
+                return keys
+        return super()._sequence_to_key_events(sequence, alt)
 
     def _parse_extended_key(  # type: ignore[override]  # Textual caches it, with a wrapper
         self, sequence: str

@@ -39,6 +39,13 @@ def registered_alt_key(character: str) -> str:
     return keys[0].value if isinstance(keys, tuple) else ""
 
 
+def is_registered(key: str) -> bool:
+    """Return whether the sequences of this alt key are registered."""
+    return any(
+        registered_alt_key(sequence.removeprefix("\x1b")) == key for sequence in _sequences(key)
+    )
+
+
 def _sequences(key: str) -> list[str]:
     *modifiers, name = key.split("+")
     character = character_of(name) or ""  # alt+up has none, and Textual knows it

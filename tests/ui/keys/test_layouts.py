@@ -230,10 +230,19 @@ def test_report_4_a_key_in_the_configuration_may_be_a_letter_of_the_layout(
     assert key_name(written) == name
 
 
-def test_a_sign_with_alt_is_the_same_key_in_every_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    sequences: dict[str, Any] = dict(_ansi_sequences.ANSI_SEQUENCES_KEYS)
+def use_own_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register keys for this test only, and forget those of other tests."""
+    sequences: dict[str, Any] = {
+        sequence: keys
+        for sequence, keys in _ansi_sequences.ANSI_SEQUENCES_KEYS.items()
+        if len(sequence) != 2 or sequence[1].isalnum()
+    }
     monkeypatch.setattr(key_sequences, "ANSI_SEQUENCES_KEYS", sequences)
     monkeypatch.setattr(_xterm_parser, "ANSI_SEQUENCES_KEYS", sequences)
+
+
+def test_a_sign_with_alt_is_the_same_key_in_every_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_own_sequences(monkeypatch)
     for data in ("\x1b[47:63;4u", "\x1b[223:63:45;4u", "\x1b[27;4;63~"):
         assert keys(data) != ["alt+question_mark"]
     internals.register_alt_sequences([key_name("alt+?")])
@@ -241,6 +250,14 @@ def test_a_sign_with_alt_is_the_same_key_in_every_terminal(monkeypatch: pytest.M
         assert keys(data) == ["alt+question_mark"]
     assert keys("\x1b[3607:63:109;4u") == ["alt+shift+m"]  # Thai
     assert keys("\x1b[47:63;4:3u") == []
+
+
+def test_report_4_a_sign_that_the_user_chose_stays_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_own_sequences(monkeypatch)
+    internals.register_alt_sequences(name for key in ALL_KEYS for name in key.names)
+    internals.register_alt_sequences(["alt+full_stop", "alt+apostrophe"])
+    assert keys("ж\x1b.") == ["ж", "alt+full_stop"]  # no function is at the position, alt+/
+    assert keys("ש\x1b'") == ["ש", "alt+w"]
 
 
 def test_report_4_letters_in_panels_work_on_every_layout() -> None:
