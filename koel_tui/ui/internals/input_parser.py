@@ -31,6 +31,9 @@ _MAX_POSITION = 100_000.0
 """The largest coordinate of the mouse, also in pixels."""
 _OPEN_REPORT = re.compile(r"\x1b\[[0-9:;]+\Z")
 """The beginning of a key report."""
+_ALT_CURSOR_KEY = re.compile(r"\x1b\x1b[\[O]([ABCDFH])")
+_ALT_EDITING_KEY = re.compile(r"\x1b\x1b\[([1-8])~")
+"""Keys with alt as PuTTY, rxvt and Terminal of macOS send them: escape before the key."""
 _MAX_REPORT = 10_000
 """The length of a report above which the rest is dropped."""
 
@@ -55,6 +58,8 @@ class InputParser(XTermParser):
         filtered = self._split_reports(self._pastes.filter(data))
         for letters, ligature in LIGATURES.items():
             filtered = filtered.replace(f"\x1b{letters}", f"\x1b{ligature}")
+        filtered = _ALT_CURSOR_KEY.sub("\x1b[1;3\\1", filtered)
+        filtered = _ALT_EDITING_KEY.sub("\x1b[\\1;3~", filtered)
         return super().feed(filtered) if filtered else ()
 
     def _split_reports(self, data: str) -> str:

@@ -124,6 +124,21 @@ def test_report_34_an_escape_character_in_a_paste_executes_no_keys(cut: int) -> 
 
 
 @pytest.mark.parametrize(
+    ("data", "key"),
+    [
+        ("\x1b\x1b[A", "alt+up"),
+        ("\x1b\x1bOB", "alt+down"),
+        ("\x1b\x1b[D", "alt+left"),
+        ("\x1b\x1b[5~", "alt+pageup"),
+    ],
+)
+def test_report_26_escape_before_a_key_is_alt(data: str, key: str) -> None:
+    """As PuTTY, rxvt and Terminal of macOS send it: esc would stop the answer."""
+    assert keys(f"{data}x") == [(key, None), ("x", "x")]
+    assert [name for name, _ in keys("\x1b[27u", "\x1b[A")] == ["escape", "up"]
+
+
+@pytest.mark.parametrize(
     ("sequence", "key"),
     [
         ("\x1b[27;2;33~", ("exclamation_mark", "!")),  # modifyOtherKeys names the shifted character
