@@ -1,11 +1,11 @@
 """Client of Hugging Face: lists repository files and downloads them over HTTP."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from koel_tui.models.redirects import RefusedRedirect, refuse_unsafe
 from koel_tui.models.split_files import is_model_file_name, parse_part
@@ -27,6 +27,9 @@ _INVALID_RESPONSE = (
     ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError
 )  # fmt: skip
 """Errors that an invalid response of the server causes, in huggingface_hub or in this module."""
+_OK = 200
+_METHOD_REFUSED = (405, 501)
+"""The HTTP statuses of a server that does not know a method, here HEAD."""
 _RETRY_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 """The HTTP statuses after which a retry may help."""
 
@@ -63,6 +66,20 @@ class HubFile:
     name: str
     size_bytes: int
     sha256: str
+
+
+class _Response(Protocol):
+    """An HTTP response, independent of the library."""
+
+    @property
+    def status_code(self) -> int:
+        """The status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, by name in any case."""
+        ...
 
 
 class Hub:
@@ -197,20 +214,39 @@ def _file_headers(repo: str, name: str, commit: str, endpoint: str | None) -> tu
     from huggingface_hub import get_session, hf_raise_for_status
 
     url, headers = _file_request(repo, name, commit, endpoint)
+    session = get_session()
     with _convert_errors(repo, name):
         # Not the headers after a redirect: a storage host may refuse this method.
-        response = get_session().head(
-            url, headers=headers, timeout=_TIMEOUT_S, follow_redirects=False
-        )
-        if not response.has_redirect_location:
+        response = session.head(url, headers=headers, timeout=_TIMEOUT_S, follow_redirects=False)
+        is_refused = response.status_code in _METHOD_REFUSED
+        if not is_refused and not response.has_redirect_location:
             hf_raise_for_status(response)
+        size, sha256 = _size(response), _checksum(response)
+        if is_refused or (response.has_redirect_location and (size < 0 or not sha256)):
+            one_byte = {**headers, "Range": "bytes=0-0"}
+            with session.stream("GET", url, headers=one_byte, timeout=_TIMEOUT_S) as response:
+                hf_raise_for_status(response)
+                for each in (*response.history, response):
+                    size, sha256 = max(size, _size(each)), sha256 or _checksum(each)
+    return size, sha256
+
+
+def _checksum(response: _Response) -> str:
+    """Return the SHA-256 of a file from the headers of a response, '' if there is none."""
     for header in _CHECKSUM_HEADERS:
         sha256 = response.headers.get(header, "").removeprefix("W/").strip('"').lower()
         if _SHA256.fullmatch(sha256):
-            is_redirect = response.has_redirect_location
-            length = None if is_redirect else response.headers.get("content-length")
-            return int(response.headers.get("x-linked-size") or length or -1), sha256
-    return -1, ""
+            return sha256
+    return ""
+
+
+def _size(response: _Response) -> int:
+    """Return the size of a file from the headers of a response, negative if it is not known."""
+    headers = response.headers
+    size = headers.get("x-linked-size") or headers.get("content-range", "").rpartition("/")[2]
+    if not size and response.status_code == _OK:
+        size = headers.get("content-length", "")
+    return int(size) if size.isdecimal() else -1
 
 
 @contextmanager

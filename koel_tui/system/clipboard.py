@@ -10,23 +10,31 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 
 _TIMEOUT_S = 2.0
 _COMMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("WAYLAND_DISPLAY", ("wl-copy",)),
+    # Else wl-copy guesses a type, and many programs paste no text of, for instance, a Perl script.
+    ("WAYLAND_DISPLAY", ("wl-copy", "--type", "text/plain")),
     ("DISPLAY", ("xclip", "-selection", "clipboard")),
     ("DISPLAY", ("xsel", "--clipboard", "--input")),
 )
 _SSH_VARIABLES = ("SSH_CONNECTION", "SSH_TTY")
 _DISPLAY_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY")
+TMUX_ENVIRONMENT = ("tmux", "show-environment")
+"""Prints the variables of the terminal that is attached to tmux now."""
 _TMUX_COPY = (
     "tmux", "load-buffer", "-w", "-", ";",
     "display-message", "-p", "#{client_tty}", ";",
     "show-messages", "-T",
 )  # fmt: skip
 """Copies to tmux and its client's terminal, then prints that terminal and what terminals can do."""
+_MAC_LOCALE = {"LC_ALL": "en_US.UTF-8"}
+"""The locale for pbcopy, which reads the text in the encoding of its locale."""
+_LARGE_BYTES = 74_994
+"""The size of a text above which some terminals ignore the sequence: it has 100,000 bytes then."""
 _SCREEN_CHUNK = 240
 """The number of characters in one string of GNU screen; old versions drop more than 256."""
 _TERMS_WITHOUT_CLIPBOARD = ("linux", "dumb", "cons25")
@@ -51,10 +59,14 @@ class Destination(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """The result of copying; `program` is the desktop's program if it was used."""
+    """The result of copying; `program` is the desktop's program if it was used.
+
+    `is_large` means that the terminal was sent more than some terminals accept.
+    """
 
     destination: Destination
     program: str = ""
+    is_large: bool = False
 
 
 def clipboard_commands(
@@ -83,7 +95,9 @@ def osc52_sequence(text: str, environment: Mapping[str, str]) -> str:
     """Return the sequence that makes a terminal copy `text`, in the form that multiplexers need."""
     encoded = base64.b64encode(text.encode()).decode("ascii")
     sequence = f"\x1b]52;c;{encoded}\x07"
-    if environment.get("STY") and not environment.get("TMUX"):
+    # Over ssh only TERM shows that there is GNU screen. It would print a long sequence as text.
+    is_screen = environment.get("STY") or environment.get("TERM", "").startswith("screen.")
+    if is_screen and not environment.get("TMUX"):
         return "".join(
             f"\x1bP{sequence[start : start + _SCREEN_CHUNK]}\x1b\\"
             for start in range(0, len(sequence), _SCREEN_CHUNK)
@@ -105,8 +119,9 @@ async def copy_to_clipboard(
     text: str, environment: Mapping[str, str], terminal: Callable[[str], None]
 ) -> Copied:
     """Copy `text` and return where it is now; `terminal` writes to the terminal."""
+    is_large = len(text.encode()) > _LARGE_BYTES
     if environment.get("TMUX"):
-        session = await _run(("tmux", "show-environment"), environment) or ""
+        session = await _run(TMUX_ENVIRONMENT, environment) or ""
         environment = attached_environment(environment, session)
     for command in await asyncio.to_thread(clipboard_commands, environment):
         if await _run(command, environment, text) is not None:
@@ -114,13 +129,15 @@ async def copy_to_clipboard(
     if environment.get("TMUX"):
         output = await _run(_TMUX_COPY, environment, text)
         if output is not None and _reaches_terminal(output):
-            return Copied(Destination.TMUX_AND_TERMINAL)
+            return Copied(Destination.TMUX_AND_TERMINAL, is_large=is_large)
         terminal(osc52_sequence(text, environment))
-        return Copied(Destination.TERMINAL if output is None else Destination.TMUX)
+        if output is not None:
+            return Copied(Destination.TMUX)
+        return Copied(Destination.TERMINAL, is_large=is_large)
     if has_no_clipboard(environment):
         return Copied(Destination.NOWHERE)
     terminal(osc52_sequence(text, environment))
-    return Copied(Destination.TERMINAL)
+    return Copied(Destination.TERMINAL, is_large=is_large)
 
 
 def attached_environment(environment: Mapping[str, str], session: str) -> dict[str, str]:
@@ -172,7 +189,8 @@ async def _run(
             stdout=asyncio.subprocess.PIPE if has_output else asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             env={name: os.environ[name] for name in os.environ.keys() - _OF_SESSION}
-            | {**environment},
+            | {**environment}
+            | (_MAC_LOCALE if command[0] == "pbcopy" else {}),
         )
     except OSError:
         return None
@@ -180,7 +198,8 @@ async def _run(
         async with asyncio.timeout(_TIMEOUT_S):
             output, _ = await process.communicate(text.encode())
     except TimeoutError:
-        process.kill()
+        with suppress(ProcessLookupError):  # it may have ended, and left its input open
+            process.kill()
         await process.wait()
         return None
     return (output or b"").decode(errors="replace") if process.returncode == 0 else None

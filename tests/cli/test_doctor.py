@@ -1,6 +1,7 @@
 """`koel-chat doctor`: it finds what is wrong, says what to do, and changes nothing."""
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -120,6 +121,28 @@ def test_report_06_doctor_names_the_clipboard_of_each_terminal(
     findings = terminal.evaluate(replace(GOOD, clipboard="", environ=environ))
     (finding,) = [each for each in findings if each.name == "clipboard"]
     assert words in f"{finding.found} {finding.advice}"
+
+
+def test_report_06_doctor_asks_tmux_for_the_terminal_that_is_attached_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that began on the desktop is used over ssh: copying does not use xclip then."""
+    for name, script in (("xclip", ""), ("tmux", "echo SSH_CONNECTION=1 2 3 4; echo DISPLAY=:9")):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    monkeypatch.delenv("TMUX", raising=False)
+    monkeypatch.delenv("SSH_TTY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert terminal.inspect().clipboard == "xclip"
+    monkeypatch.setenv("TMUX", "/socket,1,0")
+    found = terminal.inspect()
+    assert found.clipboard == ""
+    said = {each.name: each.found for each in terminal.evaluate(found)}
+    assert "ssh" in said["between"] and said["clipboard"].startswith("tmux")
 
 
 # Directories

@@ -7,8 +7,14 @@ from tests.e2e.terminal import Terminal
 
 @pytest.mark.parametrize(
     "quit_keys",
-    ["\x1b[1081;5u", "\x1b[1089::99;5u" * 2, "\x1b[47::113;5u", "\x1b[59::113;5u"],
-    ids=["Russian ctrl+q", "Russian ctrl+c twice", "Hebrew ctrl+q", "Greek ctrl+q"],
+    ["\x1b[1081;5u", "\x1b[1089::99;5u" * 2, "\x1b[47::113;5u", "\x1b[59::113;5u", "ש\x1b[47;5u"],
+    ids=[
+        "Russian ctrl+q",
+        "Russian ctrl+c twice",
+        "Hebrew ctrl+q",
+        "Greek ctrl+q",
+        "Hebrew in tmux",
+    ],
 )
 def test_report_4_shortcuts_work_on_a_cyrillic_layout(quit_keys: str) -> None:
     with Terminal() as terminal:

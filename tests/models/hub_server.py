@@ -45,6 +45,11 @@ class HubServer:
         """The header of a file's checksum; none if empty."""
         self.storage = ""
         """The server that requests for a file are redirected to; none if empty."""
+        self.without_head = False
+        self.without_size = False
+        """True if neither the description nor a redirect has the size of a file."""
+        self.redirects_inside = False
+        """True if a redirect without other headers to the same server comes before the file."""
         self.gate: threading.Event | None = None
         """The event that the second half of an answer waits for."""
         self.begins: list[int] = []
@@ -79,7 +84,8 @@ class HubServer:
         for name, content in self.files.items():
             digest = self.digests.get(name, hashlib.sha256(content).hexdigest())
             lfs = {"sha256": digest, "size": len(content), "pointerSize": 130}
-            entry = {"rfilename": name, "size": len(content), "blobId": "0" * 40}
+            size = None if self.without_size else len(content)
+            entry = {"rfilename": name, "size": size, "blobId": "0" * 40}
             siblings.append(entry if self.without_lfs else {**entry, "lfs": lfs})
         commit = None if self.without_commit else COMMIT
         return {"id": self.repo, "modelId": self.repo, "sha": commit, "private": False,
@@ -109,22 +115,38 @@ class _Handler(BaseHTTPRequestHandler):
             body = hub.body
             self._answer(200, json.dumps(hub.info()).encode() if body is None else body)
         elif path.startswith(prefix := f"/{hub.repo}/resolve/{hub.revision}/"):
-            self._send_file(hub.files[path.removeprefix(prefix)])
+            if hub.redirects_inside:
+                self._answer(302, b"", {"Location": f"{hub.url}/inside{path}"})
+            else:
+                self._send_file(hub.files[path.removeprefix(prefix)])
+        elif path.startswith(f"/inside{prefix}"):
+            self._send_file(hub.files[path.removeprefix(f"/inside{prefix}")])
         else:
             self._answer(404, b"", {"X-Error-Code": "RepoNotFound"})
 
     def do_HEAD(self) -> None:
         hub = self._hub
+        if hub.without_head or hub.redirects_inside:
+            self._head(405 if hub.without_head else 302, 0, {"Location": f"/inside{self.path}"})
+            return
         _, _, rest = self.path.partition("/resolve/")
         content = hub.files[rest.partition("/")[2]]
         more = {"Location": hub.storage} if hub.storage else {}
         if hub.checksum_header:
             digest = hub.checksum(content)
-            more |= {hub.checksum_header: f'"{digest}"', "X-Linked-Size": str(len(content))}
+            more |= {hub.checksum_header: f'"{digest}"'}
+            if not hub.without_size:
+                more |= {"X-Linked-Size": str(len(content))}
         self._head(302 if hub.storage else 200, len(content), more)
 
     def _send_file(self, content: bytes) -> None:
         hub = self._hub
+        if self.headers["Range"] == "bytes=0-0":
+            more = {"Content-Range": f"bytes 0-0/{len(content)}"}
+            if hub.checksum_header:
+                more |= {hub.checksum_header: f'"{hub.checksum(content)}"'}
+            self._answer(206, content[:1], more)
+            return
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
         begin = int(wanted[1]) if wanted and hub.takes_ranges else 0
         hub.begins.append(begin)

@@ -38,6 +38,25 @@ def test_report_37_a_mirror_without_metadata_gives_the_checksum_in_a_header(
     assert download.pull(REPO).read_bytes() == BIG
 
 
+@pytest.mark.parametrize("fault", ["without_head", "redirects_inside"])
+@pytest.mark.parametrize("without_size", [False, True])
+def test_report_37_a_mirror_gives_the_headers_only_to_a_request_for_the_file(
+    download: Download, server: HubServer, fault: str, without_size: bool
+) -> None:
+    server.without_lfs, server.checksum_header = True, "X-Checksum-Sha256"
+    server.without_size = without_size
+    setattr(server, fault, True)
+    assert download.pull(REPO).read_bytes() == BIG
+
+
+def test_report_37_a_mirror_that_refuses_head_and_has_no_checksum_is_explained(
+    download: Download, server: HubServer
+) -> None:
+    server.without_lfs = server.without_head = True
+    with pytest.raises(ModelUnavailableError, match=r"no checksum.*HF_ENDPOINT.*--model"):
+        download.pull(REPO)
+
+
 def test_report_37_a_file_of_a_mirror_that_differs_from_its_checksum_is_refused(
     download: Download, server: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

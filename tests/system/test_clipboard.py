@@ -9,6 +9,7 @@ import shutil
 import stat
 import struct
 import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
@@ -80,6 +81,52 @@ async def test_report_06_the_next_tool_is_used_if_the_first_fails(
     written: list[str] = []
     copied = await copy_to_clipboard("words", environment, written.append)
     assert copied == Copied(Destination.DESKTOP, "xclip") and not written
+
+
+async def test_report_06_text_is_never_taken_for_another_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its own guess, wl-copy offers a Perl script as no text, and an editor pastes nothing."""
+    out = tmp_path / "out"
+    install(tmp_path, monkeypatch, "wl-copy", f'echo "$@" > {out}; cat >> {out}')
+    copied = await copy_to_clipboard("#!/usr/bin/perl", {"WAYLAND_DISPLAY": "w"}, print)
+    assert copied == Copied(Destination.DESKTOP, "wl-copy")
+    assert out.read_text() == "--type text/plain\n#!/usr/bin/perl"
+
+
+@pytest.mark.parametrize("variable", ["LANG", "LC_ALL"])
+async def test_report_06_pbcopy_reads_utf_8_in_every_locale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """It reads the encoding of its locale: é would be copied as √©."""
+    out = tmp_path / "out"
+    install(tmp_path, monkeypatch, "pbcopy", f'echo "$LC_ALL" > {out}; cat >> {out}')
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(clipboard_commands, "__defaults__", ("darwin", shutil.which))
+    copied = await copy_to_clipboard("é", {variable: "C", "PATH": os.environ["PATH"]}, print)
+    assert copied == Copied(Destination.DESKTOP, "pbcopy")
+    assert out.read_text() == "en_US.UTF-8\né"
+
+
+@pytest.mark.slow
+async def test_report_06_a_tool_that_stays_in_the_foreground_is_not_said_to_have_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, "xclip", "exec sleep 60")
+    install(tmp_path, monkeypatch, "xsel", "exit 1")
+    written: list[str] = []
+    copied = await copy_to_clipboard("words", {"DISPLAY": ":0"}, written.append)
+    assert copied == Copied(Destination.TERMINAL) and len(written) == 1
+
+
+@pytest.mark.parametrize(("size", "is_large"), [(74_994, False), (74_995, True)])
+async def test_report_06_text_that_some_terminals_ignore_is_marked(
+    size: int, is_large: bool
+) -> None:
+    written: list[str] = []
+    copied = await copy_to_clipboard("x" * size, {"TERM": "xterm"}, written.append)
+    assert copied == Copied(Destination.TERMINAL, is_large=is_large)
+    assert (len(written[0]) > 100_000) == is_large
 
 
 def install(directory: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: str) -> None:
@@ -250,9 +297,18 @@ def test_report_06_the_sequence_for_tmux_needs_one_of_two_settings(
 # GNU screen, and terminals
 
 
-def test_report_06_gnu_screen_gets_short_strings_that_it_passes_on() -> None:
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"STY": "1.pts-0.host", "TERM": "screen"},
+        {"TERM": "screen.xterm-256color", "SSH_TTY": "/dev/pts/1"},
+    ],
+)
+def test_report_06_gnu_screen_gets_short_strings_that_it_passes_on(
+    environment: dict[str, str],
+) -> None:
     text = "ä" * 1000
-    sequence = osc52_sequence(text, {"STY": "1.pts-0.host", "TERM": "screen"})
+    sequence = osc52_sequence(text, environment)
     strings = sequence.split("\x1b\\")
     assert strings.pop() == ""
     assert all(each.startswith("\x1bP") and len(each) <= 256 for each in strings)

@@ -106,6 +106,14 @@ async def test_report_39_an_editor_that_does_not_wait_keeps_its_file(
         ("open -t", "open -t -W -n"),
         ("emacsclient -n -c", "emacsclient -c"),
         ("my-editor", "my-editor --wait"),
+        ("env LANG=C code", "env LANG=C code --wait"),
+        (
+            "flatpak run --user org.gnome.TextEditor",
+            "flatpak run --user org.gnome.TextEditor --standalone",
+        ),
+        ("flatpak run org.kde.kate", "flatpak run org.kde.kate --block"),
+        ("snap run code -n", "snap run code -n --wait"),
+        ("neovide", "neovide --no-fork"),
     ],
 )
 def test_report_39_the_option_of_the_editor_is_named(command: str, advice: str) -> None:
@@ -115,10 +123,82 @@ def test_report_39_the_option_of_the_editor_is_named(command: str, advice: str) 
 
 
 @pytest.mark.parametrize(
-    "command", ["vi", "/usr/bin/vim", "nano", "hx", "emacs", "emacsclient", "code -w", "gvim -f"]
-)
+    "command",
+    [
+        "vi", "/usr/bin/vim", "nano", "hx", "emacs", "emacsclient", "code -w", "gvim -f", "sudo vi",
+        "env TERM=xterm nvim", "flatpak run io.neovim.nvim", "sudoedit", "nvim.appimage",
+    ],
+)  # fmt: skip
 def test_report_39_an_editor_that_waits_may_end_at_once(command: str) -> None:
     assert wait_advice(command.split(), 0.1) == ""
+
+
+def test_report_39_a_long_command_is_not_repeated() -> None:
+    advice = wait_advice(["code", "--user-data-dir", "x" * 500], 0.1)
+    assert "--wait" in advice and len(advice) < 200
+
+
+@pytest.mark.parametrize("command", ["code", "zed -n", "/opt/idea", "env A=b subl"])
+def test_report_39_an_editor_that_is_known_to_open_a_window_may_take_long_to_start(
+    command: str,
+) -> None:
+    assert "--wait" in wait_advice(command.split(), 20)
+    assert wait_advice(["my-editor"], 20) == ""
+
+
+@pytest.mark.parametrize("command", ["xdg-open", "/usr/bin/gio open", "wslview"])
+def test_report_39_a_program_that_cannot_wait_is_not_given_an_option(command: str) -> None:
+    advice = wait_advice(command.split(), 1)
+    assert "does not wait" in advice and "VISUAL" in advice and "--wait" not in advice
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"\xef\xbb\xbfa\r\nb\r\n", "a\nb"),
+        ("é".encode("utf-16"), "é"),
+        (b"\xfe\xff\x00a\x00\n", "a"),
+    ],
+)
+async def test_report_39_text_of_a_windows_editor_comes_back(data: bytes, text: str) -> None:
+    assert await edit_in_editor("x", editor(f"path.write_bytes({data!r})")) == text
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "path.write_bytes(b'caf\\xe9')",
+        "path.write_bytes(b'\\xff\\xfea')",
+        "path.unlink(); path.mkdir()",
+    ],
+)
+async def test_report_39_text_in_another_encoding_is_kept_and_not_changed(
+    temporary: Path, code: str
+) -> None:
+    with pytest.raises(EditorError, match=r"(?s)UTF-8.*What you saved is in ") as caught:
+        await edit_in_editor("x", editor(code))
+    (kept,) = temporary.glob("koel-chat-*/prompt.md")
+    assert str(caught.value).endswith(str(kept))
+
+
+async def test_report_39_a_file_that_is_replaced_or_removed_is_no_error(temporary: Path) -> None:
+    replaced = "new = path.with_name('new'); new.write_text('new text'); new.replace(path)"
+    assert await edit_in_editor("x", editor(replaced)) == "new text"
+    assert await edit_in_editor("x", editor("path.unlink()")) == "x"
+    assert not list(temporary.iterdir())
+
+
+async def test_an_editor_that_a_signal_ends_is_described_so() -> None:
+    with pytest.raises(EditorError, match="was ended by signal 9"):
+        await edit_in_editor("x", editor("import os; os.kill(os.getpid(), 9)"))
+
+
+def test_an_editor_may_have_spaces_in_its_path_or_be_in_the_home_directory(tmp_path: Path) -> None:
+    program = tmp_path / "my editor"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o700)
+    assert editor_command({"VISUAL": str(program)}) == [str(program)]
+    assert editor_command({"EDITOR": "~/bin/ed -x"}) == [str(Path.home() / "bin/ed"), "-x"]
 
 
 async def test_what_was_saved_before_an_editor_failed_is_kept(temporary: Path) -> None:
@@ -182,6 +262,18 @@ async def test_an_editor_that_fails_leaves_the_prompt_as_it_was(
     use(monkeypatch, "path.write_text('lost'); sys.exit(1)")
     async with opened(size=(100, 24)) as window:
         await reports(window, "ended with 1")
+
+
+async def test_report_39_the_path_of_the_text_is_shown_until_the_user_is_back(
+    monkeypatch: pytest.MonkeyPatch, temporary: Path
+) -> None:
+    use(monkeypatch, "pass")
+    async with opened(size=(100, 24)) as window:
+        await reports(window, "ended at once")
+        (notice,) = window.app._notifications
+        (path,) = temporary.glob("koel-chat-*/prompt.md")
+        assert notice.timeout >= 60 and notice.message.endswith(str(path))
+        assert str(path) in window.app._editor.left_text  # printed at the end of the program
 
 
 async def test_no_editor_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def _create(file: Path) -> None:
 
 def _run_editor(file: Path) -> list[str]:
     """Run the editor on a file and return its command. Raises `UsageProblem`."""
-    from koel_tui.system.editor import EditorError, editor_command
+    from koel_tui.system.editor import EditorError, editor_command, ending
 
     try:
         command = editor_command(os.environ)
@@ -68,7 +68,7 @@ def _run_editor(file: Path) -> list[str]:
     finally:
         signal.signal(signal.SIGINT, before)
     if code:
-        raise UsageProblem(f"{Path(command[0]).name!r} ended with {code}. {file} was not checked.")
+        raise UsageProblem(f"{Path(command[0]).name!r} {ending(code)}. {file} was not checked.")
     return command
 
 

@@ -4,12 +4,18 @@ import locale
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from koel_tui.cli.doctor.findings import Finding, warning
 from koel_tui.cli.window_requirements import MIN_COLUMNS, MIN_ROWS, why_window_impossible
-from koel_tui.system.clipboard import clipboard_commands, has_no_clipboard, is_remote
+from koel_tui.system.clipboard import (
+    TMUX_ENVIRONMENT,
+    attached_environment,
+    clipboard_commands,
+    has_no_clipboard,
+    is_remote,
+)
 from koel_tui.system.option_key import option_key_advice
 
 _COLOURS = {"truecolor": "16 million", "256": "256", "standard": "16"}
@@ -20,6 +26,7 @@ _FOCUS_PREFIXES = (
 """Prefixes of TERM or TERM_PROGRAM, in lower case, of terminals that report focus."""
 _FOCUS_VARIABLES = ("KITTY_WINDOW_ID", "VTE_VERSION", "WT_SESSION", "WEZTERM_PANE")
 """Variables set by terminals that report focus but have another TERM."""
+_TMUX_FOCUS = ("tmux", "show-options", "-gv", "focus-events")
 _TMUX_TIMEOUT_S = 2.0
 _ALLOW_COPYING = "If copying does not work, allow it in the settings of your terminal"
 
@@ -50,24 +57,28 @@ def inspect() -> Terminal:
 
     is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     columns, rows = os.get_terminal_size() if is_terminal else (0, 0)
-    clipboards = clipboard_commands(os.environ)
+    in_tmux = "TMUX" in os.environ
+    session = _run_tmux(TMUX_ENVIRONMENT) if in_tmux else ""
+    environ = attached_environment(os.environ, session)
+    clipboards = clipboard_commands(environ)
     return Terminal(
         is_terminal=is_terminal,
-        environ=dict(os.environ),
+        environ=environ,
         columns=columns,
         rows=rows,
         # The report may be piped, but it is about the colours of the terminal.
         colours=Console(force_terminal=True).color_system,
         encoding=locale.getpreferredencoding(do_setlocale=False),
         clipboard=clipboards[0][0] if clipboards else "",
-        tmux_focus=_tmux_focus_events() if "TMUX" in os.environ else "",
+        tmux_focus=_run_tmux(_TMUX_FOCUS).strip() if in_tmux else "",
     )
 
 
-def _tmux_focus_events() -> str:
+def _run_tmux(command: Sequence[str]) -> str:
+    """Return the output of a command of tmux; empty if it fails."""
     try:
-        done = subprocess.run(
-            ["tmux", "show-options", "-gv", "focus-events"],  # noqa: S607 - the user's PATH finds it
+        done = subprocess.run(  # noqa: S603 - the user's PATH finds it
+            command,
             capture_output=True,
             text=True,
             errors="replace",
@@ -76,7 +87,7 @@ def _tmux_focus_events() -> str:
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip()
+    return done.stdout
 
 
 def evaluate(terminal: Terminal) -> tuple[Finding, ...]:
@@ -178,7 +189,7 @@ def _clipboard(terminal: Terminal) -> Finding:
 
 def _option_key(terminal: Terminal) -> tuple[Finding, ...]:
     advice = option_key_advice(terminal.environ, terminal.platform)
-    found = "the terminal decides whether Option is alt"  # it cannot be asked
+    found = "the terminal decides what alt sends"  # it cannot be asked
     return (Finding("alt keys", found, advice=advice),) if advice else ()
 
 

@@ -75,6 +75,7 @@ async def _import(
                     counts[_outcome(found)] += 1
                     progress.count += 1
                     click.echo(_format_stored(found, as_json))
+                    progress.redraw()
             progress.clear()
     except BaseException:  # ctrl+c, or a storage that cannot be written
         progress.clear()
@@ -130,20 +131,26 @@ class _Progress:
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
         self._name, self._is_shown, self._shown_at = "", False, 0.0
+        self._done = self._total = 0
         self.count = 0
 
     def start(self, file: Path) -> None:
         """Show the progress of this file from now on."""
-        self._name, self.count = safe_line(file.name, 40), 0
+        self._name, self.count, self._total = safe_line(file.name, 40), 0, 0
 
     def show(self, done: int, total: int) -> None:
         """Replace the line, at most ten times per second."""
-        now = time.monotonic()
-        if not self._is_terminal or now < self._shown_at + _PROGRESS_SECONDS:
+        self._done, self._total = done, total
+        if time.monotonic() >= self._shown_at + _PROGRESS_SECONDS:
+            self.redraw()
+
+    def redraw(self) -> None:
+        """Show the line again, after something else was printed."""
+        if not self._is_terminal or not self._total:
             return
-        self._shown_at, self._is_shown = now, True
-        percent = done * 100 // max(1, total)
-        line = f"{self._name}: {percent}% of {format_bytes(total)}, {self.count:,} threads"
+        self._shown_at, self._is_shown = time.monotonic(), True
+        percent = self._done * 100 // self._total
+        line = f"{self._name}: {percent}% of {format_bytes(self._total)}, {self.count:,} threads"
         width = shutil.get_terminal_size().columns - 1  # a wrapped line could not be erased
         click.echo(f"\r\x1b[K{line[:width]}", nl=False, err=True)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _GROUP = "editor"
 """The worker group of the editor."""
+_LONG_TIMEOUT_S = 120.0
+"""The time that a notification with the path of edited text is shown."""
 
 
 class ExternalEditor:
@@ -24,7 +26,7 @@ class ExternalEditor:
 
     def __init__(self, app: App[int], prompt: Prompt, signals: "Signals") -> None:
         self.left_text = ""
-        """A sentence with the path of the text, if the app ended the editor; else empty."""
+        """A sentence with the path of edited text that did not reach the prompt, else empty."""
         self._app = app
         self._prompt = prompt
         self._signals = signals
@@ -50,13 +52,23 @@ class ExternalEditor:
             meanwhile = "" if prompt.whole_text == before else prompt.whole_text
             prompt.replace_whole_text(join_texts(meanwhile, text))
             if left is not None:
-                self.left_text = f"The edited text is in {left}."
+                self._leave(left)
 
         try:
             command = editor_command(os.environ)
             with self._signals.without_interrupt(), internals.suspend_app(self._app):
                 text = await edit_in_editor(before, command, restore_text)
         except (EditorError, OSError, SuspendNotSupported) as error:
-            self._app.notify(str(error), severity="error")
+            kept = error.kept if isinstance(error, EditorError) else None
+            if kept is not None:
+                self._leave(kept)
+            # The user may still be in the editor's window.
+            self._app.notify(
+                str(error), severity="error", timeout=_LONG_TIMEOUT_S if kept else None
+            )
             return
         restore_text(text)
+
+    def _leave(self, path: Path) -> None:
+        """Name the path at the end of the program too."""
+        self.left_text = f"The edited text is in {path}."

@@ -9,6 +9,7 @@ from koel_tui.system.clipboard import Destination, copy_to_clipboard
 from koel_tui.text import repair, safe_text
 from koel_tui.ui import internals
 from koel_tui.ui.conversation.code_blocks import NO_CODE, code_blocks
+from koel_tui.ui.keys.hints import key_of
 
 _MESSAGES = {
     Destination.DESKTOP: "Copied {what} with {program}.",
@@ -24,6 +25,7 @@ _MESSAGES = {
         "This terminal has no clipboard. ctrl+v pastes {what} in koel-chat only."
     ),
 }
+_LARGE = "Some terminals ignore text of more than 75 kB. {key} can export the thread to a file."
 
 
 class Copier:
@@ -54,8 +56,10 @@ class Copier:
                 os.environ,
                 lambda sequence: internals.write_to_terminal(self._app, sequence),
             )
-        message = _MESSAGES[copied.destination]
-        self._app.notify(message.format(what=what, program=copied.program))
+        message = _MESSAGES[copied.destination].format(what=what, program=copied.program)
+        if copied.is_large:
+            message += f" {_LARGE.format(key=key_of(self._app, 'tab.open'))}"
+        self._app.notify(message)
 
     async def copy_answer(self, answer: str) -> None:
         """Copy an answer; an empty string means that there is none."""

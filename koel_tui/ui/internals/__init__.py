@@ -10,7 +10,12 @@ from koel_tui.ui.internals.key_sequences import (
     rebind,
     register_alt_sequences,
 )
-from koel_tui.ui.internals.keyboard_layouts import at_position_of, latin_key
+from koel_tui.ui.internals.keyboard_layouts import (
+    LIGATURES,
+    at_position_of,
+    latin_key,
+    shifted_key,
+)
 from koel_tui.ui.internals.layout import (
     SingleLayout,
     follows_end,
@@ -33,6 +38,7 @@ from koel_tui.ui.internals.terminal_driver import (
 )
 
 __all__ = [
+    "LIGATURES",
     "AppBase",
     "LineDiff",
     "SingleLayout",
@@ -55,6 +61,7 @@ __all__ = [
     "register_alt_sequences",
     "scroll_active_into_view",
     "set_internal_clipboard",
+    "shifted_key",
     "suspend_app",
     "tabs_container",
     "write_to_terminal",

@@ -1,6 +1,7 @@
 """The parser of terminal input, which no sequence can end."""
 
 import logging
+import re
 from collections.abc import Generator, Iterable
 
 from textual import events
@@ -12,7 +13,15 @@ from textual.keys import Keys
 from textual.message import Message
 
 from koel_tui.logs import error_name
-from koel_tui.ui.internals.key_reports import JOINERS, last_script, parse_key_report
+from koel_tui.ui.internals.key_reports import (
+    JOINERS,
+    last_script,
+    parse_escaped_character,
+    parse_key_report,
+    split_long_reports,
+)
+from koel_tui.ui.internals.key_sequences import is_registered, registered_alt_key
+from koel_tui.ui.internals.keyboard_layouts import LIGATURES, script_of
 
 _log = logging.getLogger(__name__)
 
@@ -20,6 +29,13 @@ _MAX_SIZE = Size(2000, 1000)
 """The largest terminal in columns and rows that a report of its size can name."""
 _MAX_POSITION = 100_000.0
 """The largest coordinate of the mouse, also in pixels."""
+_OPEN_REPORT = re.compile(r"\x1b\[[0-9:;]+\Z")
+"""The beginning of a key report."""
+_ALT_CURSOR_KEY = re.compile(r"\x1b\x1b[\[O]([ABCDFH])")
+_ALT_EDITING_KEY = re.compile(r"\x1b\x1b\[([1-8])~")
+"""Keys with alt as PuTTY, rxvt and Terminal of macOS send them: escape before the key."""
+_MAX_REPORT = 10_000
+"""The length of a report above which the rest is dropped."""
 
 
 class InputParser(XTermParser):
@@ -32,12 +48,27 @@ class InputParser(XTermParser):
     def __init__(self, debug: bool = False) -> None:
         self._last_script = ""
         self._pastes = PasteFilter()
+        self._open_report = ""
         super().__init__(debug)
 
     def feed(self, data: str) -> Iterable[Message]:
         """Parse `data`; empty data means the end."""
-        filtered = self._pastes.filter(data)
-        return super().feed(filtered) if filtered or not data else ()
+        if not data:
+            return super().feed("")
+        filtered = self._split_reports(self._pastes.filter(data))
+        for letters, ligature in LIGATURES.items():
+            filtered = filtered.replace(f"\x1b{letters}", f"\x1b{ligature}")
+        filtered = _ALT_CURSOR_KEY.sub("\x1b[1;3\\1", filtered)
+        filtered = _ALT_EDITING_KEY.sub("\x1b[\\1;3~", filtered)
+        return super().feed(filtered) if filtered else ()
+
+    def _split_reports(self, data: str) -> str:
+        """Return `data` with short key reports. An incomplete one is kept."""
+        data, self._open_report = self._open_report + data, ""
+        if opened := _OPEN_REPORT.search(data):
+            data, self._open_report = data[: opened.start()], opened[0][:_MAX_REPORT]
+
+        return split_long_reports(data)
 
     def parse(self, token_callback: TokenCallback[Message]) -> Generator[Read1 | Peek1, str, None]:
         """Parse characters that are sent to this generator. An error drops one sequence."""
@@ -72,6 +103,19 @@ class InputParser(XTermParser):
             return None
         return event
 
+    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
+        """Return the keys of a character or of a sequence."""
+        if len(sequence) == 1:
+            self._last_script = script_of(sequence) or self._last_script
+        report = parse_escaped_character(sequence, self._last_script)
+        if report is not None:
+            keys = report.keys(self._last_script)
+            # A user's own key on a sign, as alt+., goes before a key without any function.
+            is_chosen = bool(registered_alt_key(sequence[1:]))
+            if not is_chosen or any(is_registered(key.key) for key in keys):
+                return keys
+        return super()._sequence_to_key_events(sequence, alt)
+
     def _parse_extended_key(  # type: ignore[override]  # Textual caches it, with a wrapper
         self, sequence: str
     ) -> list[events.Key] | None:
@@ -79,6 +123,8 @@ class InputParser(XTermParser):
         if report is None:
             return None
         self._last_script = last_script(report, self._last_script)
+        if name := registered_alt_key(report.sign_with_alt):
+            return [events.Key(name, None)]
         keys = report.keys(self._last_script)
         if keys:
             return keys

@@ -7,21 +7,36 @@ from textual._keyboard_protocol import FUNCTIONAL_KEYS, MODIFIER_FUNCTIONAL_KEYS
 from textual.events import Key
 
 from koel_tui.ui.internals.key_sequences import key_of_character
-from koel_tui.ui.internals.keyboard_layouts import latin_key, script_of
+from koel_tui.ui.internals.keyboard_layouts import latin_key, script_of, shifted_key
 
 JOINERS = frozenset("\u200c\u200d")
 """Characters without a width that words and emoji need. Textual takes them for control keys."""
 
 _REPORT = re.compile(r"\x1b\[([0-9:]*)(?:;([0-9:]*))?(?:;([0-9:]*))?;?([u~A-FHPQRS])")
+_LONG_TEXT = re.compile(r"\x1b\[([0-9:]*;[0-9:]*);([0-9]*:[0-9:]+)u")
+"""A report with a text of several characters."""
+_TOO_LONG = re.compile(r"\x1b\[[0-9:;]{30,}[@-~]")
+"""A report that Textual would type into the prompt: it has more than 32 characters."""
 _MODIFY_OTHER_KEYS = 27
 """The first number of a report of modifyOtherKeys: 27, modifiers, character."""
 _SHIFT, _ALT, _CTRL = 1, 2, 4
 _MODIFIERS = {"shift": 1, "alt": 2, "ctrl": 4, "super": 8, "hyper": 16, "meta": 32}
 _ALL_MODIFIERS = 63
 """The bits of all modifiers, without caps lock and num lock."""
+_CAPS_LOCK = 64
+_MAX_DIGITS = 9
+"""More than the digits of any number in a report."""
+_ESCAPE = "\x1b"
+_OPENERS = "[]NOPX^_\\"
+"""The characters that begin another sequence after escape."""
 _RELEASED = 3
 _CHARACTERS = {"backspace": "\x7f", "enter": "\r", "tab": "\t"}
 """Keys with a character that is not in the report."""
+_WITHOUT_REPORTS = {
+    "left_square_bracket": ("escape", 0),
+    "space": ("@", _CTRL),
+}
+"""Keys with ctrl, and the key that every terminal sends for them without key reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +44,8 @@ class KeyReport:
     """One report. `code` is the key's code point or number; its last character is `end`.
 
     `shifted` is the character of the key with shift, `position` the one on the standard layout.
-    `modifiers` are bits. `text` has only printable characters.
+    `modifiers` are bits, without those of caps lock and num lock. `text` has only printable
+    characters.
     """
 
     code: int
@@ -39,6 +55,7 @@ class KeyReport:
     released: bool
     text: str
     end: str
+    caps_lock: bool = False
 
     @property
     def functional_name(self) -> str:
@@ -50,11 +67,30 @@ class KeyReport:
         """The character of the key on the present layout; empty if it has none."""
         return _character(self.code) if self.end == "u" and not self.functional_name else ""
 
+    @property
+    def sign_with_alt(self) -> str:
+        """The sign that the key types with shift, if alt and shift are pressed; else empty.
+
+        Without key reports it is the name of the key: alt+?, and not alt+shift+slash.
+        """
+        is_pressed = self.modifiers == _ALT | _SHIFT and not self.released
+        is_sign = not self.shifted.isalnum() and script_of(self.letter) in ("", "LATIN")
+        return self.shifted if is_pressed and is_sign else ""
+
+    @property
+    def _is_shifted_digit(self) -> bool:
+        """True if the key types a digit with shift, as on AZERTY."""
+        return self.shifted.isdecimal() and not self.position.isalpha()
+
     def keys(self, last_script: str = "") -> list[Key]:
         """Return the keys that it means; none for a released or unknown key."""
         if self.released:
             return []
         shortcut = self.modifiers & _CTRL and not self.modifiers & _ALT
+        if self.modifiers & ~_SHIFT and self.text in (
+            self.letter, self.letter.upper(), self.shifted,
+        ):  # fmt: skip
+            shortcut = True  # the key alone types this text, so a modifier did not write it
         text = "" if shortcut else self.text or self._typed()
         keys = (self._key(character, last_script) for character in text or [""])
         return [key for key in keys if key is not None]
@@ -63,7 +99,11 @@ class KeyReport:
         """Return the text of a key for a terminal that does not send it."""
         if self.modifiers & ~_SHIFT:
             return ""
-        if not self.modifiers or self.letter == " ":
+        if self.letter == " ":
+            return self.letter
+        if self.caps_lock and self.letter.isalpha():
+            return self.letter if self.modifiers else self.letter.upper()
+        if not self.modifiers:
             return self.letter
         return self.shifted or (self.letter.upper() if self.letter.isalpha() else "")
 
@@ -75,14 +115,18 @@ class KeyReport:
         if not name:
             letter = text or self.letter
             if not text and modifiers & ~_SHIFT:
-                if modifiers & _SHIFT and self.shifted.isdecimal():  # the digits of AZERTY
+                if modifiers & _SHIFT and self._is_shifted_digit:
                     letter, modifiers = self.shifted, modifiers & ~_SHIFT
+                elif not self.position and (key := shifted_key(letter, last_script)):
+                    letter, modifiers = key, modifiers | _SHIFT
                 elif letter.lower() != letter and len(letter.lower()) == 1:
                     letter, modifiers = letter.lower(), modifiers | _SHIFT
                 letter = letter and latin_key(letter, self.position, last_script)
             if not letter:
                 return None
             name = key_of_character(letter)
+            if modifiers == _CTRL:
+                name, modifiers = _WITHOUT_REPORTS.get(name, (name, modifiers))
         names = [] if name in MODIFIER_FUNCTIONAL_KEYS else _names(modifiers)
         character = text or (None if self.modifiers else _CHARACTERS.get(name))
         return Key("+".join([*names, name]), character)
@@ -107,7 +151,36 @@ def parse_key_report(sequence: str) -> KeyReport | None:
         released=event == _RELEASED,
         text="".join(map(_character, _numbers(text))),
         end=end,
+        caps_lock=bool(max(bits - 1, 0) & _CAPS_LOCK),
     )
+
+
+def split_long_reports(data: str) -> str:
+    """Return `data` with one report for each character of a text, as of an input method.
+
+    Reports that are too long for another reason are dropped.
+    """
+
+    def split(report: re.Match[str]) -> str:
+        text = filter(None, map(_character, _numbers(report[2])))
+        parts = [f"\x1b[{report[1]};{ord(character)}u" for character in text]
+        return "".join(parts) or f"\x1b[{report[1]}u"
+
+    return _TOO_LONG.sub("", _LONG_TEXT.sub(split, data))
+
+
+def parse_escaped_character(sequence: str, last_script: str) -> KeyReport | None:
+    """Return the report for escape and a character of a layout without Latin letters, else None.
+
+    Terminals without a keyboard protocol, for instance tmux, send keys with alt in this form.
+    """
+    character = sequence[1:]
+    if len(sequence) != 2 or sequence[0] != _ESCAPE or character in _OPENERS:
+        return None
+    is_known = latin_key(character, "", last_script) != character or character.lower() != character
+    if not (is_known or shifted_key(character, last_script)) or script_of(character) == "LATIN":
+        return None
+    return KeyReport(ord(character), "", "", _ALT, released=False, text="", end="u")
 
 
 def last_script(report: KeyReport, before: str) -> str:
@@ -116,7 +189,7 @@ def last_script(report: KeyReport, before: str) -> str:
 
 
 def _numbers(field: str) -> list[int]:
-    return [int(part or 0) for part in field.split(":")]
+    return [int(part[:_MAX_DIGITS] or 0) for part in field.split(":")]
 
 
 def _character(code: int) -> str:

@@ -9,8 +9,6 @@ from textual.binding import Binding, BindingsMap, BindingType
 from textual.dom import DOMNode
 from textual.keys import REPLACED_KEYS, _character_to_key, key_to_character
 
-from koel_tui.ui.internals.keyboard_layouts import characters_at
-
 _NAMED = {"enter": ("\r", "\n")}
 _OPENERS = tuple(f"\x1b{opener}..." for opener in "[]NOPX^_\\")
 """The beginnings of terminal control sequences and control strings."""
@@ -24,8 +22,6 @@ class _Key:
 def register_alt_sequences(keys: Iterable[str]) -> None:
     """Register the sequences of these alt keys: escape followed by a character.
 
-    The character may also be the one at the position of the key on a layout without Latin letters.
-
     Terminals without a keyboard protocol, for instance tmux, send them in this form. Textual
     alone would parse alt+enter as enter, which would send the prompt instead of starting a new
     line, and alt+1 as ¡; after any other alt key it would wait 0.1 s for more input.
@@ -37,11 +33,23 @@ def register_alt_sequences(keys: Iterable[str]) -> None:
                 ANSI_SEQUENCES_KEYS[sequence] = (_Key(key),)
 
 
+def registered_alt_key(character: str) -> str:
+    """Return the registered alt key with this character; empty if there is none."""
+    keys = ANSI_SEQUENCES_KEYS.get(f"\x1b{character}") if character else None
+    return keys[0].value if isinstance(keys, tuple) else ""
+
+
+def is_registered(key: str) -> bool:
+    """Return whether the sequences of this alt key are registered."""
+    return any(
+        registered_alt_key(sequence.removeprefix("\x1b")) == key for sequence in _sequences(key)
+    )
+
+
 def _sequences(key: str) -> list[str]:
     *modifiers, name = key.split("+")
     character = character_of(name) or ""  # alt+up has none, and Textual knows it
     characters = _NAMED.get(name, (character,) if character.isprintable() else ())
-    characters = (*characters, *characters_at(character))
     if modifiers == ["alt"]:
         return [f"\x1b{character}" for character in characters if character]
     if modifiers == ["alt", "shift"]:

@@ -17,6 +17,8 @@ _TEXTUAL_REQUEST = "\x1b[>25u"
 """Textual's request for key reports of the kitty keyboard protocol."""
 _REQUEST = "\x1b[>29u"
 """Our request. It adds alternate keys (4) to disambiguation (1), all keys (8) and text (16)."""
+_TERMS_OF_OTHERS = ("alacritty", "foot", "rio", "wezterm", "xterm-ghostty", "xterm-kitty")
+"""The beginnings of TERM in terminals that are not iTerm2; ssh passes TERM on."""
 
 
 def set_internal_clipboard(app: App[int], text: str) -> None:
@@ -92,7 +94,11 @@ def keyboard_request(environ: Mapping[str, str]) -> str:
     # ssh passes LC_TERMINAL on and TERM_PROGRAM not. Other terminals inherit LC_TERMINAL if they
     # were started in iTerm2, and kitty also TERM_PROGRAM.
     program = environ.get("TERM_PROGRAM") or environ.get("LC_TERMINAL")
-    is_other = "KITTY_WINDOW_ID" in environ or "ALACRITTY_WINDOW_ID" in environ
+    is_other = (
+        "KITTY_WINDOW_ID" in environ
+        or "ALACRITTY_WINDOW_ID" in environ
+        or environ.get("TERM", "").startswith(_TERMS_OF_OTHERS)
+    )
     is_iterm = program in ("iTerm.app", "iTerm2") and not is_other
     return "" if is_iterm else _REQUEST
 

@@ -108,8 +108,10 @@ def key_name(text: str) -> str:
     if written == "+" or written.endswith("++"):  # the last + is the key, not a separator
         written = f"{written[:-1]}{internals.key_of_character('+')}"
     *modifiers, name = written.split("+")
-    name = _LONG_NAMES.get(name, name)
+    name = _LONG_NAMES.get(name, internals.LIGATURES.get(name, name))
     if len(name) == 1 and written not in _TEXTUAL_KEYS:  # ctrl+@ is a name of Textual
+        if modifiers and (shifted := internals.shifted_key(name)):
+            name, modifiers = shifted, [*modifiers, "shift"]
         name = internals.key_of_character(internals.latin_key(name) if modifiers else name)
     if not _MODIFIERS.issuperset(modifiers) or not _is_known(name):
         raise ValueError(

@@ -276,6 +276,8 @@ async def test_a_built_in_template_can_replace_an_invalid_one(
         ("LD_LIBRARY_PATH", True),
         ("DYLD_LIBRARY_PATH", True),
         ("DYLD_FALLBACK_LIBRARY_PATH", True),
+        ("NIX_LD", True),
+        ("NIX_LD_LIBRARY_PATH", True),
         ("PYTHONHOME", True),
         ("TZ", True),
         ("DYLD_INSERT_LIBRARIES", False),

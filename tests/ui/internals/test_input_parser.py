@@ -47,6 +47,11 @@ def keys(*data: str) -> list[tuple[str, str | None]]:
         ("\x1b[97;;1114112u", [("a", "a")]),
         ("\x1b[55296;;55296u", []),
         ("\x1b[97;;27:98u", [("b", "b")]),
+        ("\x1b[97;;97:0:10:55296:1114112:98u", [("a", "a"), ("b", "b")]),
+        ("\x1b[97;;0:10:0:0u", [("a", "a")]),
+        (f"\x1b[0;;{'9' * 50}:98u", [("b", "b")]),
+        (f"\x1b[{'9' * 50};5u\x1b[{'1;' * 50}~", []),
+        ("\x1b[57344;;u\x1b[57499;3u", []),  # functional keys without a meaning
         ("\x1b[999~", []),
         ("\x1b[;u", []),
         ("\x1b[25~", [("f13", None)]),
@@ -116,6 +121,21 @@ def test_report_34_an_escape_character_in_a_paste_executes_no_keys(cut: int) -> 
         for event in found
         if isinstance(event, events.Paste | events.Key)
     ] == pasted
+
+
+@pytest.mark.parametrize(
+    ("data", "key"),
+    [
+        ("\x1b\x1b[A", "alt+up"),
+        ("\x1b\x1bOB", "alt+down"),
+        ("\x1b\x1b[D", "alt+left"),
+        ("\x1b\x1b[5~", "alt+pageup"),
+    ],
+)
+def test_report_26_escape_before_a_key_is_alt(data: str, key: str) -> None:
+    """As PuTTY, rxvt and Terminal of macOS send it: esc would stop the answer."""
+    assert keys(f"{data}x") == [(key, None), ("x", "x")]
+    assert [name for name, _ in keys("\x1b[27u", "\x1b[A")] == ["escape", "up"]
 
 
 @pytest.mark.parametrize(

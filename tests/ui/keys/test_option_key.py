@@ -19,6 +19,12 @@ ELSEWHERE = {
 MACS = [
     ({"TERM_PROGRAM": "Apple_Terminal"}, "linux", "Use Option as Meta key"),
     ({"LC_TERMINAL": "iTerm2", "SSH_TTY": "/dev/pts/0"}, "linux", "Esc+"),
+    ({"XTERM_VERSION": "XTerm(390)", "TERM": "xterm-256color"}, "linux", "metaSendsEscape: true"),
+    ({"TERM_PROGRAM": "tmux", "LC_TERMINAL": "iTerm2"}, "linux", "Esc+"),
+    ({"TERM_PROGRAM": "tmux", "ITERM_SESSION_ID": "w0t0p0"}, "darwin", "Esc+"),
+    ({"TERM_PROGRAM": "tmux", "GHOSTTY_RESOURCES_DIR": "/x"}, "darwin", "macos-option-as-alt"),
+    ({"TERM_PROGRAM": "tmux", "WEZTERM_PANE": "0"}, "darwin", "left Option key is alt"),
+    ({"TERM_PROGRAM": "tmux"}, "darwin", "the settings of the terminal"),
     ({"TERM_PROGRAM": "ghostty"}, "darwin", "macos-option-as-alt = true"),
     ({"TERM_PROGRAM": "Apple_Terminal", "KITTY_WINDOW_ID": "1"}, "darwin", "option_as_alt yes"),
     ({"ALACRITTY_WINDOW_ID": "1"}, "darwin", "option_as_alt"),
@@ -40,7 +46,16 @@ def test_report_26_the_setting_of_a_terminal_on_a_mac(
     assert words in PAGES["keys"] or words == "the settings of the terminal"
 
 
-@pytest.mark.parametrize("environ", [{}, {"TERM_PROGRAM": "ghostty"}, {"KITTY_WINDOW_ID": "1"}])
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"TERM_PROGRAM": "ghostty"},
+        {"KITTY_WINDOW_ID": "1"},
+        {"XTERM_VERSION": "XTerm(390)", "TERM": "foot"},
+        {"XTERM_VERSION": "XTerm(390)", "TERM": "xterm-256color", "TERM_PROGRAM": "vscode"},
+    ],
+)
 def test_report_26_no_advice_on_another_computer(environ: dict[str, str]) -> None:
     assert option_key_advice(environ, "linux") == ""
 

@@ -13,8 +13,8 @@ from typing import Any
 _PROGRAM = Path(__file__).with_name("template_sandbox.py")
 _START_VARIABLES = ("LD_LIBRARY_PATH", "PYTHONHOME", "TZ")
 """Variables of the user that the child process gets: without some, its Python does not start."""
-_START_PREFIX = "DYLD_"
-"""The prefix of such variables on macOS, for example DYLD_FALLBACK_LIBRARY_PATH."""
+_START_PREFIXES = ("DYLD_", "NIX_LD")
+"""The prefixes of such variables on macOS, for instance DYLD_FALLBACK_LIBRARY_PATH, and NixOS."""
 _CODE_VARIABLES = ("DYLD_INSERT_LIBRARIES",)
 """Variables that add code to every process; the child process does not get them."""
 _TIMED_OUT = (-signal.SIGPROF, -signal.SIGALRM)
@@ -112,7 +112,7 @@ def _environment() -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if (name in _START_VARIABLES or name.startswith(_START_PREFIX))
+        if (name in _START_VARIABLES or name.startswith(_START_PREFIXES))
         and name not in _CODE_VARIABLES
     }
     return {**inherited, "PYTHONPATH": os.pathsep.join(directories), "PYTHONUTF8": "1"}
