@@ -148,7 +148,9 @@ def test_report_29_a_terminal_shows_the_progress_of_an_import(tmp_path: Path) ->
         PROGRAM, ["threads", "import", str(path)], encoding="utf-8", timeout=30, dimensions=(24, 80)
     )
     try:
-        child.expect(r"conversations\.json: \d+% of [\d.]+ MB, \d+ threads")
+        for number in range(3):  # the line is shown again below each thread that is printed
+            child.expect_exact(f"chatgpt-{number}")
+            child.expect(r"\r\x1b\[Kconversations\.json: \d+% of [\d.]+ MB, \d+ threads")
         child.expect_exact("12 imported, 0 extended, 0 already saved, 0 not imported.")
         child.expect(pexpect.EOF)
     finally:
