@@ -199,6 +199,8 @@ class LoadedModel:
         )
         if closed_tags is not None:
             parser.close_thinking()
+        if isinstance(parser, HarmonyParser):
+            markers = (*markers, *parser.ends)
         # A format with channels has markers in its tags, so they do not end the answer.
         tags = "".join(parser.tags)
         return Answer(
