@@ -54,6 +54,18 @@ WRITTEN = [
     "<details>\n<summary>More</summary>\n\nhidden *\n\n</details>",
     "<!-- a comment --> and <b>tag</b>",
     "An unused definition.\n\n[a]: https://e.org 'Title'",
+    # lines that would begin a block, after the first words of a paragraph
+    "We have \\[\nx_1 = a*b*c\n- y_1 * z *\n= 4\n\\] and more",
+    "We have\nso \\[\nx_1\n+ y_1*z*\n\\]",
+    "Let $$\na_1\n- b_1\n$$ end",
+    "\\(a_1\n- b_1\\)\n\ntext",
+    "So \\begin{align}\na_1\n> b_1\n\\end{align}",
+    # empty lines
+    "\\[\n\nx_1 * y_1 *\n\n\\\\ z_1\n\n\\]\n\nafter",
+    "$$\n\nx_1 * y_1 *\n\n$$\n\nafter",
+    # environments in environments of the same name
+    "\\begin{pmatrix}\n\\begin{pmatrix} a_1 \\\\ b_1\n\\end{pmatrix} & c_1*d_1*\n\\end{pmatrix}",
+    r"$\$5 * a * b$ and $x$",
 ]
 
 
@@ -69,6 +81,41 @@ def test_report_28_code_emphasis_and_escapes_work_as_before() -> None:
     marks = [token.type for token in create_parser().parse(text)[1].children or []]
     assert marks.count("strong_open") == 3
     assert marks.count("em_open") == 1
+
+
+def test_report_28_pipes_in_formulas_of_a_table_are_not_its_borders() -> None:
+    rows = [
+        r"| $|x|$ | norm \(\|y\|\) |",
+        "|---|---|",
+        "| $P(A|B)$ | 2 |",
+        "| $5 | $6 |",
+        "| Price ($) | Cost ($) |",
+        "| 1 | 2 | $|z|$ |",
+    ]
+    cells = [
+        "$|x|$", r"norm \(\|y\|\)", "$P(A|B)$", "2", "$5", "$6", "Price ($)", "Cost ($)", "1",
+        "2 | $|z|$",
+    ]  # fmt: skip
+    assert shown("\n".join(rows)).split("\n") == cells
+    assert shown("\n".join(f"> {row}" for row in rows)).split("\n") == cells
+    assert [line for line in exported("\n".join(rows)).split("\n") if line] == cells
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("unclosed \\[ x_1\n- a\n- b", ["unclosed \\[ x_1", "a", "b"]),
+        ("unclosed $$ x\n- a\n\n- b $$", ["unclosed $$ x", "a", "b $$"]),
+        ("- item `\\[` and\n- x \\]", ["item `\\[` and", "x \\]"]),
+        ("# Title \\[\n- a\n\\]", ["Title \\[", "a", "\\]"]),
+        ("Costs $5.\n- a\n- b costs $6", ["Costs $5.", "a", "b costs $6"]),
+        ("- item \\[\n  x_1\n  - y_1\n  \\]\n- b", ["item \\[", "x_1", "- y_1", "\\]", "b"]),
+    ],
+)
+def test_report_28_only_a_formula_with_an_end_takes_lines_from_a_list(
+    text: str, lines: list[str]
+) -> None:
+    assert shown(text).split("\n") == lines
 
 
 def test_a_definition_of_a_link_is_visible_and_works() -> None:
