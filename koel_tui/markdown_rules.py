@@ -27,7 +27,7 @@ _DOLLAR = re.compile(r"(?<!\\)\$")
 _OPENING = re.compile(r"(?<!\\)(?:\\[(\[]|\$\$|\\begin\{)")
 _UNDERLINE = re.compile(r"[ \t>]*(?:=+|-+)[ \t]*")
 _HIDDEN_PIPE = "\ufdd0"
-"""Stands for a pipe in a formula while a table is split; it is no character of any text."""
+"""Replaces a pipe in a formula while a table is split; text never contains it."""
 _ROW_FORMULA = re.compile(r"(?<!\\)(?:\\\(|\$)")
 _DELIMITERS = re.compile(r"[-:| \t]*-[-:| \t]*")
 _ENVIRONMENT = re.compile(r"\\begin\{(\w+\*?)\}")

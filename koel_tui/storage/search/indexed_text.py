@@ -21,7 +21,7 @@ MAX_QUERY_LENGTH = 1000
 MIN_PART = 3
 """The minimum length of a part of a word that is found inside a word."""
 # Apostrophes and quotes are separators: a text has them straight or curved. Vowel signs of Indic
-# scripts are parts of words; the variants of an emoji are no words.
+# scripts are parts of words; selectors of emoji variants are not.
 TOKENIZER = (
     "unicode61 remove_diacritics 2 categories ''L* N* Co S* P* Cn M*'' "
     "separators ''\"''''\u2018\u2019\u201c\u201d\ufe0e\ufe0f''"

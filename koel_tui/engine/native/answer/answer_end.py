@@ -22,7 +22,7 @@ _QUESTION, _ANSWER = "probe question", "probe answer"
 def turn_markers(render: Callable[[Sequence[ChatMessage]], RenderedPrompt]) -> tuple[str, ...]:
     """Return the tags that a chat template writes between an answer and the next question.
 
-    If there are none, the next question may have a heading in a line of its own, such as `User:` or
+    If there are none, the line before the next question may be a heading, such as `User:` or
     `### Instruction:`. It is then the marker.
     """
     conversation = (
@@ -42,11 +42,18 @@ def turn_markers(render: Callable[[Sequence[ChatMessage]], RenderedPrompt]) -> t
 class EndScanner:
     """A filter that returns the text of an answer up to its end, however the text is split."""
 
-    def __init__(self, markers: Sequence[str] = (), stops: Sequence[str] = ()) -> None:
-        """`markers` end the answer outside code, `stops` everywhere."""
+    def __init__(
+        self, markers: Sequence[str] = (), stops: Sequence[str] = (), *, begun: str = ""
+    ) -> None:
+        """`markers` end the answer outside code, `stops` everywhere.
+
+        `begun` is the text that the answer continues, for the code that it leaves open.
+        """
         self._markers = tuple(markers)
         self._stops = tuple(stops)
         self._code = MarkdownCode()
+        if self._markers:
+            self._code.read_all(begun)
         self._buffer = ""
         self._position = 0  # index of the first unread character of the buffer
         self._marker_position: int | None = None  # index of a marker in an open code span

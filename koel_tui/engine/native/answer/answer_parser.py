@@ -55,18 +55,19 @@ class AnswerParser:
         thinking_tags: ThinkingTags,
         *,
         open_tags: Tags | None = None,
-        has_thinking: bool = False,
-        has_text: bool = False,
+        begun_thinking: str = "",
+        begun_text: str = "",
         tools: Collection[str] = (),
         call_prefix: str = "",
     ) -> None:
         """`open_tags` is the block that the prompt leaves open (see `ThinkingTags.find_open_tags`).
 
-        `has_thinking` is whether that block has thinking, `has_text` whether the prompt ends with
-        text of the answer. Calls are parsed only when
+        `begun_thinking` is the thinking in that block, `begun_text` the text of the answer with
+        which the prompt ends. Calls are parsed only when
         `tools`, the names of the offered tools, are given. `call_prefix` makes the ids of this
         answer's calls unique.
         """
+        has_text = bool(begun_text.strip())
         self._tools = frozenset(tools)
         self.offers_tools = bool(tools)
         """True if calls are parsed."""
@@ -89,7 +90,7 @@ class AnswerParser:
         self._anywhere_pattern = _pattern(self._anywhere)
         self._opening_pattern = _pattern(self._opening)
         self._buffer = ""
-        self._skipped = "" if open_tags is None or has_thinking else _SPACE
+        self._skipped = "" if open_tags is None or begun_thinking else _SPACE
         self._mode: _Kind | None = open_tags
         self._finder: EndFinder | None = None
         self._has_text = has_text  # whether the answer has visible text so far
@@ -99,6 +100,8 @@ class AnswerParser:
         self._calls = 0
         self._line = ""  # the last line of the pieces so far
         self._code = TagsInCode("" if open_tags is None else open_tags.start)
+        self._code.read(begun_thinking)
+        self._add_to_line(begun_thinking or begun_text)
         self._ends_with_thinking = False  # whether the last piece is thinking
         self._needs_break = False  # whether the next thinking belongs to another block
 

@@ -21,8 +21,12 @@ class Answer:
         stops: Sequence[str] = (),
         text_controls: Collection[int] = (),
         end_tokens: Collection[int] = (),
+        begun_text: str = "",
+        begun_thinking: str = "",
     ) -> None:
         """`thinking` False hides the thinking. For `markers` and `stops` see `EndScanner`.
+
+        `begun_text` and `begun_thinking` are what the answer continues.
 
         `text_controls` are the control tokens that are read as text; `end_tokens` are those that
         end the answer.
@@ -31,9 +35,9 @@ class Answer:
         self.end_tokens = frozenset(end_tokens)
         self._parser = parser
         self._shows_thinking = thinking
-        self._text_scanner = EndScanner(markers, stops)
-        self._thinking_scanner = EndScanner(markers)
-        self._last_text = ""  # the last character of the text so far
+        self._text_scanner = EndScanner(markers, stops, begun=begun_text)
+        self._thinking_scanner = EndScanner(markers, begun=begun_thinking)
+        self._last_text = begun_text[-1:]  # the last character of the text so far
         self._needs_break = False  # whether thinking separates the next text from the last
 
     @property

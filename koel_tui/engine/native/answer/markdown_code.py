@@ -33,6 +33,14 @@ class MarkdownCode:
             self._closing = False
         self._blank = self._blank and piece.isspace()
 
+    def read_all(self, text: str) -> None:
+        """Read a text."""
+        position = 0
+        while position < len(text):
+            length = run_length(text, position)
+            self.read(text[position : position + length])
+            position += length
+
     def _read_run(self, run: str) -> None:
         backticks = run[0] == "`"
         if self._opening and backticks and self.fence[0] == "`":
