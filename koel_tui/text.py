@@ -182,7 +182,8 @@ def match_key(text: str) -> str:
         if unicodedata.category(char) != "Cf" and char not in _EMOJI_SUFFIXES[:1]
     )
     plain = normalize("".join(visible)).translate(_KEY_FORMS)
-    return " ".join(normalize(plain.casefold()).split())
+    folded = normalize(plain.casefold()).replace("i\u0307", "i")
+    return " ".join(folded.split())
 
 
 def has_words(text: str, words: Sequence[str]) -> bool:

@@ -48,6 +48,12 @@ def test_report_11_a_title_is_found_as_it_is_shown(title: str, query: str) -> No
     assert find_thread([SavedThread("2", "Other"), thread], query) == thread
 
 
+def test_report_11_a_list_is_filtered_by_a_turkish_word() -> None:
+    for title in ("İstanbul", "istanbul", "ISTANBUL"):
+        for typed in ("İstanbul", "istanbul", "ISTANBUL", "ıstanbul"):
+            assert SavedThread("1", title).matches(typed.casefold().split())
+
+
 def test_an_equal_title_comes_before_one_in_another_form() -> None:
     threads = [SavedThread("1", "cafe"), SavedThread("2", "Cafe")]
     assert find_thread(threads, "Cafe") == threads[1]
