@@ -50,7 +50,7 @@ def test_report_11_a_title_is_found_as_it_is_shown(title: str, query: str) -> No
 
 def test_report_11_a_list_is_filtered_by_a_turkish_word() -> None:
     for title in ("İstanbul", "istanbul", "ISTANBUL"):
-        for typed in ("İstanbul", "istanbul", "ISTANBUL", "ıstanbul"):
+        for typed in ("İstanbul", "istanbul", "ISTANBUL", "ıstanbul"):  # noqa: RUF001
             assert SavedThread("1", title).matches(typed.casefold().split())
 
 
