@@ -163,7 +163,8 @@ class HarmonyParser:
             if is_short and _TAG.search(text) and _PARTIAL_HEADER.fullmatch(text):
                 self._take(len(text))  # the answer ended within a header
                 return False
-            self._take(_match_length(_INVALID_HEADER, text))
+            read = text[:_MAX_HEADER_CHARACTERS].partition("\n")[0]
+            self._take(_match_length(_INVALID_HEADER, read))
         self._begin(_FINAL)
         return True
 
