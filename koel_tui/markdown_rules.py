@@ -25,6 +25,9 @@ _INTERRUPTED = ["paragraph", "reference", "blockquote", "list"]
 """The blocks that a formula or a footnote ends without a blank line."""
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _OPENING = re.compile(r"(?<!\\)(?:\\[(\[]|\$\$|\\begin\{)")
+_BLOCK_START = re.compile(r"[-+*#>~`|<_\[\d=:]|\$\$")
+"""The first character of a line that may begin a block; it saves time."""
+_LINE_START = re.compile(rf"\n[ \t>]*(?:{_BLOCK_START.pattern})")
 _UNDERLINE = re.compile(r"[ \t>]*(?:=+|-+)[ \t]*")
 _HIDDEN_PIPE = "\ufdd0"
 """Replaces a pipe in a formula while a table is split; text never contains it."""
@@ -170,13 +173,18 @@ def _formula_block(state: "StateBlock", start: int, end: int, silent: bool) -> b
     opening = _open_formula(line)
     if opening < 0 or state.is_code_block(start):
         return False
+    closing = _CLOSING.get(line[opening : opening + 2], "\\end{")
+    # A fast check: the lines are longer than the formula if they are indented.
+    lines = state.src[begin + opening + 2 : begin + 2 * _MAX_FORMULA]
+    is_alone = line.startswith(("\\[", "$$", "\\begin{"))
+    if closing not in lines or not (is_alone or _LINE_START.search(lines)):
+        return False
     last = _formula_limit(state, start, end, is_alone=line.rstrip() in ("\\[", "$$"))
     text = state.getLines(start, last, state.blkIndent, False).strip()
     stop = _formula_end(text, opening) if text else -1
     last = start + 1 + text.count("\n", 0, max(stop, 0))
     if stop <= 0 or last == start + 1:
         return False  # a formula of one line can be a part of a paragraph
-    is_alone = line.startswith(("\\[", "$$", "\\begin{"))
     if not is_alone and not _breaks_formula(state, start, last, end):
         return False
     if not silent:
@@ -214,7 +222,9 @@ def _breaks_formula(state: "StateBlock", start: int, last: int, end: int) -> boo
     rules = [rule for rule in state.md.block.ruler.getRules("paragraph") if rule != _formula_block]
 
     def begins_block(line: int) -> bool:
-        return any(rule(state, line, end, True) for rule in rules)
+        begin = state.bMarks[line] + state.tShift[line]
+        may_begin = _BLOCK_START.match(state.src, begin) is not None
+        return may_begin and any(rule(state, line, end, True) for rule in rules)
 
     if begins_block(start):
         return False  # the formula is within that block

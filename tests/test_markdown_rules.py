@@ -174,6 +174,8 @@ def test_a_formula_without_an_end_before_many_lines_needs_no_long_time() -> None
     lines = "\n".join(f"{n}, value, {n * 7}" for n in range(5000))
     plain, opened = parse_time(lines), parse_time(f"$$\n{lines}")
     assert opened < 20 * plain + 1
+    assert parse_time("\\( x\n" * 3000) < 20 * plain + 1
+    assert parse_time(("\\( x\n" * 500 + "\\)\n") * 6) < 20 * plain + 1
 
 
 def parse_time(text: str) -> float:

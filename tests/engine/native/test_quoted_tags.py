@@ -36,6 +36,22 @@ def test_report_8_a_tag_in_code_of_the_thinking_does_not_end_it(thinking: str, r
     assert split(*answer, thinking_tags=ThinkingTags((THINK,)), tools=()) == expected
 
 
+@pytest.mark.parametrize("after", [" is a tag.", ", a tag, is", " and </think> are tags"])
+def test_report_8_an_answer_may_begin_with_the_name_of_a_tag(after: str) -> None:
+    unknown = ThinkingTags.from_template("{{ messages }}")
+    for answer in (f"<think>{after}", f"\n<think>{after}"):
+        assert split(answer, thinking_tags=unknown) == [("text", answer)]
+        assert split(*answer, thinking_tags=unknown) == [("text", answer)]
+    known = ThinkingTags((THINK,))
+    expected = [("thinking", "hm"), ("text", f"<think>{after}")]
+    assert split(f"<think>hm</think>\n\n<think>{after}", thinking_tags=known) == expected
+    assert split(*f"<think>hm</think>\n\n<think>{after}", thinking_tags=known) == expected
+    assert split("<think>\nhm</think>yes", thinking_tags=unknown) == [
+        ("thinking", "hm"),
+        ("text", "yes"),
+    ]
+
+
 def test_report_3_thinking_that_the_limit_ends_in_code_is_ended() -> None:
     splitter = AnswerParser(ThinkingTags((THINK,)), open_tags=THINK)
     pieces = splitter.feed("```\n<think>\nhm")

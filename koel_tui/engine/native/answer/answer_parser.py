@@ -36,6 +36,8 @@ _LINE_LENGTH = 500
 """Number of characters of a line in which an open quotation mark is found."""
 _MAX_SPAN = 200
 """Number of characters after a tag in which the end of its code span is found."""
+_AFTER_WORD = " \t,.:;)"
+"""The characters after a tag that an answer begins with as a word: `<think> is a tag`."""
 _AFTER_CALL = _SPACE + ";"  # Llama 3 puts semicolons between calls
 
 
@@ -102,6 +104,8 @@ class AnswerParser:
         self._code = TagsInCode("" if open_tags is None else open_tags.start)
         self._code.read(begun_thinking)
         self._add_to_line(begun_thinking or begun_text)
+        self._has_declared_tags = thinking_tags.declared
+        self._has_thought = False  # whether a block of thinking has ended
         self._ends_with_thinking = False  # whether the last piece is thinking
         self._needs_break = False  # whether the next thinking belongs to another block
 
@@ -191,6 +195,14 @@ class AnswerParser:
         if not self._has_text:
             blank = len(text) - len(text.lstrip())
             match = self._opening_pattern.match(text, blank)
+            if match and self._may_be_word(match):
+                after = text[match.end() : match.end() + 1]
+                if not after:
+                    return False
+                if after in _AFTER_WORD:  # the answer begins with a word about the tag
+                    self._add_text(pieces, text[: match.end()])
+                    self._buffer = text[match.end() :]
+                    return True
             if match:
                 return self._open(pieces, match, self._opening)
             if partial_tag_length(text[blank:], self._opening) == len(text) - blank:
@@ -204,6 +216,13 @@ class AnswerParser:
         self._add_text(pieces, text[:ready])
         self._buffer = text[ready:]
         return False
+
+    def _may_be_word(self, match: re.Match[str]) -> bool:
+        """Return whether a start tag may be a word of the answer instead."""
+        is_expected = self._has_declared_tags and not self._has_thought
+        return isinstance(self._opening[match.group()], Tags) and not (
+            is_expected or match.group() in self._answer_tags
+        )
 
     def _held_length(self, text: str) -> int:
         """Return the number of characters at the end that may be a tag or begin one."""
@@ -258,6 +277,7 @@ class AnswerParser:
                 return False
             if not is_quoted:
                 self._buffer, self._mode = self._buffer[len(tags.end) :], None
+                self._has_thought = True
                 self._skipped = _SPACE
                 self._line = ""  # a quotation in the thinking does not continue in the text
                 return True
