@@ -41,6 +41,9 @@ _MAX_WORD = 100
 _WORD = re.compile(rf"[^\W_]{{4,{_MAX_WORD}}}")
 """A word that contains more than the shortest part; a longer one is encoded data."""
 _JOINERS = "\u200c\u200d"
+_ZWJ = "\u200d"
+_JOINED = f"{_JOINERS}\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
+"""Joiners and skin tones."""
 _SIGNS = f"\u0300-\u036f\u0900-\u0963\u0966-\u0dff{_JOINERS}"
 _SIGNED_WORD = re.compile(rf"[^\W_](?:[^\W_]|[{_SIGNS}]){{1,{_MAX_WORD - 1}}}")
 """A word with accents that are not a part of a letter, vowel signs of an Indic script, joiners."""
@@ -179,10 +182,35 @@ def _phrase(tokens: Sequence[str], *, can_be_prefix: bool) -> str:
 
 
 def parse_excerpt(marked: str) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Return the text of a marked excerpt, and the start and end offsets of its matches."""
+    """Return the text of a marked excerpt, and the start and end offsets of its matches.
+
+    A match has the whole of an emoji and of a letter with its marks.
+    """
     pieces = _MARKS.split(marked.replace(SEPARATOR, ""))
-    spans, text = [], pieces[0]
+    text = "".join(pieces)
+    spans: list[tuple[int, int]] = []
+    position, hit_end = len(pieces[0]), -1
     for hit, rest in zip(pieces[1::2], pieces[2::2], strict=True):
-        spans.append((len(text), len(text) + len(hit)))
-        text += hit + rest
+        start, end = _expand(text, position, position + len(hit))
+        if spans and start <= spans[-1][1] and start != hit_end:
+            start = spans.pop()[0]
+        spans.append((start, end))
+        hit_end = position + len(hit)
+        position += len(hit) + len(rest)
     return text, tuple(spans)
+
+
+def _expand(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return a span with the characters that are drawn together with its first and last one."""
+    while 0 < start < end and _ZWJ in (text[start - 1], text[start]):
+        start -= 1
+    while 0 < end < len(text) and (
+        is_mark(text[end]) or text[end] in _JOINED or text[end - 1] == _ZWJ
+    ):
+        end += 1
+    return start, end
+
+
+def indexed_form(text: str) -> str:
+    """Return a text as excerpts have it."""
+    return prepare_text(text).replace(SEPARATOR, "")

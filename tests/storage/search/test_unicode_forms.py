@@ -47,6 +47,10 @@ NFD = partial(unicodedata.normalize, "NFD")
         ("Donau\u00addampf", "donaudampf", "Donaudampf"),
         ("zero\u200bwidth", "zerowidth", "zerowidth"),
         ("\u2f08\u751f", "\u4eba\u751f", "\u4eba\u751f"),  # a radical for the letter
+        ("x ❤\ufe0f", "❤", "❤\ufe0f"),
+        ("👩\u200d👧 x", "👧", "👩\u200d👧"),
+        ("👍🏽", "👍", "👍🏽"),
+        ("می\u200cخواهم", "می خواهم", "می\u200cخواهم"),  # noqa: RUF001
         ("Das Haus", "\u201eHaus\u201c", "Haus"),
         ("\u6771\u4eac", "\u300c\u6771\u4eac\u300d\u3002", "\u6771\u4eac"),
     ],
