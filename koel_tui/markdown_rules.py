@@ -31,7 +31,7 @@ _LINE_START = re.compile(rf"\n[ \t>]*(?:{_BLOCK_START.pattern})")
 _UNDERLINE = re.compile(r"[ \t>]*(?:=+|-+)[ \t]*")
 _HIDDEN_PIPE = "\ufdd0"
 """Replaces a pipe in a formula while a table is split; text never contains it."""
-_ROW_FORMULA = re.compile(r"(?<!\\)(?:\\\(|\$)")
+_ROW_FORMULA = re.compile(r"(?<!\\)(?:\\[(\[]|\$)")
 _DELIMITERS = re.compile(r"[-:| \t]*-[-:| \t]*")
 _ENVIRONMENT = re.compile(r"\\begin\{(\w+\*?)\}")
 _MARKUP = "`*_#+-.!|~<>[]$&"

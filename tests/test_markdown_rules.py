@@ -85,7 +85,7 @@ def test_report_28_code_emphasis_and_escapes_work_as_before() -> None:
 
 def test_report_28_pipes_in_formulas_of_a_table_are_not_its_borders() -> None:
     rows = [
-        r"| $|x|$ | norm \(\|y\|\) |",
+        r"| $|x|$ | norm \(\|y\|\) \[|z|\] |",
         "|---|---|",
         "| $P(A|B)$ | 2 |",
         "| $5 | $6 |",
@@ -93,8 +93,8 @@ def test_report_28_pipes_in_formulas_of_a_table_are_not_its_borders() -> None:
         "| 1 | 2 | $|z|$ |",
     ]
     cells = [
-        "$|x|$", r"norm \(\|y\|\)", "$P(A|B)$", "2", "$5", "$6", "Price ($)", "Cost ($)", "1",
-        "2 | $|z|$",
+        "$|x|$", r"norm \(\|y\|\) \[|z|\]", "$P(A|B)$", "2", "$5", "$6", "Price ($)", "Cost ($)",
+        "1", "2 | $|z|$",
     ]  # fmt: skip
     assert shown("\n".join(rows)).split("\n") == cells
     assert shown("\n".join(f"> {row}" for row in rows)).split("\n") == cells
@@ -167,6 +167,20 @@ async def test_report_28_a_formula_that_grows_is_shown_as_written_at_its_end() -
         turn.finish()
         await window.sees("End 2*3*4")
         for line in ("So \\(a_1 * b_1\\):", "\\[", "x_1 = 1", "- y_1 * z_1", "\\]"):
+            await window.sees(line)
+
+
+async def test_report_28_formulas_in_a_table_and_a_paragraph_grow() -> None:
+    async with opened(storage=MemoryStorage(), size=(80, 24)) as window:
+        turn = await window.ask("Formula")
+        for piece in (
+            "| a | b |\n|---|---|\n| $|x|$ | \\(P(A",
+            "|B)\\) |\n\nWe have \\[\nx_1 = a*b*c\n- y_1",
+            " * z\n\\] and so.\n\nEnd",
+        ):
+            turn.write(piece)
+        turn.finish()
+        for line in ("$|x|$", "\\(P(A|B)\\)", "x_1 = a*b*c", "- y_1 * z", "\\] and so.", "End"):
             await window.sees(line)
 
 

@@ -105,8 +105,8 @@ def find_words(prepared: str) -> set[str]:
     text = prepared.lower()
     words = set(_WORD.findall(text))
     if not text.isascii():
-        short = (word for word in _SIGNED_WORD.findall(text) if not word.isascii())
-        words.update(word for word in short if len(word) > MIN_PART or word_key(word) != word)
+        signed = {word for word in _SIGNED_WORD.findall(text) if not word.isascii()} - words
+        words.update(word for word in signed if len(word) > MIN_PART or word_key(word) != word)
     return words
 
 
