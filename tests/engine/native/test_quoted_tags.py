@@ -6,7 +6,9 @@ from koel_tui.engine import ChatMessage
 from koel_tui.engine.native.answer.answer_parser import AnswerParser
 from koel_tui.engine.native.answer.answer_text import Answer
 from koel_tui.engine.native.answer.thinking_tags import Tags, ThinkingTags
+from koel_tui.engine.native.control_tokens import Spellings
 from koel_tui.engine.native.loaded_model import new_parser
+from koel_tui.engine.native.prompt.chat_template import ChatTemplates
 from tests.engine.native.test_answer_parser import THINK, joined, split
 
 LONG_LINE = "a `b" + "c" * 600
@@ -138,3 +140,19 @@ def test_report_18_continued_thinking_knows_its_open_block() -> None:
     )
     pieces = [*made.feed("hm\n</think>\n```\nok</think>\nYes"), *made.finish()]
     assert joined(pieces) == [("thinking", "hm\n</think>\n```\nok"), ("text", "Yes")]
+
+
+@pytest.mark.parametrize(
+    ("own", "tags"),
+    [
+        ("{# [THINK] [/THINK] #}{{ messages }}", (Tags("[THINK]", "[/THINK]"),)),
+        ("{{ messages }}", ThinkingTags.from_template("").thinking),
+        ("{# <|channel|>analysis<|message|> #}", ThinkingTags.from_template("").thinking),
+    ],
+)
+def test_report_1_a_built_in_template_keeps_the_tags_of_the_model(
+    own: str, tags: tuple[Tags, ...]
+) -> None:
+    templates = ChatTemplates(own, model="tiny", bos="<s>", eos="</s>", spellings=Spellings(()))
+    assert templates.find("chatml").thinking_tags.thinking == tags
+    templates.close()
