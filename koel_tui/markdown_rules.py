@@ -1,6 +1,7 @@
 """Rules for markdown-it that keep visible what Markdown would remove from an answer.
 
-Formulas are shown as written, and so are operators (`2*3*4`), backslashes that escape no markup,
+Formulas are shown as written, also with list markers at the start of a line, empty lines, or pipes
+in a table. So are operators (`2*3*4`), backslashes that escape no markup,
 footnotes, definitions of links and surplus cells of a table.
 """
 
@@ -13,13 +14,25 @@ if TYPE_CHECKING:
     from markdown_it.rules_core import StateCore
     from markdown_it.rules_inline import StateInline
 
-LATE_CHANGE = re.compile(r"^ {0,3}\[[^\]\n]+\]:|\\\]|\$\$|\\end\{", re.MULTILINE)
+LATE_CHANGE = re.compile(
+    r"^ {0,3}\[[^\]\n]+\]:|\\\]|^(?:(?!\\\().)*\\\)|\$\$|\\end\{", re.MULTILINE
+)
 """The end of what may change the rendering of text before it: a reference or a formula."""
 
 _CLOSING = {"\\(": "\\)", "\\[": "\\]", "$$": "$$"}
 _MAX_FORMULA = 4000  # characters; limits the time for openings without an end
 _INTERRUPTED = ["paragraph", "reference", "blockquote", "list"]
 """The blocks that a formula or a footnote ends without a blank line."""
+_DOLLAR = re.compile(r"(?<!\\)\$")
+_OPENING = re.compile(r"(?<!\\)(?:\\[(\[]|\$\$|\\begin\{)")
+_BLOCK_START = re.compile(r"[-+*#>~`|<_\[\d=:]|\$\$")
+"""The first character of a line that may begin a block; it saves time."""
+_LINE_START = re.compile(rf"\n[ \t>]*(?:{_BLOCK_START.pattern})")
+_UNDERLINE = re.compile(r"[ \t>]*(?:=+|-+)[ \t]*")
+_HIDDEN_PIPE = "\ufdd0"
+"""Replaces a pipe in a formula while a table is split; text never contains it."""
+_ROW_FORMULA = re.compile(r"(?<!\\)(?:\\[(\[]|\$)")
+_DELIMITERS = re.compile(r"[-:| \t]*-[-:| \t]*")
 _ENVIRONMENT = re.compile(r"\\begin\{(\w+\*?)\}")
 _MARKUP = "`*_#+-.!|~<>[]$&"
 """Characters whose backslash is removed, because Markdown gives them a meaning."""
@@ -40,7 +53,15 @@ _NOTE = re.compile(r"\[\^[^\]\s]+\]:")
 
 def add_rules(markdown: "MarkdownIt") -> None:
     """Add the rules to a parser."""
-    from markdown_it.rules_block import reference
+    from markdown_it.rules_block import reference, table
+
+    def formula_table(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
+        source = state.src
+        state.src = _hide_pipes_of_table(state, start, end)
+        try:
+            return table(state, start, end, silent)
+        finally:
+            state.src = source
 
     def visible_reference(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
         if not reference(state, start, end, silent):
@@ -53,6 +74,7 @@ def add_rules(markdown: "MarkdownIt") -> None:
     markdown.block.ruler.before("table", "koel_formula", _formula_block, {"alt": _INTERRUPTED})
     markdown.block.ruler.before("reference", "koel_footnote", _note_block, {"alt": _INTERRUPTED})
     markdown.block.ruler.at("reference", visible_reference)
+    markdown.block.ruler.at("table", formula_table, {"alt": ["paragraph", "reference"]})
     markdown.inline.ruler.before("escape", "koel_formula", _formula)
     markdown.inline.ruler.before("escape", "koel_backslash", _backslash)
     markdown.inline.ruler.before("emphasis", "koel_operator", _operator)
@@ -65,21 +87,31 @@ def _formula_end(text: str, start: int) -> int:
     closing = _CLOSING.get(text[start : start + 2])
     if closing is None and text.startswith("\\b", start):
         found = _ENVIRONMENT.match(text, start)
-        closing = f"\\end{{{found[1]}}}" if found else None
+        return _environment_end(text, start, limit, found[1]) if found else -1
     if closing is not None:
         end = text.find(closing, start + 2, limit)
         return end + len(closing) if end > start + 2 else -1
     return _dollar_end(text, start, limit) if text[start] == "$" else -1
 
 
+def _environment_end(text: str, start: int, limit: int, name: str) -> int:
+    """Return the end of an environment, which may contain others of its name; -1 without one."""
+    depth = 0
+    for mark in re.compile(rf"\\(begin|end)\{{{re.escape(name)}\}}").finditer(text, start, limit):
+        depth += 1 if mark[1] == "begin" else -1
+        if depth == 0:
+            return mark.end()
+    return -1
+
+
 def _dollar_end(text: str, start: int, limit: int) -> int:
     """Return the end of a formula between single dollar signs; -1 for a price or a variable."""
-    end = text.find("$", start + 1, limit)
+    found = _DOLLAR.search(text, start + 1, limit)
+    end = found.start() if found else -1
     content = text[start + 1 : end]
     is_formula = (
         end > 0
         and content == content.strip() != ""
-        and not content.endswith("\\")
         and "`" not in content
         and not text[end + 1 : end + 2].isalnum()
         and not (start > 0 and text[start - 1].isalnum())
@@ -165,25 +197,70 @@ def _is_bold(text: str, position: int) -> bool:
 def _formula_block(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
     """Parse the lines of a formula as a paragraph, also if one of them begins like a list."""
     begin = state.bMarks[start] + state.tShift[start]
-    if state.is_code_block(start) or not state.src.startswith(("\\[", "$$", "\\begin{"), begin):
+    line = state.src[begin : state.eMarks[start]]
+    opening = _open_formula(line)
+    if opening < 0 or state.is_code_block(start):
         return False
-    last = start
-    while (
-        last < end
-        and not state.isEmpty(last)
-        and state.sCount[last] >= state.blkIndent
-        and state.bMarks[last] - begin <= _MAX_FORMULA
-    ):
-        last += 1
+    closing = _CLOSING.get(line[opening : opening + 2], "\\end{")
+    # A fast check: the lines are longer than the formula if they are indented.
+    lines = state.src[begin + opening + 2 : begin + 2 * _MAX_FORMULA]
+    is_alone = line.startswith(("\\[", "$$", "\\begin{"))
+    if closing not in lines or not (is_alone or _LINE_START.search(lines)):
+        return False
+    last = _formula_limit(state, start, end, is_alone=line.rstrip() in ("\\[", "$$"))
     text = state.getLines(start, last, state.blkIndent, False).strip()
-    stop = _formula_end(text, 0) if text else -1
+    stop = _formula_end(text, opening) if text else -1
     last = start + 1 + text.count("\n", 0, max(stop, 0))
     if stop <= 0 or last == start + 1:
         return False  # a formula of one line can be a part of a paragraph
+    if not is_alone and not _breaks_formula(state, start, last, end):
+        return False
     if not silent:
         content = state.getLines(start, last, state.blkIndent, False).strip()
         _push_paragraph(state, start, last, content)
     return True
+
+
+def _open_formula(line: str) -> int:
+    """Return the index of a formula that a line begins and does not end; -1 if there is none."""
+    position = 0
+    while found := _OPENING.search(line, position):
+        position = _formula_end(line, found.start())
+        if position < 0:
+            return -1 if line.count("`", 0, found.start()) % 2 else found.start()
+    return -1
+
+
+def _formula_limit(state: "StateBlock", start: int, end: int, *, is_alone: bool) -> int:
+    """Return the line before which a formula must end, an empty one.
+
+    If the formula begins with `\\[` or `$$` alone in a line, it may have empty lines.
+    """
+    last = start
+    while last < end and state.bMarks[last] - state.bMarks[start] <= _MAX_FORMULA:
+        is_empty = state.isEmpty(last)
+        if (is_empty and not is_alone) or (not is_empty and state.sCount[last] < state.blkIndent):
+            break
+        last += 1
+    return last
+
+
+def _breaks_formula(state: "StateBlock", start: int, last: int, end: int) -> bool:
+    """Return whether a line of the paragraph at `start` begins a block within the formula."""
+    rules = [rule for rule in state.md.block.ruler.getRules("paragraph") if rule != _formula_block]
+
+    def begins_block(line: int) -> bool:
+        begin = state.bMarks[line] + state.tShift[line]
+        may_begin = _BLOCK_START.match(state.src, begin) is not None
+        return may_begin and any(rule(state, line, end, True) for rule in rules)
+
+    if begins_block(start):
+        return False  # the formula is within that block
+    return any(
+        begins_block(line)
+        or _UNDERLINE.fullmatch(state.src, state.bMarks[line], state.eMarks[line])
+        for line in range(start + 1, last)
+    )
 
 
 def _note_block(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
@@ -213,12 +290,56 @@ def _push_paragraph(state: "StateBlock", start: int, end: int, content: str) -> 
     state.push("paragraph_close", "p", -1)
 
 
+def _hide_pipes_of_table(state: "StateBlock", start: int, end: int) -> str:
+    """Return the source; if a table begins at a line, with the pipes in its formulas hidden."""
+    following = start + 1
+    if following >= end or state.isEmpty(following):
+        return state.src
+    begin = state.bMarks[following] + state.tShift[following]
+    if not _DELIMITERS.fullmatch(state.src, begin, state.eMarks[following]):
+        return state.src
+    last = following
+    while last + 1 < end and not state.isEmpty(last + 1):
+        last += 1
+    begin, stop = state.bMarks[start], state.eMarks[last]
+    rows = state.src[begin:stop].split("\n")
+    return state.src[:begin] + "\n".join(map(_hide_pipes, rows)) + state.src[stop:]
+
+
+def _hide_pipes(row: str) -> str:
+    """Return a row of a table with the pipes in its formulas replaced by another character."""
+    position = 0
+    while found := _ROW_FORMULA.search(row, position):
+        start = found.start()
+        end = _formula_end(row, start)
+        if end < 0 or (row[start] == "$" and not _may_have_pipes(row[start + 1 : end - 1])):
+            position = start + 1
+            continue
+        formula = row[start:end].replace("|", _HIDDEN_PIPE)
+        row, position = row[:start] + formula + row[end:], end
+    return row
+
+
+def _may_have_pipes(formula: str) -> bool:
+    """Return whether pipes between dollar signs belong to a formula, not to the table."""
+    depth = outer = 0
+    for char in formula:
+        depth += (char in "([{") - (char in ")]}")
+        outer += char == "|" and depth == 0
+        if depth < 0:
+            return False
+    return depth == 0 and outer % 2 == 0 and any(char.isalpha() for char in formula)
+
+
 def _keep_surplus_cells(state: "StateCore") -> None:
     """Append the cells of a row that has more than the heading to its last cell."""
     from markdown_it.rules_block.table import escapedSplit
 
     lines: list[str] = []
     for index, token in enumerate(state.tokens):
+        if token.type in ("th_close", "td_close"):
+            cell = state.tokens[index - 1]
+            cell.content = cell.content.replace(_HIDDEN_PIPE, "|")
         if token.type != "tr_close" or state.tokens[index - 1].type != "td_close":
             continue
         last = state.tokens[index - 2]
@@ -228,5 +349,6 @@ def _keep_surplus_cells(state: "StateCore") -> None:
         lines = lines or state.src.split("\n")
         if last.map is not None:
             row = lines[last.map[0]].lstrip(" \t>").strip().removeprefix("|").removesuffix("|")
-            surplus = [cell.strip() for cell in escapedSplit(row)[columns:]]
+            cells = escapedSplit(_hide_pipes(row))[columns:]
+            surplus = [cell.strip().replace(_HIDDEN_PIPE, "|") for cell in cells]
             last.content = " | ".join([last.content, *surplus])

@@ -40,7 +40,9 @@ _VISIBLE_FORMATS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u
 _FLAG_HALVES = re.compile("[\U0001f1e6-\U0001f1ff]+\\Z")
 _MAX_CLUSTER = 16
 """Maximum characters of an emoji or letter that are removed where a line is cut."""
-_COMPATIBLE = ("<wide>", "<narrow>", "<font>")
+_COMPATIBLE = (
+    "<wide>", "<narrow>", "<font>", "<initial>", "<medial>", "<final>", "<isolated>",
+)  # fmt: skip
 """Kinds of characters that are another form of a letter; a power like ² is not such a form."""
 _REMOVED = dict.fromkeys((*_TERMINAL, *map(ord, "\t\n")))
 
@@ -137,13 +139,27 @@ class _Forms(dict[int, str]):
     def __missing__(self, code: int) -> str:
         char = chr(code)
         kind = unicodedata.decomposition(char).partition(" ")[0]
-        is_letter = unicodedata.category(char)[0] in "LN"
+        is_letter = unicodedata.category(char)[0] in "LN" or 0x2E80 <= code < 0x2FE0  # radicals
         is_form = kind in _COMPATIBLE or (kind == "<compat>" and is_letter)
         self[code] = unicodedata.normalize("NFKC", char) if is_form else char
         return self[code]
 
 
-_FORMS = _Forms({0x2010: "-", 0x2011: "-"})
+# Hyphens that do not break; apostrophes of Ukrainian and Hebrew that are letters in Unicode.
+_FORMS = _Forms({0x2010: "-", 0x2011: "-", 0x02BC: "\u2019", 0x05F3: "'", 0x05F4: '"'})
+_INVISIBLE = re.compile("[\u00ad\u0640\u200b\u2060\ufeff]")
+"""Characters that a text can have or lack: soft hyphens, the elongation of Arabic letters."""
+
+
+_KEY_FORMS = {
+    0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0x0130: "i", 0x0131: "i",
+}  # fmt: skip
+"""Straight quotes, and the Turkish letters i, of which each language has another capital."""
+
+
+def drop_invisible(text: str) -> str:
+    """Return `text` without characters that are not seen and do not change a word."""
+    return text if text.isascii() else _INVISIBLE.sub("", text)
 
 
 def normalize(text: str) -> str:
@@ -155,8 +171,20 @@ def normalize(text: str) -> str:
 
 
 def match_key(text: str) -> str:
-    """Return `text` for a comparison that ignores case, Unicode form and runs of spaces."""
-    return " ".join(normalize(normalize(text).casefold()).split())
+    """Return `text` for a comparison that ignores case, Unicode form and runs of spaces.
+
+    Invisible characters are ignored too: a title is shown without them.
+    """
+    if text.isascii():
+        return " ".join(text.casefold().split())
+    visible = (
+        char
+        for char in drop_invisible(text)
+        if unicodedata.category(char) != "Cf" and char not in _EMOJI_SUFFIXES[:1]
+    )
+    plain = normalize("".join(visible)).translate(_KEY_FORMS)
+    folded = normalize(plain.casefold()).replace("i\u0307", "i")
+    return " ".join(folded.split())
 
 
 def has_words(text: str, words: Sequence[str]) -> bool:

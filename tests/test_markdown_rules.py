@@ -57,6 +57,18 @@ WRITTEN = [
     "<details>\n<summary>More</summary>\n\nhidden *\n\n</details>",
     "<!-- a comment --> and <b>tag</b>",
     "An unused definition.\n\n[a]: https://e.org 'Title'",
+    # lines that would begin a block, after the first words of a paragraph
+    "We have \\[\nx_1 = a*b*c\n- y_1 * z *\n= 4\n\\] and more",
+    "We have\nso \\[\nx_1\n+ y_1*z*\n\\]",
+    "Let $$\na_1\n- b_1\n$$ end",
+    "\\(a_1\n- b_1\\)\n\ntext",
+    "So \\begin{align}\na_1\n> b_1\n\\end{align}",
+    # empty lines
+    "\\[\n\nx_1 * y_1 *\n\n\\\\ z_1\n\n\\]\n\nafter",
+    "$$\n\nx_1 * y_1 *\n\n$$\n\nafter",
+    # environments in environments of the same name
+    "\\begin{pmatrix}\n\\begin{pmatrix} a_1 \\\\ b_1\n\\end{pmatrix} & c_1*d_1*\n\\end{pmatrix}",
+    r"$\$5 * a * b$ and $x$",
 ]
 
 
@@ -79,6 +91,41 @@ def test_bold_text_is_bold_next_to_operators() -> None:
     assert shown(text) == "Step1 and x(a) and 2n: bold x**2 + y**2, src/ a(b)"
     marks = [token.type for token in create_parser().parse(text)[1].children or []]
     assert marks.count("strong_open") == 5 and marks.count("em_open") == 1
+
+
+def test_report_28_pipes_in_formulas_of_a_table_are_not_its_borders() -> None:
+    rows = [
+        r"| $|x|$ | norm \(\|y\|\) \[|z|\] |",
+        "|---|---|",
+        "| $P(A|B)$ | 2 |",
+        "| $5 | $6 |",
+        "| Price ($) | Cost ($) |",
+        "| 1 | 2 | $|z|$ |",
+    ]
+    cells = [
+        "$|x|$", r"norm \(\|y\|\) \[|z|\]", "$P(A|B)$", "2", "$5", "$6", "Price ($)", "Cost ($)",
+        "1", "2 | $|z|$",
+    ]  # fmt: skip
+    assert shown("\n".join(rows)).split("\n") == cells
+    assert shown("\n".join(f"> {row}" for row in rows)).split("\n") == cells
+    assert [line for line in exported("\n".join(rows)).split("\n") if line] == cells
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("unclosed \\[ x_1\n- a\n- b", ["unclosed \\[ x_1", "a", "b"]),
+        ("unclosed $$ x\n- a\n\n- b $$", ["unclosed $$ x", "a", "b $$"]),
+        ("- item `\\[` and\n- x \\]", ["item `\\[` and", "x \\]"]),
+        ("# Title \\[\n- a\n\\]", ["Title \\[", "a", "\\]"]),
+        ("Costs $5.\n- a\n- b costs $6", ["Costs $5.", "a", "b costs $6"]),
+        ("- item \\[\n  x_1\n  - y_1\n  \\]\n- b", ["item \\[", "x_1", "- y_1", "\\]", "b"]),
+    ],
+)
+def test_report_28_only_a_formula_with_an_end_takes_lines_from_a_list(
+    text: str, lines: list[str]
+) -> None:
+    assert shown(text).split("\n") == lines
 
 
 def test_a_definition_of_a_link_is_visible_and_works() -> None:
@@ -133,10 +180,26 @@ async def test_report_28_a_formula_that_grows_is_shown_as_written_at_its_end() -
             await window.sees(line)
 
 
+async def test_report_28_formulas_in_a_table_and_a_paragraph_grow() -> None:
+    async with opened(storage=MemoryStorage(), size=(80, 24)) as window:
+        turn = await window.ask("Formula")
+        for piece in (
+            "| a | b |\n|---|---|\n| $|x|$ | \\(P(A",
+            "|B)\\) |\n\nWe have \\[\nx_1 = a*b*c\n- y_1",
+            " * z\n\\] and so.\n\nEnd",
+        ):
+            turn.write(piece)
+        turn.finish()
+        for line in ("$|x|$", "\\(P(A|B)\\)", "x_1 = a*b*c", "- y_1 * z", "\\] and so.", "End"):
+            await window.sees(line)
+
+
 def test_a_formula_without_an_end_before_many_lines_needs_no_long_time() -> None:
     lines = "\n".join(f"{n}, value, {n * 7}" for n in range(5000))
     plain, opened = parse_time(lines), parse_time(f"$$\n{lines}")
     assert opened < 20 * plain + 1
+    assert parse_time("\\( x\n" * 3000) < 20 * plain + 1
+    assert parse_time(("\\( x\n" * 500 + "\\)\n") * 6) < 20 * plain + 1
 
 
 def parse_time(text: str) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from koel_tui.text import has_words, match_key
+from koel_tui.text import has_words, match_key, safe_line
 
 if TYPE_CHECKING:
     from koel_tui.storage import Conflict, DamagedThread, SessionStorage, Summary
@@ -73,14 +73,16 @@ async def saved_threads(storage: "SessionStorage") -> list[SavedThread]:
 def find_thread(threads: Sequence[SavedThread], query: str) -> SavedThread | str:
     """Return the thread with this id, unique id prefix, or title; else the reason as text.
 
-    A title matches in any Unicode form and case if no title is equal.
+    A title matches in any Unicode form and case if no title is equal, also as it is shown.
     """
+    key = match_key(query)
     readable = [thread for thread in threads if not thread.damage]
     for matches in (
         [thread for thread in readable if thread.id == query],
         [thread for thread in readable if thread.id.startswith(query)] if query else [],
         [thread for thread in readable if thread.title == query],
-        [thread for thread in readable if match_key(thread.title) == match_key(query) != ""],
+        [thread for thread in readable if match_key(thread.title) == key != ""],
+        [thread for thread in readable if match_key(safe_line(thread.title)) == key != ""],
     ):
         if len(matches) == 1:
             return matches[0]

@@ -55,3 +55,12 @@ def test_report_20_probe_reports_the_template(
         found = json.loads(koel("models", "probe", "--json", base).stdout)
         assert (found["has_template"], found["fitting_template"]) == (False, "chatml")
     assert "It has a chat template." in koel("models", "probe", str(starter_path)).stdout
+
+
+def test_report_20_doctor_reports_a_missing_template(base: str) -> None:
+    koel("models", "probe", base)
+    environment = {"KOEL_MODEL": base}
+    said = " ".join(koel("doctor", environment=environment).stdout.split())
+    assert "no chat template" in said and "--chat-template chatml" in said
+    chosen = {**environment, "KOEL_CHAT_TEMPLATE": "chatml"}
+    assert "no chat template" not in koel("doctor", environment=chosen).stdout

@@ -26,6 +26,34 @@ def test_report_11_a_title_is_found_in_any_unicode_form(title: str, query: str) 
     assert not thread.matches(["cage"])
 
 
+@pytest.mark.parametrize(
+    ("title", "query"),
+    [
+        ("Donau\u00addampf", "Donaudampf"),  # a title is shown without its invisible characters
+        ("zero\u200bwidth\ufeff", "zerowidth"),
+        ("Don\u2019t", "don't"),
+        ("\u201cHome\u201d", '"home"'),
+        ("İstanbul", "istanbul"),
+        ("می\u200cخواهم", "میخواهم"),  # noqa: RUF001
+        ("❤\ufe0f", "❤"),
+        ("a\x07b", "a\u2407b"),
+        ("a\u202eb", "a\u27e6RLO\u27e7b"),
+        ("Straße", "STRASSE"),
+        ("ΟΔΟΣ", "οδος"),
+        ("ﻛﺘﺎﺏ", "كتاب"),
+    ],
+)
+def test_report_11_a_title_is_found_as_it_is_shown(title: str, query: str) -> None:
+    thread = SavedThread("1", title)
+    assert find_thread([SavedThread("2", "Other"), thread], query) == thread
+
+
+def test_report_11_a_list_is_filtered_by_a_turkish_word() -> None:
+    for title in ("İstanbul", "istanbul", "ISTANBUL"):
+        for typed in ("İstanbul", "istanbul", "ISTANBUL", "ıstanbul"):  # noqa: RUF001
+            assert SavedThread("1", title).matches(typed.casefold().split())
+
+
 def test_an_equal_title_comes_before_one_in_another_form() -> None:
     threads = [SavedThread("1", "cafe"), SavedThread("2", "Cafe")]
     assert find_thread(threads, "Cafe") == threads[1]

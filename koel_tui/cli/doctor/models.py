@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from koel_tui.chat_templates import OWN_TEMPLATE, TEMPLATE_CHOICES
 from koel_tui.cli.doctor.findings import Finding, format_names, problem, warning
 from koel_tui.cli.exit_codes import Exit
 from koel_tui.formatting import format_bytes
@@ -18,6 +19,8 @@ class Models:
     """The available models; `chosen` is the file to run, `error` the reason if it is unusable.
 
     `found` has the number of models of each source, `unusable` the names of unusable ones.
+    `lacks_template` is whether the chosen file is known to have no chat template and none is set,
+    `fitting_template` the built-in one that fits it, '' if none does.
     """
 
     starter: Path | None
@@ -26,6 +29,8 @@ class Models:
     error: str = ""
     size: int = 0
     has_passed: bool = False
+    lacks_template: bool = False
+    fitting_template: str = ""
     found: tuple[tuple[str, int], ...] = ()
     unusable: tuple[str, ...] = ()
 
@@ -38,13 +43,13 @@ def inspect(settings: "Settings") -> Models:
     from koel_tui.models.probe import verified_models
     from koel_tui.models.starter import starter_model
 
-    chosen, error, size, has_passed = None, "", 0, False
+    chosen, error, size, properties = None, "", 0, None
     try:
         chosen = choose_model(settings.model, settings.model_folders)
         for file in model_files(chosen):
             check_gguf(file)
             size += file.stat().st_size
-        has_passed = verified_models().find(model_files(chosen)) is not None
+        properties = verified_models().find(model_files(chosen))
     except (ModelFileError, NoModelError) as found:
         error = str(found)
     all_found = find_models(settings.model_folders)
@@ -60,7 +65,13 @@ def inspect(settings: "Settings") -> Models:
         chosen=chosen,
         error=error,
         size=size,
-        has_passed=has_passed,
+        has_passed=properties is not None,
+        lacks_template=not (
+            properties is None
+            or properties.has_template
+            or settings.chat_template not in (None, OWN_TEMPLATE)
+        ),
+        fitting_template="" if properties is None else properties.fitting_template,
         found=tuple(Counter(str(model.source) for model in all_found).items()),
         unusable=tuple(unusable),
     )
@@ -86,7 +97,12 @@ def _chosen(models: Models) -> Finding:
         )
         return problem(name, models.error, advice, Exit.NO_MODEL)
     tried = "works" if models.has_passed else "not tested with `models probe`"
-    return Finding(name, f"{models.chosen}: {format_bytes(models.size)}, valid header, {tried}")
+    found = f"{models.chosen}: {format_bytes(models.size)}, valid header, {tried}"
+    if models.lacks_template:
+        names = models.fitting_template or "|".join(TEMPLATE_CHOICES)
+        advice = f"Set chat_template in config.toml, or use --chat-template {names}."
+        return warning(name, f"{found}, no chat template", advice)
+    return Finding(name, found)
 
 
 def _found(models: Models) -> Finding:

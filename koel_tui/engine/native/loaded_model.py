@@ -195,10 +195,15 @@ class LoadedModel:
         )
         if closed_tags is not None:
             parser.close_thinking()
+        if isinstance(parser, HarmonyParser):
+            markers = (*markers, *parser.ends)
         # A format with channels has markers in its tags, so they do not end the answer.
         tags = "".join(parser.tags)
+        begun = partial_answer or ChatMessage("assistant", "")
         return Answer(
             parser,
+            begun_text=begun.content,
+            begun_thinking=begun.thinking if open_tags is not None else "",
             thinking=requests_thinking(settings),
             markers=[marker for marker in markers if marker not in controls],
             stops=settings.stop or (),
@@ -271,27 +276,26 @@ def new_parser(
     that is in the prompt. `spells_tags` is as in `HarmonyParser`.
     """
     begun = partial_answer if partial_answer is not None and open_tags is None else None
-    has_text = begun is not None and bool(begun.content.strip())
-    has_thinking = partial_answer is not None and bool(
-        partial_answer.thinking_is_open and partial_answer.thinking.strip()
-    )
+    is_open = partial_answer is not None and partial_answer.thinking_is_open
+    begun_text = "" if begun is None else begun.content
+    begun_thinking = partial_answer.thinking.lstrip() if partial_answer and is_open else ""
     is_harmony = thinking_tags.declared and HARMONY in thinking_tags.thinking
     parser = AnswerParser(
         ThinkingTags((), declared=False) if is_harmony else thinking_tags,
         open_tags=None if is_harmony else open_tags,
-        has_thinking=has_thinking,
-        has_text=has_text,
+        begun_thinking="" if is_harmony else begun_thinking,
+        begun_text=begun_text,
         tools=tools,
         call_prefix=call_prefix,
     )
     if not is_harmony:
         return parser
-    has_text = has_text or (begun is not None and bool(begun.thinking.strip()))
+    has_thinking = begun is not None and bool(begun.thinking.strip())
     return HarmonyParser(
         parser,
         open_tags=open_tags,
-        has_thinking=has_thinking,
-        has_text=has_text,
+        has_thinking=bool(begun_thinking),
+        has_text=has_thinking or bool(begun_text.strip()),
         spells_tags=spells_tags,
     )
 

@@ -315,6 +315,7 @@ class Worker:
         closing = loaded.closing_tokens(tags)
         if generation.must_end_thinking(len(closing)):
             generation.sampler.accept_prompt(closing)
+            generation.answer.forget_code()
             for token in closing:
                 piece = loaded.model.piece(token, special=True)
                 self._emit_pieces(generation, generation.add_token(token, piece))

@@ -12,7 +12,7 @@ from koel_tui.paths import DirectoryError, private_directory
 from koel_tui.storage.errors import StorageError
 from koel_tui.storage.search.indexed_text import TOKENIZER
 
-_VERSION = 2
+_VERSION = 3
 _BUSY_TIMEOUT = 2.0
 _RETRY_DELAY = 0.01
 _NO_WAL = (sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)

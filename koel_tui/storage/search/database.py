@@ -17,6 +17,7 @@ from koel_tui.storage.search.indexed_text import (
     END,
     MIN_PART,
     find_words,
+    is_mark,
     match_beginning,
     match_parts,
     match_word,
@@ -38,6 +39,7 @@ _ENDING_QUERY = (
     "SELECT word FROM words WHERE substr(key, -?2) = ?1 AND word <> ?3 "
     "ORDER BY length(word), word LIMIT ?4"
 )
+_SAME_QUERY = "SELECT word FROM words WHERE key = ?1 AND word <> ?3 ORDER BY word LIMIT ?4"
 _RANK_QUERY = (
     "SELECT place FROM (SELECT rowid AS place, bm25(said) AS score FROM said WHERE said MATCH ? "
     "ORDER BY rowid DESC LIMIT ?) ORDER BY score, place DESC LIMIT ?"
@@ -198,13 +200,18 @@ def _find_hits(connection: sqlite3.Connection, match: str, limit: int) -> dict[i
 
 
 def _variants(connection: sqlite3.Connection, tokens: Sequence[str]) -> list[str]:
-    """Return the words that contain the part `tokens`, or end in the first of several tokens."""
+    """Return the words that contain the part `tokens`, or end in the first of several tokens.
+
+    A short part has only the words that are equal without accents.
+    """
     part = tokens[0].lower()
-    if len(part) < MIN_PART or not part.isalnum():
-        return []
     key = word_key(part)
-    query = _PART_QUERY if len(tokens) == 1 else _ENDING_QUERY
+    if not all(char.isalnum() or is_mark(char) for char in key):
+        return []
     length = len(part) if len(tokens) == 1 else len(key)
+    query = _PART_QUERY if len(tokens) == 1 else _ENDING_QUERY
+    if len(key) < MIN_PART:
+        query = _SAME_QUERY
     return [row[0] for row in connection.execute(query, [key, length, part, _MAX_VARIANTS])]
 
 

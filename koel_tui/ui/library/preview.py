@@ -122,6 +122,10 @@ def _around_hit(message: "Message", hit: "Hit") -> Content:
     """Return the part of a message around a hit, with the matches highlighted."""
     text = f"{message.content}\n{message.reasoning}" if message.reasoning else message.content
     words = hit.snippet.strip("…")
+    if words not in text:  # it was written with other characters
+        from koel_tui.storage.search.indexed_text import indexed_form
+
+        text = indexed_form(text)
     start = max(0, text.find(words))
     lead = len(hit.snippet) - len(hit.snippet.lstrip("…"))
     begin = max(0, start - _BEFORE)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ from koel_tui.engine import (
 from koel_tui.engine.native.answer.answer_end import EndScanner
 from koel_tui.engine.native.answer.answer_parser import AnswerParser, Piece
 from koel_tui.engine.native.answer.answer_text import Answer
-from koel_tui.engine.native.answer.thinking_tags import ThinkingTags
+from koel_tui.engine.native.answer.thinking_tags import KNOWN_TAGS, ThinkingTags
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate
 from tests.engine.tiny_models import write_sliding_model
 
@@ -82,6 +83,53 @@ def test_b20_a_marker_in_code_is_shown(answer: str) -> None:
 def test_b20_a_stop_string_ends_the_answer_in_code_too() -> None:
     assert scanned("```\na STOP b", stops=("STOP",)) == ("```\na ", True)
     assert scanned(*"```\na STOP b", stops=("STOP", "a STAY")) == ("```\na ", True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "stop", "shown"),
+    [("a ````\nb", "```\n", "a `"), ("a ~~x", "~x", "a ~"), ("```\n~~~~\nb", "~\n", "```\n~~~")],
+)
+def test_report_21_a_stop_string_begins_within_a_run(answer: str, stop: str, shown: str) -> None:
+    assert scanned(answer, stops=(stop,)) == scanned(*answer, stops=(stop,)) == (shown, True)
+
+
+def test_report_21_a_long_piece_takes_no_long_time() -> None:
+    begin = process_time()
+    assert scanned("word " * 40_000, stops=("STOP",)) == ("word " * 40_000, False)
+    assert process_time() - begin < 2
+
+
+@pytest.mark.parametrize(
+    ("question", "after", "markers"),
+    [
+        ("User: ", "\n\n", ("\nUser:",)),
+        ("### Instruction:\n", "\n\n", ("\n### Instruction:",)),
+        ("USER: ", "</s>\n", ("</s>",)),
+        ("", "\n\n", ()),
+    ],
+)
+def test_report_21_a_heading_is_the_marker_of_a_template_without_tags(
+    question: str, after: str, markers: tuple[str, ...]
+) -> None:
+    source = (
+        (
+            "{% for m in messages %}{% if m.role == 'user' %}{{ '%s' + m.content + '\n\n' }}"
+            "{% else %}{{ 'Assistant: ' + m.content + '%s' }}{% endif %}{% endfor %}Assistant:"
+        )
+        .replace("%s", question.replace("\n", "\\n"), 1)
+        .replace("%s", after.replace("\n", "\\n"))
+    )
+    template = ChatTemplate(source, model="tiny", bos="<s>", eos="</s>")
+    assert template.markers == markers
+    template.close()
+
+
+def test_report_1_text_after_thinking_does_not_run_together() -> None:
+    answer = Answer(AnswerParser(ThinkingTags((KNOWN_TAGS[1],))), thinking=False, markers=(END,))
+    pieces = answer.feed("one <|im_", control=False)
+    pieces += answer.feed("<|channel>thought", control=True)
+    pieces += answer.feed("why<channel|>two", control=False) + answer.finish()
+    assert pieces == [TextDelta("one "), TextDelta("<|im_"), TextDelta("\n\ntwo")]
 
 
 def test_b20_a_stop_string_in_an_open_code_span_does_not_show_the_marker_before_it() -> None:

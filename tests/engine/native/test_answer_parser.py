@@ -42,7 +42,9 @@ def split(
     begun: bool = False,
     tools: tuple[str, ...] = TOOLS,
 ) -> list[Plain]:
-    splitter = AnswerParser(thinking_tags, open_tags=inside, has_text=begun, tools=tools)
+    splitter = AnswerParser(
+        thinking_tags, open_tags=inside, begun_text="So" if begun else "", tools=tools
+    )
     pieces = [piece for delta in deltas for piece in splitter.feed(delta)]
     return joined(pieces + splitter.finish())
 
@@ -309,6 +311,11 @@ FRAGMENTS = [
     "\n",
     " ",
     "word",
+    "`",
+    "```",
+    "(",
+    ")",
+    "'",
     "é😀",
 ]
 answers = st.lists(

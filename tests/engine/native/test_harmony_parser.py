@@ -63,7 +63,10 @@ CASES: list[tuple[str, list[Plain]]] = [
     (f"{ANALYSIS}Hm.{NEXT}{FINAL}Hello!", HELLO_AFTER_THINKING),
     (f"{ANALYSIS}Hm.<|end|>{NEXT}{FINAL}Hello!", HELLO_AFTER_THINKING),
     (f"{ANALYSIS}Hm.{FINAL}Hello!", HELLO_AFTER_THINKING),
-    (f"{ANALYSIS}H<|end|>{NEXT}{ANALYSIS}m.<|end|>{NEXT}{FINAL}Hello!", HELLO_AFTER_THINKING),
+    (
+        f"{ANALYSIS}H<|end|>{NEXT}{ANALYSIS}m.<|end|>{NEXT}{FINAL}Hello!",
+        [("thinking", "H\n\nm."), ("text", "Hello!")],
+    ),
     (f"{FINAL}Hello!", [("text", "Hello!")]),
     (f"{FINAL}Hello!<|end|><|start|>user<|message|>More?", [("text", "Hello!")]),
     (f"{ANALYSIS}Hm.<|end|><|start|>user<|message|>More?", [("thinking", "Hm.")]),
@@ -75,7 +78,18 @@ CASES: list[tuple[str, list[Plain]]] = [
     (f"{ANALYSIS}Hm.", [("thinking", "Hm.")]),
     (f"{ANALYSIS}Hm.<|end|>{NEXT}<|channel|>fin", [("thinking", "Hm.")]),
     ("<|channel|>final\nHello!", [("text", "Hello!")]),
-    (f"<|channel|>commentary<|message|>Wait.<|end|>{NEXT}{FINAL}Done.", [("text", "Wait.Done.")]),
+    ("<|channel|>final\n<|message|>Hello!", [("text", "Hello!")]),
+    ("<|channel|>final Hello there", [("text", "Hello there")]),  # no tag after the header
+    ("<|channel|>commentary I will look.", [("text", "I will look.")]),
+    (f"{FINAL}One{NEXT}{FINAL}Two", [("text", "One\n\nTwo")]),
+    (
+        f"<|channel|>commentary<|message|>Wait.<|end|>{NEXT}{ANALYSIS}Hm.<|end|>{NEXT}{FINAL}Done.",
+        [("text", "Wait."), ("thinking", "Hm."), ("text", "\n\nDone.")],
+    ),
+    (
+        f"<|channel|>commentary<|message|>Wait.<|end|>{NEXT}{FINAL}Done.",
+        [("text", "Wait.\n\nDone.")],
+    ),
     (
         f"{ANALYSIS}Hm.<|end|>{NEXT}<|channel|>commentary to=functions.clock "
         '<|constrain|>json<|message|>{"zone": "UTC"}<|call|>',
@@ -106,6 +120,34 @@ def test_report_1_channels_in_pieces_of_text() -> None:
         for piece in reading.feed(text)
     ]
     assert joined(read + reading.finish()) == HELLO_AFTER_THINKING
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (
+            f"<|channel|>commentary<|message|>Wait.<|end|>{NEXT}{ANALYSIS}Hm.<|end|>{NEXT}{FINAL}Yes",
+            [("text", "Wait."), ("thinking", "Hm."), ("text", "\n\nYes")],
+        ),
+        (
+            " to=functions.clock<|channel|>commentary <|constrain|>json<|message|>{}<|call|>",
+            [("call", "clock{}")],
+        ),
+    ],
+)
+def test_report_1_spelled_channels_after_a_preamble(answer: str, expected: list[Plain]) -> None:
+    reading = parser()
+    pieces = [piece for character in answer for piece in reading.feed(character)]
+    assert joined(pieces + reading.finish()) == expected
+
+
+def test_report_1_spelled_tags_are_text_if_the_vocabulary_has_them() -> None:
+    made = new_parser(
+        ThinkingTags.from_template(TEMPLATE),
+        open_tags=None, partial_answer=None, tools=(), call_prefix="", spells_tags=False,
+    )  # fmt: skip
+    written = "<|channel|> opens a channel, <|message|> a message."
+    assert joined([*made.feed(written), *made.finish()]) == [("text", written)]
 
 
 @pytest.mark.parametrize("written", [f"Write {ANALYSIS} first.", "a <|end|> b", "a <|start|>"])

@@ -44,6 +44,29 @@ def test_tags_in_any_order_end(seed: int) -> None:
         parsed("".join(chance.choices(parts, k=chance.randrange(1, 9))))
 
 
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("spells_tags", [True, False])
+def test_report_1_how_an_answer_is_cut_makes_no_difference(seed: int, spells_tags: bool) -> None:
+    chance = random.Random(seed)
+    parts = [
+        *WORDS,
+        "assistant",
+        "analysis",
+        "final",
+        " to=functions.clock",
+        "\n",
+        " ",
+        "{}",
+        "text",
+    ]
+    for _ in range(50):
+        answer = "".join(chance.choices(parts, k=chance.randrange(1, 12)))
+        whole, characters = made(spells_tags=spells_tags), made(spells_tags=spells_tags)
+        pieces = [piece for each in answer for piece in characters.feed(each)]
+        expected = joined(whole.feed(answer) + whole.finish())
+        assert joined(pieces + characters.finish()) == expected, answer
+
+
 def test_a_call_that_thinking_quotes_as_text_is_no_call() -> None:
     parser = made()
     pieces = parser.feed("<|channel|>", control=True) + parser.feed("analysis")

@@ -3,8 +3,6 @@
 import asyncio
 import re
 import sqlite3
-import unicodedata
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -272,71 +270,6 @@ async def test_search_agrees_with_a_plain_scan(
             query
         )
     await index.close()
-
-
-# Text as it was written elsewhere
-
-NFD = partial(unicodedata.normalize, "NFD")
-
-
-@pytest.mark.parametrize(
-    ("said", "query", "marked"),
-    [
-        (NFD("한국어 회의록"), "한국어", "한국어"),
-        ("한국어 회의록", NFD("회의"), "회의"),
-        (NFD("データベース"), "データ", "データ"),
-        ("ｶﾀｶﾅ ﾃﾞｰﾀ", "データ", "データ"),
-        ("\uff21\uff22\uff23 \uff11\uff12", "abc", "ABC"),
-        ("abc", "\uff21\uff22\uff23", "abc"),
-        ("the \ufb01le", "file", "file"),
-        (NFD("Das Café"), "café", "Café"),
-        ("Die Straße", "STRASSE", "Straße"),
-        ("don\u2019t", "don't", "don\u2019t"),
-    ],
-)
-async def test_report_11_text_is_found_in_any_unicode_form(
-    store: JsonFileStorage, index: ThreadIndex, said: str, query: str, marked: str
-) -> None:
-    await store.save("t", saying(said))
-    (hit,) = await index.search(query)
-    assert [hit.snippet[begin:end] for begin, end in hit.spans] == [marked]
-
-
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("port", ["air"]),
-        ("irpo", ["air"]),
-        ("UserName", ["code"]),
-        ("ser_na", ["code"]),
-        ("🎉", ["emoji"]),
-        ("👍", ["emoji"]),
-        ("💻", ["emoji"]),
-        ("👩\u200d💻", ["emoji"]),
-        ("❤", ["emoji"]),
-        ("1️⃣", ["emoji"]),
-        ("C++", ["plus"]),
-        ("c++.", ["plus"]),
-        ("C#", ["sharp"]),
-        ("C", ["plus", "sharp"]),
-        ("std::vec", ["plus"]),
-        ("->", ["sharp"]),
-        ("=>", []),
-        ("100%", ["sharp"]),
-        ("10%", []),
-        (".NET", ["sharp"]),
-        ("airport 🎉", []),
-    ],
-)
-async def test_report_40_parts_of_words_symbols_and_emoji_are_found(
-    store: JsonFileStorage, index: ThreadIndex, query: str, found: list[str]
-) -> None:
-    await store.save("air", saying("The airport."))
-    await store.save("code", saying("getUserName and user_name"))
-    await store.save("emoji", saying("🎉 👍🏽 👩\u200d💻 ❤\ufe0f 1\ufe0f\u20e3"))
-    await store.save("plus", saying("(C++): std::vector, 1 or 100 or 10"))
-    await store.save("sharp", saying("C# x->y, 100% of the .NET"))
-    assert sorted(hit.thread_id for hit in await index.search(query)) == found
 
 
 async def test_a_whole_word_comes_before_a_part_of_one(

@@ -1,5 +1,6 @@
 """Hits of a search as they are shown: excerpts with the words in sight."""
 
+import unicodedata
 from datetime import UTC, datetime
 
 import pytest
@@ -36,6 +37,22 @@ def test_an_excerpt_keeps_the_first_word_in_sight(width: int, shown: str, words:
     found = hit("…down to the\nharbour, where a lamp burns…", "harbour", "lamp")
     content = excerpt(found, width)
     assert content.plain == shown and marked(content) == words
+
+
+@pytest.mark.parametrize(
+    ("written", "snippet", "word"),
+    [
+        ("\uff2c\uff21\uff2d\uff30", "the LAMP burns", "LAMP"),
+        (unicodedata.normalize("NFD", "데이터"), "the 데이터 burns", "데이터"),
+        ("la\u00admp", "the lamp burns", "lamp"),
+    ],
+)
+def test_report_11_a_preview_marks_a_hit_that_is_written_with_other_characters(
+    written: str, snippet: str, word: str
+) -> None:
+    text = f"{'before ' * 100}the {written} burns{' behind' * 400}"
+    content = preview([Message("m", "user", text)], hit(f"…{snippet}…", word))
+    assert marked(content) == [word]
 
 
 def test_a_preview_of_a_hit_is_what_is_said_round_it() -> None:

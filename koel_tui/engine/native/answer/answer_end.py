@@ -10,16 +10,21 @@ import re
 from collections.abc import Callable, Sequence
 
 from koel_tui.engine.errors import ChatTemplateError
+from koel_tui.engine.native.answer.markdown_code import MarkdownCode, run_length
 from koel_tui.engine.native.control_tokens import RenderedPrompt
 from koel_tui.engine.types import ChatMessage
 
 _TAG = re.compile(r"<[^<>\s]{1,60}>|\[[^\[\]\s]{1,60}\]")
-_FENCE_CHARACTERS = "`~"
+_HEADING = re.compile(r"\n[^\n:]{1,40}:(?=\s*\Z)")
 _QUESTION, _ANSWER = "probe question", "probe answer"
 
 
 def turn_markers(render: Callable[[Sequence[ChatMessage]], RenderedPrompt]) -> tuple[str, ...]:
-    """Return the tags that a chat template writes between an answer and the next question."""
+    """Return the tags that a chat template writes between an answer and the next question.
+
+    If there are none, the line before the next question may be a heading, such as `User:` or
+    `### Instruction:`. It is then the marker.
+    """
     conversation = (
         ChatMessage("user", "hello"),
         ChatMessage("assistant", _ANSWER),
@@ -30,17 +35,25 @@ def turn_markers(render: Callable[[Sequence[ChatMessage]], RenderedPrompt]) -> t
     except ChatTemplateError:
         return ()
     between = text.partition(_ANSWER)[2].partition(_QUESTION)[0]
-    return tuple(dict.fromkeys(_TAG.findall(between)))
+    tags = tuple(dict.fromkeys(_TAG.findall(between)))
+    return tags or tuple(_HEADING.findall(between))
 
 
 class EndScanner:
     """A filter that returns the text of an answer up to its end, however the text is split."""
 
-    def __init__(self, markers: Sequence[str] = (), stops: Sequence[str] = ()) -> None:
-        """`markers` end the answer outside code, `stops` everywhere."""
+    def __init__(
+        self, markers: Sequence[str] = (), stops: Sequence[str] = (), *, begun: str = ""
+    ) -> None:
+        """`markers` end the answer outside code, `stops` everywhere.
+
+        `begun` is the text that the answer continues, for the code that it leaves open.
+        """
         self._markers = tuple(markers)
         self._stops = tuple(stops)
-        self._code = _Code()
+        self._code = MarkdownCode()
+        if self._markers:
+            self._code.read_all(begun)
         self._buffer = ""
         self._position = 0  # index of the first unread character of the buffer
         self._marker_position: int | None = None  # index of a marker in an open code span
@@ -62,37 +75,49 @@ class EndScanner:
         return text
 
     def _read(self, *, final: bool) -> str:
-        while self._position < len(self._buffer):
-            rest = self._buffer[self._position :]
-            if rest.startswith(self._stops):
-                return self._end(
-                    self._position if self._marker_position is None else self._marker_position
-                )
-            if not self._code.fence and rest.startswith(self._markers):
+        while (position := self._position) < len(self._buffer):
+            length = run_length(self._buffer, position)
+            stop = self._find_stop(position, length)
+            if stop is not None:
+                return self._end(stop if self._marker_position is None else self._marker_position)
+            if not self._code.fence and self._buffer.startswith(self._markers, position):
                 if not self._code.span:
-                    return self._end(self._position)
-                self._marker_position = (
-                    self._position if self._marker_position is None else self._marker_position
-                )
-            run = len(rest) - len(rest.lstrip(rest[0])) if rest[0] in _FENCE_CHARACTERS else 1
-            if not final and (
-                self._may_begin_end(rest) or (rest[0] in _FENCE_CHARACTERS and run == len(rest))
-            ):
+                    return self._end(position)
+                if self._marker_position is None:
+                    self._marker_position = position
+            if not final and self._is_incomplete(position, length):
                 break
-            self._code.read(rest[:run])
-            self._position += run
+            piece = self._buffer[position : position + length]
+            self._code.read(piece)
+            self._position += length
             if self._marker_position is not None:
                 if not self._code.span:
                     self._marker_position = None  # the span is closed, so the marker was code
-                elif rest[0] == "\n":
+                elif piece == "\n":
                     return self._end(self._marker_position)
         return self._release(
             self._position if self._marker_position is None else self._marker_position
         )
 
-    def _may_begin_end(self, rest: str) -> bool:
+    def _find_stop(self, start: int, length: int) -> int | None:
+        """Return the index of a stop string that begins within a run, None if there is none."""
+        run = range(start, start + length) if self._stops else ()
+        return next((at for at in run if self._buffer.startswith(self._stops, at)), None)
+
+    def _is_incomplete(self, start: int, length: int) -> bool:
+        """Return whether the next text may continue a run, or an end that begins within it."""
+        rest = len(self._buffer) - start
+        if length == rest and self._buffer[start] in "`~":
+            return True
         ends = self._stops if self._code.fence else (*self._stops, *self._markers)
-        return any(len(rest) < len(end) and end.startswith(rest) for end in ends)
+        longest = max(map(len, ends), default=0)
+        if rest - length >= longest:
+            return False
+        return any(
+            len(self._buffer) - at < len(end) and end.startswith(self._buffer[at:])
+            for at in range(start, start + length)
+            for end in ends
+        )
 
     def _release(self, length: int) -> str:
         text, self._buffer = self._buffer[:length], self._buffer[length:]
@@ -105,50 +130,3 @@ class EndScanner:
         self._buffer, self._position, self._marker_position = "", 0, None
         self.is_ended = True
         return text
-
-
-class _Code:
-    """A tracker of the code spans and fenced blocks of Markdown.
-
-    A span ends at the latest with its paragraph; its backticks were ordinary text then.
-    """
-
-    def __init__(self) -> None:
-        self.fence = ""
-        """The fence that opened the block, '' outside a block."""
-        self.span = 0
-        """The number of backticks that opened the code span, 0 outside a span."""
-        self._blank = True  # whether the line has only spaces so far
-        self._opening = False  # whether the line has opened the fence
-        self._closing = False  # whether the line closes the fence if nothing follows
-
-    def read(self, piece: str) -> None:
-        """Read the next character, or a whole run of backticks or tildes."""
-        if piece == "\n":
-            if self._closing:
-                self.fence = ""
-            if self._blank:
-                self.span = 0
-            self._blank, self._opening, self._closing = True, False, False
-            return
-        if piece[0] in _FENCE_CHARACTERS:
-            self._read_run(piece)
-        elif not piece.isspace():
-            self._closing = False
-        self._blank = self._blank and piece.isspace()
-
-    def _read_run(self, run: str) -> None:
-        backticks = run[0] == "`"
-        if self._opening and backticks and self.fence[0] == "`":
-            # A line that opens a block has no further backticks, so this is a code span.
-            self.span = 0 if len(run) == len(self.fence) else len(self.fence)
-            self.fence, self._opening = "", False
-        elif self.fence:
-            same = run[0] == self.fence[0] and len(run) >= len(self.fence)
-            self._closing = self._blank and same
-        elif self.span:
-            self.span = 0 if backticks and len(run) == self.span else self.span
-        elif self._blank and len(run) >= 3:
-            self.fence, self._opening = run, True
-        elif backticks:
-            self.span = len(run)

@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
+from koel_tui.engine.native.answer.markdown_code import TagsInCode
 from koel_tui.engine.native.answer.thinking_tags import Tags, ThinkingTags
 from koel_tui.engine.native.answer.tool_call_parser import (
     BARE,
@@ -25,8 +26,18 @@ MAX_CALL_CHARACTERS = 65_536
 
 _SPACE = " \t\r\n"
 _QUOTES = '`"'
+_BRACKETS = {
+    "(": ")", "[": "]", "{": "}", "\u201c": "\u201d", "\u201e": "\u201c", "\u2018": "\u2019",
+    "\u201a": "\u2018", "\u00ab": "\u00bb", "\u300c": "\u300d", "\u300e": "\u300f",
+}  # fmt: skip
+"""The closing mark of each mark that only opens."""
+_OPENING_APOSTROPHE = re.compile(r"(?:^|[\s(\[{=,:])'$")
 _LINE_LENGTH = 500
 """Number of characters of a line in which an open quotation mark is found."""
+_MAX_SPAN = 200
+"""Number of characters after a tag in which the end of its code span is found."""
+_AFTER_WORD = " \t,.:;)"
+"""The characters after a tag that an answer begins with as a word: `<think> is a tag`."""
 _AFTER_CALL = _SPACE + ";"  # Llama 3 puts semicolons between calls
 
 
@@ -34,8 +45,8 @@ class AnswerParser:
     """A streaming parser of one answer; the result does not depend on how the text is split.
 
     Thinking begins only at the start of the answer, so that a model can write about `<think>`. In
-    formats with channels it also begins where a control token opens a channel. A tag in quotation
-    marks or in a separate code span, such as `</think>`, is text.
+    formats with channels it also begins where a control token opens a channel. An end tag in
+    quotation marks or code, such as `</think>` or `<think>…</think>`, does not end the thinking.
 
     Whitespace right after a tag belongs to the tag. The possible start of a tag is held back, and a
     call is held back until it is complete. If it is not a tag or a call, it is returned as text.
@@ -46,18 +57,19 @@ class AnswerParser:
         thinking_tags: ThinkingTags,
         *,
         open_tags: Tags | None = None,
-        has_thinking: bool = False,
-        has_text: bool = False,
+        begun_thinking: str = "",
+        begun_text: str = "",
         tools: Collection[str] = (),
         call_prefix: str = "",
     ) -> None:
         """`open_tags` is the block that the prompt leaves open (see `ThinkingTags.find_open_tags`).
 
-        `has_thinking` is whether that block has thinking, `has_text` whether the prompt ends with
-        text of the answer. Calls are parsed only when
+        `begun_thinking` is the thinking in that block, `begun_text` the text of the answer with
+        which the prompt ends. Calls are parsed only when
         `tools`, the names of the offered tools, are given. `call_prefix` makes the ids of this
         answer's calls unique.
         """
+        has_text = bool(begun_text.strip())
         self._tools = frozenset(tools)
         self.offers_tools = bool(tools)
         """True if calls are parsed."""
@@ -69,13 +81,18 @@ class AnswerParser:
             self._opening[tags.start] = tags
             if tags.is_channel:
                 self._anywhere[tags.start] = tags
+        self._answer_tags = {tags.start: tags for tags in thinking_tags.answer}
+        self._opening |= self._answer_tags
+        self._answer_end = ""  # the tag after the text; it is not shown at the end of the answer
+        if has_text and thinking_tags.answer:
+            self._answer_end = thinking_tags.answer[0].end
         quotes = tuple(each.quote for each in forms if each.quote)
         self.tags = _all_tags((*thinking_tags.thinking, *forms)) + quotes
         """The tags to find. In many vocabularies some are control tokens, usually without text."""
         self._anywhere_pattern = _pattern(self._anywhere)
         self._opening_pattern = _pattern(self._opening)
         self._buffer = ""
-        self._skipped = "" if open_tags is None or has_thinking else _SPACE
+        self._skipped = "" if open_tags is None or begun_thinking else _SPACE
         self._mode: _Kind | None = open_tags
         self._finder: EndFinder | None = None
         self._has_text = has_text  # whether the answer has visible text so far
@@ -84,6 +101,13 @@ class AnswerParser:
         """The positions in the answer at which control tokens begin, in characters."""
         self._calls = 0
         self._line = ""  # the last line of the pieces so far
+        self._code = TagsInCode("" if open_tags is None else open_tags.start)
+        self._code.read(begun_thinking)
+        self._add_to_line(begun_thinking or begun_text)
+        self._has_declared_tags = thinking_tags.declared
+        self._has_thought = False  # whether a block of thinking has ended
+        self._ends_with_thinking = False  # whether the last piece is thinking
+        self._needs_break = False  # whether the next thinking belongs to another block
 
     is_ended = False
     """Always False: in these formats, only a token or a marker ends the answer."""
@@ -115,7 +139,14 @@ class AnswerParser:
     def close_thinking(self) -> None:
         """End the thinking that the prompt leaves open; white space after it is skipped."""
         if (tags := self.open_thinking) is not None:
+            self.forget_code()
             self.feed(tags.end)
+
+    def forget_code(self) -> None:
+        """Forget the quotation marks and code so far, so that the next end tag is not quoted."""
+        self._line = ""
+        if (tags := self.open_thinking) is not None:
+            self._code = TagsInCode(tags.start)
 
     def add_call(self, name: str, arguments: str) -> list[Piece]:
         """Return a call that the caller has found; its arguments as text if it is not valid."""
@@ -141,9 +172,12 @@ class AnswerParser:
             case CallFormat() as call_format:
                 self._close_call(pieces, call_format, rest, ended=False)
             case Tags() as tags:
-                self._add_thinking(pieces, rest.removesuffix(tags.end))
+                before, _, after = rest.partition(tags.end)  # a tag that may have been quoted
+                self._add_thinking(pieces, before)
+                self._add_text(pieces, after.lstrip(_SPACE))
             case None:
-                self._add_text(pieces, rest)
+                is_tag = self._answer_end and rest.strip(_SPACE) == self._answer_end
+                self._add_text(pieces, "" if is_tag else rest)
         return pieces
 
     def _step(self, pieces: list[Piece]) -> bool:
@@ -166,6 +200,14 @@ class AnswerParser:
         if not self._has_text:
             blank = len(text) - len(text.lstrip())
             match = self._opening_pattern.match(text, blank)
+            if match and self._may_be_word(match):
+                after = text[match.end() : match.end() + 1]
+                if not after:
+                    return False
+                if after in _AFTER_WORD:  # the answer begins with a word about the tag
+                    self._add_text(pieces, text[: match.end()])
+                    self._buffer = text[match.end() :]
+                    return True
             if match:
                 return self._open(pieces, match, self._opening)
             if partial_tag_length(text[blank:], self._opening) == len(text) - blank:
@@ -175,10 +217,27 @@ class AnswerParser:
         match = next(filter(self._is_valid_tag, self._anywhere_pattern.finditer(text)), None)
         if match:
             return self._open(pieces, match, self._anywhere)
-        ready = len(text) - partial_tag_length(text, self._anywhere)
+        ready = len(text) - self._held_length(text)
         self._add_text(pieces, text[:ready])
         self._buffer = text[ready:]
         return False
+
+    def _may_be_word(self, match: re.Match[str]) -> bool:
+        """Return whether a start tag may be a word of the answer instead."""
+        is_expected = self._has_declared_tags and not self._has_thought
+        return isinstance(self._opening[match.group()], Tags) and not (
+            is_expected or match.group() in self._answer_tags
+        )
+
+    def _held_length(self, text: str) -> int:
+        """Return the number of characters at the end that may be a tag or begin one."""
+        held = partial_tag_length(text, self._anywhere)
+        if self._answer_end:
+            before, tag, after = text.rpartition(self._answer_end)
+            if tag and not after.strip(_SPACE):
+                return len(text) - len(before)
+            held = max(held, partial_tag_length(text, (self._answer_end,)))
+        return held
 
     def _is_valid_tag(self, match: re.Match[str]) -> bool:
         """Return whether a tag is valid at its position."""
@@ -190,16 +249,24 @@ class AnswerParser:
 
     def _quote_before(self, index: int) -> str:
         """Return the mark before a position in the buffer if it opens a quotation, else ''."""
-        line = (self._line + self._buffer[:index]).rpartition("\n")[2]
+        line = (self._line + self._buffer[:index]).rpartition("\n")[2][-_LINE_LENGTH:]
         mark = line[-1:]
+        if mark in _BRACKETS or _OPENING_APOSTROPHE.search(line):
+            return mark
         return mark if mark and mark in _QUOTES and line.count(mark) % 2 else ""
 
-    def _open(self, pieces: list[Piece], match: re.Match[str], kinds: dict[str, _Kind]) -> bool:
+    def _open(self, pieces: list[Piece], match: re.Match[str], kinds: Mapping[str, _Kind]) -> bool:
         self._add_text(pieces, self._buffer[: match.start()])
+        if match.group() in self._answer_tags:
+            self._answer_end = self._answer_tags[match.group()].end
+            self._buffer, self._skipped = self._buffer[match.end() :], _SPACE
+            return True
         self._mode = kinds[match.group()]
         if isinstance(self._mode, Tags):
             self._buffer = self._buffer[match.end() :]
             self._skipped = _SPACE
+            self._code = TagsInCode(self._mode.start)
+            self._needs_break = self._ends_with_thinking
         else:  # a call keeps its tag, because it may be returned as text
             self._buffer = self._buffer[match.start() :]
             start = 0 if self._mode is BARE else len(self._mode.start)
@@ -207,24 +274,45 @@ class AnswerParser:
         return True
 
     def _read_thinking(self, pieces: list[Piece], tags: Tags) -> bool:
-        start = self._buffer.find(tags.end)
-        while start >= 0:
-            end = start + len(tags.end)
-            quote = self._quote_before(start)
-            if quote and end == len(self._buffer):  # the next character may be the same mark
-                self._add_thinking(pieces, self._buffer[:start])
-                self._buffer = self._buffer[start:]
+        while (start := self._buffer.find(tags.end)) >= 0:
+            self._add_thinking(pieces, self._buffer[:start])
+            self._buffer = self._buffer[start:]
+            is_quoted = self._is_quoted(self._buffer[len(tags.end) :])
+            if is_quoted is None:
                 return False
-            if not quote or self._buffer[end] != quote:
-                self._add_thinking(pieces, self._buffer[:start])
-                self._buffer, self._mode, self._skipped = self._buffer[end:], None, _SPACE
+            if not is_quoted:
+                self._buffer, self._mode = self._buffer[len(tags.end) :], None
+                self._has_thought = True
+                self._skipped = _SPACE
                 self._line = ""  # a quotation in the thinking does not continue in the text
                 return True
-            start = self._buffer.find(tags.end, end)
+            self._code.pair()
+            self._add_thinking(pieces, tags.end)
+            self._buffer = self._buffer[len(tags.end) :]
         ready = len(self._buffer) - partial_tag_length(self._buffer, (tags.end,))
         self._add_thinking(pieces, self._buffer[:ready])
         self._buffer = self._buffer[ready:]
         return False
+
+    def _is_quoted(self, after: str) -> bool | None:
+        """Return whether an end tag is quoted, by the text after it; None if that is too short."""
+        if (quote := self._quote_before(0)) not in ("", "`"):
+            if not after:
+                return None  # the next character may be the same mark
+            if after[0] == _BRACKETS.get(quote, quote):
+                return True
+        if self._code.is_in_fence:
+            rest = after.lstrip(" \t")
+            is_line_end = rest.startswith(("\n", "\r"))
+            return self._code.is_paired or (not is_line_end if rest else None)
+        if not self._code.is_in_span:
+            return False
+        if not self._code.is_paired:
+            return after[0] == "`" if after else None
+        line, line_end, _ = after.partition("\n")
+        if "`" in line[:_MAX_SPAN]:
+            return True
+        return False if line_end or len(line) >= _MAX_SPAN else None
 
     def _read_call(self, pieces: list[Piece], call_format: CallFormat) -> bool:
         assert self._finder is not None  # noqa: S101 - made together with the mode
@@ -264,12 +352,14 @@ class AnswerParser:
     def _with_ids(self, calls: list[Call]) -> Iterable[ToolCallDelta]:
         for call in calls:
             self._calls += 1
+            self._ends_with_thinking = False
             # Mistral's templates reject ids that are not nine letters and digits.
             digest = hashlib.sha256(f"{self._call_prefix}:{self._calls}".encode())
             yield ToolCallDelta(digest.hexdigest()[:9], call.name, call.arguments)
 
     def _add_text(self, pieces: list[Piece], text: str) -> None:
         if text:
+            self._ends_with_thinking = False
             self._has_text = self._has_text or not text.isspace()
             self._add_to_line(text)
             pieces.append(TextDelta(text))
@@ -277,7 +367,9 @@ class AnswerParser:
     def _add_thinking(self, pieces: list[Piece], text: str) -> None:
         if text:
             self._add_to_line(text)
-            pieces.append(ThinkingDelta(text))
+            self._code.read(text)
+            pieces.append(ThinkingDelta(f"\n\n{text}" if self._needs_break else text))
+            self._ends_with_thinking, self._needs_break = True, False
 
     def _add_to_line(self, text: str) -> None:
         self._line = (self._line + text).rpartition("\n")[2][-_LINE_LENGTH:]

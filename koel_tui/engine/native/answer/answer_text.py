@@ -21,8 +21,12 @@ class Answer:
         stops: Sequence[str] = (),
         text_controls: Collection[int] = (),
         end_tokens: Collection[int] = (),
+        begun_text: str = "",
+        begun_thinking: str = "",
     ) -> None:
         """`thinking` False hides the thinking. For `markers` and `stops` see `EndScanner`.
+
+        `begun_text` and `begun_thinking` are what the answer continues.
 
         `text_controls` are the control tokens that are read as text; `end_tokens` are those that
         end the answer.
@@ -31,8 +35,10 @@ class Answer:
         self.end_tokens = frozenset(end_tokens)
         self._parser = parser
         self._shows_thinking = thinking
-        self._text_scanner = EndScanner(markers, stops)
-        self._thinking_scanner = EndScanner(markers)
+        self._text_scanner = EndScanner(markers, stops, begun=begun_text)
+        self._thinking_scanner = EndScanner(markers, begun=begun_thinking)
+        self._last_text = begun_text[-1:]  # the last character of the text so far
+        self._needs_break = False  # whether thinking separates the next text from the last
 
     @property
     def is_ended(self) -> bool:
@@ -59,6 +65,10 @@ class Answer:
         """The tags of the open thinking block; None if the model is not thinking."""
         return self._parser.open_thinking
 
+    def forget_code(self) -> None:
+        """Forget the open quotations and code, so that the next end tag ends the thinking."""
+        self._parser.forget_code()
+
     def feed(self, text: str, *, control: bool) -> list[Piece]:
         """Parse the text of the next token; return the pieces it completes."""
         return self._visible(self._parser.feed(text, control=control))
@@ -81,6 +91,8 @@ class Answer:
                     visible += self._flush(self._thinking_scanner)
                     visible += self._to_pieces(self._text_scanner, self._text_scanner.feed(text))
                 case ThinkingDelta(text=text):
+                    visible += self._flush(self._text_scanner)
+                    self._needs_break = bool(self._last_text.strip())
                     visible += self._to_pieces(
                         self._thinking_scanner, self._thinking_scanner.feed(text)
                     )
@@ -95,5 +107,8 @@ class Answer:
         if not text:
             return []
         if scanner is self._text_scanner:
+            if self._needs_break and not text[0].isspace():
+                text = f"\n\n{text}"
+            self._last_text, self._needs_break = text[-1:], False
             return [TextDelta(text)]
         return [ThinkingDelta(text)] if self._shows_thinking else []

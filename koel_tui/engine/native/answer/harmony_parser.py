@@ -29,7 +29,13 @@ _HEADER = re.compile(
 )
 _INVALID_HEADER = re.compile(rf"(?:{_TAG.pattern}\s*(?:assistant|analysis|commentary|final)?\s*)*")
 _MAX_HEADER_CHARACTERS = 200
-_HEADER_STARTS = (*_TAGS, "to=")  # with every tag that ends content, else both are read forever
+_CHANNELS = ("analysis", "commentary", "final")
+_CHANNEL = "|".join(name[:end] for name in _CHANNELS for end in range(len(name), -1, -1))
+_PARTIAL_HEADER = re.compile(
+    rf"(?:<\|start\|>\s*\w*\s*)?(?:to=\S*\s*)?(?:<\|channel\|>\s*(?:{_CHANNEL})\s*)?(?:to=\S*\s*)?"
+    r"(?:json|<\|constrain\|>\s*\w*)?\s*(?:<[|\w]*)?"
+)
+"""The beginning of a header at the end of an answer."""
 _SPACE = " \t\r\n"
 
 
@@ -49,10 +55,12 @@ _THINKING = _Content("thinking")
 class HarmonyParser:
     """A streaming parser of one answer, used like `AnswerParser`.
 
-    A tag is a control token. Text that spells tags is a header only at the start of the answer and
-    in thinking, for vocabularies without these tokens; elsewhere it is text.
+    A tag is a control token. For vocabularies without these tokens, text that spells tags is a
+    header too, except in the final channel, where it is text.
     """
 
+    ends = ("<|return|>", "<|call|>")
+    """The ends of an answer, which a template does not write between a question and the next."""
     tags = _TAGS
     """The tags to find: control tokens without text in many vocabularies."""
 
@@ -83,6 +91,8 @@ class HarmonyParser:
         elif has_text:
             self._content = _FINAL
         self._skips_space = open_tags is not None and not has_thinking
+        self._kinds: set[str] = set()  # the kinds of content so far
+        self._needs_break = False  # whether a message of the same kind comes before the next text
         self._scanned = 0  # index in the buffer before which no tag begins
         self.is_ended = False
         """True if the answer has ended; further text is dropped."""
@@ -101,6 +111,9 @@ class HarmonyParser:
     def close_thinking(self) -> None:
         """End the thinking that the prompt leaves open; white space after it is skipped."""
         self._content, self._skips_space = _FINAL, True
+
+    def forget_code(self) -> None:
+        """Do nothing: a tag in this format is not quoted."""
 
     def feed(self, text: str, *, control: bool = False) -> list[Piece]:
         """Parse the next text of the answer; return the pieces it completes.
@@ -140,43 +153,61 @@ class HarmonyParser:
         text = self._buffer
         if not text:
             return False
-        if text.startswith("<|end|>"):
+        if text.startswith("<|end|>") and self._is_tag(0):
             self._take(len("<|end|>"))
             return True
-        if any(text.startswith(each) or each.startswith(text) for each in _HEADER_STARTS):
+        if self._may_be_header(text):
             header, tag, _ = text[:_MAX_HEADER_CHARACTERS].partition("<|message|>")
-            if tag:
+            if tag and "\n" not in header:
                 self._take(len(header) + len(tag))
                 self._open(header)
                 return True
             is_short = len(text) < _MAX_HEADER_CHARACTERS and "\n" not in text
             if is_short and not final:
                 return False  # wait for the rest
-            if is_short and _TAG.search(text):
+            if is_short and _TAG.search(text) and _PARTIAL_HEADER.fullmatch(text):
                 self._take(len(text))  # the answer ended within a header
                 return False
-            self._take(_match_length(_INVALID_HEADER, text))
-        self._content = _FINAL
+            read = text[:_MAX_HEADER_CHARACTERS].partition("\n")[0]
+            self._take(_match_length(_INVALID_HEADER, read))
+        self._begin(_FINAL)
         return True
+
+    def _is_tag(self, index: int) -> bool:
+        """Return whether a spelled tag at an index of the buffer is one."""
+        position = self._fed_length - len(self._buffer) + index
+        return self._spells_tags or position in self._control_positions
+
+    def _may_be_header(self, text: str) -> bool:
+        """Return whether a text begins a header, or may do so."""
+        if text.startswith("to=") or "to=".startswith(text):
+            return True
+        return self._is_tag(0) and any(
+            text.startswith(each) or each.startswith(text) for each in _TAGS
+        )
+
+    def _begin(self, content: _Content) -> None:
+        """Begin the content of a message; it is separated from a message of the same kind."""
+        self._content, self._skips_space = content, True
+        self._needs_break = content.kind in self._kinds
 
     def _open(self, header: str) -> None:
         """Begin the content of a message."""
         role = re.match(r"<\|start\|>\s*(\w+)", header)
         channel = re.search(r"<\|channel\|>\s*(\w+)", header)
         recipient = re.search(r"\bto=([^\s<]+)", header)
-        self._skips_space = True
         if role is not None and role.group(1) != "assistant":
             self.is_ended = True
         elif recipient is not None:
             namespace, _, function = recipient.group(1).partition(".")
             is_call = namespace == "functions" and bool(function) and self._text_parser.offers_tools
-            self._content = _Content("call", function) if is_call else _THINKING
+            self._begin(_Content("call", function) if is_call else _THINKING)
         elif channel is not None and channel.group(1) == "analysis":
-            self._content = _THINKING
+            self._begin(_THINKING)
         elif channel is not None and channel.group(1) == "commentary":
-            self._content = _Content("text")  # for the user, before calls
+            self._begin(_Content("text"))  # for the user, before calls
         else:
-            self._content = _FINAL
+            self._begin(_FINAL)
 
     def _read_content(self, pieces: list[Piece], content: _Content, *, final: bool) -> bool:
         """Read content up to the next tag; return whether the message has ended."""
@@ -188,11 +219,14 @@ class HarmonyParser:
             if not (is_tag or final):
                 self._scanned = end
                 return False
-            body = self._take(end)
+            body = self._take(end).strip()
+            arguments = body.removesuffix("<|call|>")
             # The tag after the arguments ends the answer, so without a tag they may be incomplete.
-            if body.strip() or is_tag or not self._is_cut:
-                pieces += self._text_parser.add_call(content.function, body)
+            if body or is_tag or not self._is_cut:
+                pieces += self._text_parser.add_call(content.function, arguments)
         elif text := self._take(end):
+            self._kinds.add(content.kind)
+            text, self._needs_break = f"\n\n{text}" if self._needs_break else text, False
             if content.kind == "thinking":
                 pieces.append(ThinkingDelta(text))
             else:
@@ -210,7 +244,7 @@ class HarmonyParser:
         """
         text = self._buffer
         offset = self._fed_length - len(text)
-        may_be_spelled = self._spells_tags and content.kind == "thinking"
+        may_be_spelled = self._spells_tags and not content.ends_answer
         for match in _TAG.finditer(text, self._scanned):
             start = match.start()
             if offset + start in self._control_positions:

@@ -1,5 +1,6 @@
 """The tags with which a model marks its thinking, found in its chat template."""
 
+import re
 from dataclasses import dataclass
 from typing import Self
 
@@ -44,28 +45,50 @@ KNOWN_TAGS = (
     Tags("<reasoning>", "</reasoning>"),
     Tags("<seed:think>", "</seed:think>"),
     Tags("<|START_THINKING|>", "<|END_THINKING|>"),
+    Tags("<|begin_of_thought|>", "<|end_of_thought|>"),
+    Tags("<|inner_prefix|>", "<|inner_suffix|>"),
     HARMONY,
 )
 """The thinking tags of known models."""
 
 _DEFAULT_TAGS = KNOWN_TAGS[:2]
+_NAME = r"[\w:]*(?:think|thinking|thoughts?|reason|reasoning)"
+_END_TAG = re.compile(
+    rf"<\|?/{_NAME}\|?>|</\|{_NAME}\|>|\[/{_NAME}\]|\u25c1/{_NAME}\u25b7", re.IGNORECASE
+)
+"""An end tag in a template, if its start tag is the same without the slash."""
+
+_ANSWER_TAGS = (
+    Tags("<response>", "</response>"),
+    Tags("<answer>", "</answer>"),
+    Tags("<|begin_of_solution|>", "<|end_of_solution|>"),
+    Tags("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
+)
+"""The tags around the text of an answer: Granite 3, Hunyuan, Sky-T1, Command A."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThinkingTags:
     """The thinking tags of a model.
 
-    `declared` is whether the template contains them; otherwise the usual ones are assumed.
+    `declared` is whether the template contains them; otherwise the usual ones are assumed. `answer`
+    are the tags around the text of the whole answer.
     """
 
     thinking: tuple[Tags, ...] = _DEFAULT_TAGS
     declared: bool = True
+    answer: tuple[Tags, ...] = ()
 
     @classmethod
     def from_template(cls, source: str) -> Self:
         """Return the thinking tags found in the source of a chat template."""
-        declared = tuple(tags for tags in KNOWN_TAGS if tags.start in source or tags.end in source)
-        return cls(declared) if declared else cls(declared=False)
+        known = [tags for tags in KNOWN_TAGS if tags.start in source or tags.end in source]
+        named = [Tags(end.replace("/", "", 1), end) for end in _END_TAG.findall(source)]
+        declared = tuple(dict.fromkeys((*known, *named)))
+        if not declared:
+            return cls(declared=False)
+        answer = (tags for tags in _ANSWER_TAGS if tags.start in source and tags.end in source)
+        return cls(declared, answer=tuple(answer))
 
     def find_open_tags(self, prompt: str) -> Tags | None:
         """Return the tags of the thinking block that the end of the prompt opens, or None.

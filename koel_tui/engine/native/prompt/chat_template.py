@@ -11,7 +11,7 @@ from typing import Any
 from koel_tui.chat_templates import BUILT_IN_TEMPLATES, CHATML, RAW_COMPLETION
 from koel_tui.engine.errors import ChatTemplateError
 from koel_tui.engine.native.answer.answer_end import turn_markers
-from koel_tui.engine.native.answer.thinking_tags import ThinkingTags
+from koel_tui.engine.native.answer.thinking_tags import HARMONY, ThinkingTags
 from koel_tui.engine.native.control_tokens import RenderedPrompt, Spellings
 from koel_tui.engine.native.prompt.data_spans import (
     CharacterSubstitution,
@@ -222,9 +222,13 @@ class ChatTemplates:
                     f"(--chat-template {names}), or raw completion "
                     f"(--chat-template {RAW_COMPLETION})."
                 )
-            self._compiled[name] = ChatTemplate(
+            template = ChatTemplate(
                 source, spellings=self._spellings, fitting=self._fitting, **self._names
             )
+            own_tags = ThinkingTags.from_template(self._model_template)
+            if not template.thinking_tags.declared and HARMONY not in own_tags.thinking:
+                template.thinking_tags = own_tags  # the model was trained with them
+            self._compiled[name] = template
         return self._compiled[name]
 
     def close(self) -> None:
