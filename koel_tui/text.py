@@ -91,7 +91,7 @@ def safe_line(text: str, limit: int = 200) -> str:
     are removed, except joiners where a script or an emoji needs them.
     """
     line = drop_format_characters(" ".join(safe_text(text[: limit * 8]).split()))
-    return line if len(line) <= limit else f"{_cut(line, limit - 1)}…"
+    return line if len(line) <= limit else f"{cut_letters(line, limit - 1)}…"
 
 
 def drop_format_characters(line: str) -> str:
@@ -118,8 +118,10 @@ def _is_joiner(char: str, before: str, after: str) -> bool:
     return char == _EMOJI_JOINER and is_emoji and unicodedata.category(after) in ("So", "Sm")
 
 
-def _cut(line: str, length: int) -> str:
+def cut_letters(line: str, length: int) -> str:
     """Return the first `length` characters without a part of an emoji or of a letter at the end."""
+    if length >= len(line):
+        return line
     end = length
     while 0 < end > length - _MAX_CLUSTER and (
         unicodedata.category(line[end]) in ("Mn", "Mc", "Me", "Cf", "Sk")
