@@ -36,7 +36,7 @@ _EMOJI_JOINER = "\u200d"
 _JOINERS = ("\u200c", _EMOJI_JOINER)
 _EMOJI_SUFFIXES = ("\ufe0f", "\u20e3")
 _VISIBLE_FORMATS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u08e2")
-_FLAG_HALVES = re.compile("[\U0001f1e6-\U0001f1ff]+\\Z")
+_FLAG_HALVES = "".join(map(chr, range(0x1F1E6, 0x1F200)))
 _MAX_CLUSTER = 16
 """Maximum characters of an emoji or letter that are removed where a line is cut."""
 _COMPATIBLE = ("<wide>", "<narrow>", "<font>")
@@ -128,8 +128,8 @@ def cut_letters(line: str, length: int) -> str:
         or line[end - 1] == _EMOJI_JOINER
     ):
         end -= 1
-    half = _FLAG_HALVES.search(line[max(0, end - _MAX_CLUSTER) : end])
-    return line[: end - 1] if half and len(half[0]) % 2 else line[:end]
+    halves = end - len(line[:end].rstrip(_FLAG_HALVES))
+    return line[: end - halves % 2]
 
 
 class _Forms(dict[int, str]):

@@ -10,7 +10,7 @@ from textual.widgets.markdown import MarkdownBlock, MarkdownFence
 _SOURCE = ("line length", "")
 """The name of the style sheet, under which it is replaced."""
 _PADDING, _BORDER = 2, 1
-"""Columns of a message beside its text: on both sides, and on the left of a user message."""
+"""Columns of a message next to its text: on both sides, and on the left of a user message."""
 
 
 def limit_lines(app: App[int], columns: int) -> None:
@@ -77,13 +77,13 @@ def row_end(widget: Widget | None, x: int, y: int) -> int | None:
     if widget is None or all(each.id != "transcript" for each in widget.ancestors_with_self):
         return end
     while True:
-        rows = ((each.region, each) for each in widget.displayed_children)
-        beside = [
+        regions = ((each.region, each) for each in widget.displayed_children)
+        left = [
             (region.right, child)
-            for region, child in rows
+            for region, child in regions
             if region.y <= y < region.bottom and region.right <= x
         ]
-        if not beside:
+        if not left:
             return end
-        right, widget = max(beside, key=lambda each: each[0])
-        end = right - 1
+        _, widget = max(left, key=lambda each: each[0])
+        end = widget.content_region.right - 1
