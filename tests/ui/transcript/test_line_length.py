@@ -157,6 +157,7 @@ async def test_a_large_answer_is_limited_as_text_and_rendered(columns: int) -> N
         assert rendered._rendered_width == width
 
 
+@pytest.mark.slow
 async def test_a_large_answer_is_rendered_once_for_its_width(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
