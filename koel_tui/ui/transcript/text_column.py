@@ -1,7 +1,5 @@
 """The column of text in a transcript: lines of a readable length in a wide terminal."""
 
-from typing import ClassVar
-
 from textual.app import App, ComposeResult
 from textual.widget import Widget
 from textual.widgets import Markdown
@@ -54,11 +52,10 @@ class _CodeBlock(MarkdownFence):
 class AnswerMarkdown(Markdown):
     """Markdown whose code blocks may be wider than its text."""
 
-    BLOCKS: ClassVar[dict[str, type[MarkdownBlock]]] = {
-        **Markdown.BLOCKS,
-        "fence": _CodeBlock,
-        "code_block": _CodeBlock,
-    }
+    def get_block_class(self, block_name: str) -> type[MarkdownBlock]:
+        """Return the class of a block."""
+        is_code = block_name in ("fence", "code_block")
+        return _CodeBlock if is_code else super().get_block_class(block_name)
 
     @property
     def text_width(self) -> int:

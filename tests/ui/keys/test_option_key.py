@@ -93,7 +93,7 @@ async def test_report_26_the_palette_runs_the_actions_of_the_prompt() -> None:
         await window.until(lambda: window.screen.count("Send the prompt") == 2)
         await window.press("enter")
         await window.until(lambda: len(window.agent.turns) == 1, "a run")
-        assert window.agent.turns[0].prompt.strip() == "one"
+        assert str(window.agent.turns[0].prompt).strip() == "one"
 
 
 def panel_bindings() -> Iterator[tuple[str, Binding]]:
