@@ -7,7 +7,7 @@ _MAX_CHARACTERS = 8000
 _ATTACHMENT = re.compile(r"([^\n]{1,255}\.\w{1,8}|\S{0,255}/[^\n]{1,255}):\n(`{3,})\n")
 """The name of an attached file, and the beginning of the code fence with its text."""
 _CODE_BLOCK = re.compile(
-    r"^ {0,3}(`{3,}|~{3,})[^\n]*\n(.*?)(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
+    r"^ {0,3}(`{3,}+|~{3,}+)[^\n]*+\n(.*?)(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
 )
 _BLOCK_MARK = re.compile(
     r"^[ \t]*(?:(?:#{1,6}|>|[-*+]|\d{1,3}[.)])[ \t]+)+(?=[^\W\d_]|[*_`\"])", re.MULTILINE
