@@ -2,12 +2,22 @@
 
 from rich.cells import cell_len, set_cell_size
 
+from koel_tui.text import cut_letters
+
+_TRAILING = " ,;:-\uff0c\u3001\uff1b\uff1a\u060c"
+"""Punctuation that is removed before an ellipsis, also of Chinese, Japanese and Arabic."""
+
 
 def truncate(text: str, width: int) -> str:
     """Return `text`, truncated to at most `width` cells with an ellipsis if it was cut."""
     if cell_len(text) <= width:
         return text
-    return set_cell_size(text, width - 1).rstrip() + "…" if width > 0 else ""
+    if width <= 0:
+        return ""
+    head = set_cell_size(text, width - 1)
+    # Rich puts a space in the place of a half of a wide character.
+    kept = len(head) if text.startswith(head) else len(head) - 1
+    return cut_letters(text, kept).rstrip() + "…"
 
 
 def cut_at_word(text: str, width: int) -> str:
@@ -19,7 +29,7 @@ def cut_at_word(text: str, width: int) -> str:
     if text[len(head) : len(head) + 1] != " ":
         words = head.rpartition(" ")[0]
         head = words if cell_len(words) * 2 >= width else head
-    return f"{head.rstrip(' ,;:-')}…"
+    return f"{head.rstrip(_TRAILING)}…"
 
 
 def format_tokens(number: int) -> str:

@@ -1,4 +1,4 @@
-"""Limits on user input, open tabs and queues, and limits of llama.cpp."""
+"""Limits on user input, open tabs, queues and lines, and limits of llama.cpp."""
 
 MAX_THREADS = 512
 """Maximum CPU threads. llama.cpp aborts the process with more."""
@@ -17,6 +17,8 @@ MAX_TABS = 100
 """Maximum open tabs; each one has a session and a rendered label."""
 MAX_TAB_TITLE = 24
 """Maximum width in cells of the title in a tab."""
+LINE_LENGTH = 100
+"""Maximum length of the lines of messages in columns, unless the user sets another one."""
 MAX_TOASTS = 6
 """Maximum notices on the screen at the same time; more would cover it."""
 

@@ -26,7 +26,7 @@ from pydantic_settings.exceptions import SettingsError as InvalidVariable
 
 from koel_tui import paths
 from koel_tui.chat_templates import CHAT_TEMPLATES, CHATML
-from koel_tui.limits import MAX_SEQUENCES, MAX_THREADS
+from koel_tui.limits import LINE_LENGTH, MAX_SEQUENCES, MAX_THREADS
 from koel_tui.protocol.turn_settings import OUTPUT_TOKENS, RANGES, Range
 from koel_tui.sampling_options import OPTIONS
 from koel_tui.setting_sources import (
@@ -37,6 +37,7 @@ from koel_tui.setting_sources import (
     setting_origin,
     variable_name,
 )
+from koel_tui.typed_values import parse_line_length
 
 NUMBER_RANGES: Mapping[str, Range] = MappingProxyType(
     {**RANGES, "max_output_tokens": OUTPUT_TOKENS}
@@ -148,6 +149,10 @@ class Settings(BaseSettings):
     notify: bool = Field(
         True, description="Ring the bell when an answer ends and the terminal has no focus."
     )
+    line_length: int = Field(
+        LINE_LENGTH,
+        description="Maximum length of lines of messages in columns; off or 0 = the whole width.",
+    )
     theme: str = Field("textual-dark", description="Name of the theme, built in or your own.")
     keys: KeyBindings = Field(
         default_factory=lambda: MappingProxyType({}),
@@ -169,6 +174,15 @@ class Settings(BaseSettings):
         if value is not None and value not in allowed:
             raise ValueError(f"It must be {allowed}")
         return value
+
+    @field_validator("line_length", mode="before")
+    @classmethod
+    def _line_length(cls, value: object) -> int:
+        """Accept "off" for 0."""
+        try:
+            return parse_line_length(str(value))
+        except ValueError as error:
+            raise ValueError(f"It must be {error}") from None
 
     @field_validator("chat_template")
     @classmethod

@@ -37,7 +37,7 @@ _EMOJI_JOINER = "\u200d"
 _JOINERS = ("\u200c", _EMOJI_JOINER)
 _EMOJI_SUFFIXES = ("\ufe0f", "\u20e3")
 _VISIBLE_FORMATS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u08e2")
-_FLAG_HALVES = re.compile("[\U0001f1e6-\U0001f1ff]+\\Z")
+_FLAG_HALVES = "".join(map(chr, range(0x1F1E6, 0x1F200)))
 _MAX_CLUSTER = 16
 """Maximum characters of an emoji or letter that are removed where a line is cut."""
 _COMPATIBLE = (
@@ -94,7 +94,7 @@ def safe_line(text: str, limit: int = 200) -> str:
     are removed, except joiners where a script or an emoji needs them.
     """
     line = drop_format_characters(" ".join(safe_text(text[: limit * 8]).split()))
-    return line if len(line) <= limit else f"{_cut(line, limit - 1)}…"
+    return line if len(line) <= limit else f"{cut_letters(line, limit - 1)}…"
 
 
 def drop_format_characters(line: str) -> str:
@@ -121,16 +121,18 @@ def _is_joiner(char: str, before: str, after: str) -> bool:
     return char == _EMOJI_JOINER and is_emoji and unicodedata.category(after) in ("So", "Sm")
 
 
-def _cut(line: str, length: int) -> str:
+def cut_letters(line: str, length: int) -> str:
     """Return the first `length` characters without a part of an emoji or of a letter at the end."""
+    if length >= len(line):
+        return line
     end = length
     while 0 < end > length - _MAX_CLUSTER and (
         unicodedata.category(line[end]) in ("Mn", "Mc", "Me", "Cf", "Sk")
         or line[end - 1] == _EMOJI_JOINER
     ):
         end -= 1
-    half = _FLAG_HALVES.search(line[max(0, end - _MAX_CLUSTER) : end])
-    return line[: end - 1] if half and len(half[0]) % 2 else line[:end]
+    halves = end - len(line[:end].rstrip(_FLAG_HALVES))
+    return line[: end - halves % 2]
 
 
 class _Forms(dict[int, str]):

@@ -1,4 +1,4 @@
-"""Values that the user types: numbers, yes or no, names of templates. Pure."""
+"""Values that the user types: numbers, yes or no, names of templates, line lengths. Pure."""
 
 import re
 
@@ -7,6 +7,10 @@ from koel_tui.protocol.turn_settings import Range
 
 TEMPLATE_NAMES = f"one of {', '.join(CHAT_TEMPLATES)}"
 """Description of the allowed names of chat templates."""
+
+_LINE_LENGTHS = Range(20, 1000, whole=True)
+LINE_LENGTHS = f"off, or {_LINE_LENGTHS}"
+"""Description of the allowed line lengths."""
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
@@ -48,3 +52,13 @@ def parse_template(text: str) -> str:
     if name not in CHAT_TEMPLATES:
         raise ValueError(TEMPLATE_NAMES)
     return name
+
+
+def parse_line_length(text: str) -> int:
+    """Parse a line length in columns; "off" is 0. Raises ValueError with the allowed values."""
+    if text == "0" or _SWITCHES.get(text.casefold()) is False:
+        return 0
+    try:
+        return int(parse_number(text, _LINE_LENGTHS))
+    except ValueError:
+        raise ValueError(LINE_LENGTHS) from None

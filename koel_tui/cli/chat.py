@@ -135,6 +135,7 @@ def _run_window(
         home=state_directory,
         low_bandwidth=start.low_bandwidth,
         notify=start.notify,
+        line_length=start.line_length,
         keymap=parse_keymap(start.keys),
         themes=paths.themes_dir(),
         flags=flags,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from koel_tui import paths
+from koel_tui.limits import LINE_LENGTH
 from koel_tui.setting_sources import may_be_set
 
 _KEY_FILE = "keys.json"
@@ -18,6 +19,7 @@ class StartSettings:
     plain: bool = False
     low_bandwidth: bool = False
     notify: bool = True
+    line_length: int = LINE_LENGTH
     keys: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -14,6 +14,7 @@ from koel_tui.conversation.metrics import ThreadMetrics
 from koel_tui.conversation.observer import ConversationObserver
 from koel_tui.conversation.send_queue import SendQueue
 from koel_tui.conversation.thread_meta import ThreadMeta
+from koel_tui.first_words import first_words
 from koel_tui.formatting import cut_at_word
 from koel_tui.text import safe_line
 
@@ -88,7 +89,7 @@ class Conversation:
         if self.meta.title:
             return self.meta.title
         first_prompt = next((entry.text for entry in self.entries() if entry.role == "user"), "")
-        line = safe_line(first_prompt or next(iter(self.queue), ""))
+        line = safe_line(first_words(first_prompt or next(iter(self.queue), "")))
         return cut_at_word(line, MAX_TITLE) or NEW_TITLE
 
     @property

@@ -10,9 +10,10 @@ from rich.cells import cell_len
 
 from koel_tui.conversation.background_jobs import Job
 from koel_tui.conversation.conversation import MAX_TITLE, Conversation
+from koel_tui.first_words import first_words
 from koel_tui.formatting import cut_at_word
 from koel_tui.limits import MAX_TAB_TITLE
-from koel_tui.text import drop_controls, match_key, safe_input, safe_line
+from koel_tui.text import drop_controls, match_key, normalize, safe_input, safe_line
 
 if TYPE_CHECKING:
     from koel_tui.conversation.backend import Backend
@@ -20,15 +21,40 @@ if TYPE_CHECKING:
 
 _MAX_EXCERPT = 600
 """Characters of a message that suffice to recognize the topic."""
-_STRIPPED = " \t#*_\"'`“”.:"
-_SENTENCE_BREAK = re.compile(r"(?:\w{4}\.|[!?…。\uff01\uff1f])\s*\S")
-_BRACKETS = ("()", "[]", "{}", "“”", "«»", "「」", "《》")
-_LAST_WORDS = re.compile(
-    r"\b(a|an|the|and|or|but|of|to|in|on|at|for|from|with|by|as|is|are|was|were|be|that|which|your|"
-    r"der|die|das|den|dem|ein|eine|und|oder|mit|von|für|zu|im|ist|sind|le|la|les|un|une|des|du|de|"
-    r"et|ou|à|en|pour|avec|est|el|los|las|con|para|es|il|di|che|или|на|для|по|это|не)$"
+_MARKS = " \t*_`."
+_STRIPPED = _MARKS + "\"'“”:\u3002\uff0e"
+_QUOTES = ("„“", "„”", "«»", "»«", "\u201a\u2018", "\u2018\u2019", "「」", "『』", "《》")
+_LIST_MARK = re.compile(r"(?:[-*+•]|\d{1,2}[.)])\s+(?=[^\W\d_]|[*_\"“])")
+_LABEL = re.compile(
+    r"(?:the |conversation )?"
+    r"(?:title|titel|titre|título|titolo|название|заголовок|标题|標題|タイトル|제목)"
+    r"[*_ ]*[:\uff1a]",
+    re.IGNORECASE,
 )
+_SENTENCE_BREAK = re.compile(r"(?:\w{4}\.|[!?…。\uff01\uff1f])\s*\S")
+_OPEN_ENDS = ",;\u2013\u2014-…(/&=|\uff0c\u3001\uff1b\uff1a・"
+_BRACKETS = ("()", "[]", "{}", "“”", "«»", "「」", "『』", "《》", "\uff08\uff09")
+_FUNCTION_WORDS = """
+a an the and or but of to in on at for from with by as is are was were be that which your my our
+their its into about than because can will should must
+der die das den dem des ein eine einen einem einer eines und oder mit von für zu zum zur im am auf
+aus bei nach wie dass nicht sich über ist sind
+le la les un une du de et ou à en pour avec est que qui au aux dans sur ce cette
+el los las con para es del al por sin sobre como su sus il di che per della dei gli nel nella
+da dos em uma het een van voor met
+или на для по от до из за под при это не что как если чтобы та що як від za od je + -
+"""
+_LAST_WORDS = frozenset(_FUNCTION_WORDS.split())
 """Words that cannot be the last one of a title, in the most frequent languages."""
+_LAST_PARTICLES = re.compile(
+    r"[\u3040-\u30ff\u4e00-\u9fff](?:[をへがはのに]|[和与與])\Z|[가-힣]를\Z"
+)
+"""The same for languages whose words are not separated."""
+_WORD = re.compile(r"\w+")
+_KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
+_CJK = "CJK"
+_CJK_NAMES = ("HIRAGANA", "KATAKANA", "IDEOGRAPHIC")
+_WEIGHTS = {"LATIN": 1, _CJK: 4, "HANGUL": 4}
 _PREAMBLES = ("person:", "assistant:", "user:", "give this conversation")
 _TITLE_PROMPT = (
     "Give this conversation a title of two to four words, in the language of the person. "
@@ -48,7 +74,7 @@ def title_job(conversation: Conversation) -> Job:
     """Return the job that generates a title, unless the thread has one by then."""
 
     async def work(backend: "Backend") -> None:
-        from koel_tui.protocol import RAW_COMPLETION, Sampling, TurnSettings
+        from koel_tui.protocol import LENGTH, RAW_COMPLETION, Sampling, TurnSettings
 
         if conversation.meta.title or conversation.is_closed:
             return
@@ -61,8 +87,12 @@ def title_job(conversation: Conversation) -> Job:
             chat_template=None if template == RAW_COMPLETION else template,
         )
         agent = conversation.meta.select_agent(backend.agent)
-        answer = await backend.client.ask(_title_request(conversation.messages), settings, agent)
-        title = choose_title(answer, conversation.messages)
+        request = _title_request(conversation.messages)
+        answer = await backend.client.answer(request, settings, agent)
+        text = answer.content
+        if answer.finish_reason == LENGTH:
+            text = text.rpartition("\n")[0]  # the last line is not complete
+        title = choose_title(text, conversation.messages)
         if title and not conversation.meta.title:
             await conversation.configure(title, conversation.meta.settings)
 
@@ -101,28 +131,38 @@ def choose_title(answer: str, messages: "Sequence[Message]") -> str:
     title = extract_title(answer)
     if title and _is_qualified(title, question, reply):
         return title
-    return cut_at_word(safe_line(question), MAX_TITLE)
+    return cut_at_word(safe_line(first_words(question)), MAX_TITLE)
 
 
 def extract_title(answer: str) -> str:
     """Extract the title from the model's answer; empty if there is none or it is not finished.
 
-    A line that ends in a colon introduces the title.
+    A line that ends in a colon introduces the title. Code is not a title.
     """
     lines = filter(None, map(str.strip, answer.splitlines()))
-    line = next((line for line in lines if not line.endswith((":", ":**"))), "")
-    if line.rstrip(" *_\"'`").endswith(("...", "…")):
+    line = next((line for line in lines if not line.endswith((":", ":**", "\uff1a"))), "")
+    if line.startswith(("```", "~~~", "<", "{")):
         return ""
-    title = safe_line(drop_controls(line.strip(_STRIPPED)))
-    if title.casefold().startswith("title:"):
-        title = title[len("title:") :].strip(_STRIPPED)
+    if line.rstrip(" *_\"'`”").endswith(("...", "…")):
+        return ""
+    title = _strip_marks(_LIST_MARK.sub("", line, count=1))
+    if label := _LABEL.match(title):
+        title = _strip_marks(title[label.end() :])
     return "" if _is_unfinished(title) else title
+
+
+def _strip_marks(line: str) -> str:
+    """Return a line without the marks of Markdown and the quotes around it."""
+    title = line.lstrip("# \t").strip(_MARKS)
+    if title[:1] + title[-1:] in _QUOTES and title.count(title[0]) == 1:
+        title = title[1:-1]
+    return safe_line(drop_controls(title.strip(_STRIPPED)))
 
 
 def _is_qualified(title: str, question: str, reply: str) -> bool:
     """Return whether a model's title fits the tab and the script of the question.
 
-    The beginning of the answer does not qualify.
+    The beginning of the answer does not qualify, and neither do symbols or digits alone.
     """
     return (
         cell_len(title) <= MAX_TAB_TITLE
@@ -136,12 +176,21 @@ def _is_unfinished(title: str) -> bool:
     """Return whether a title is a part of a sentence, or begins a second one."""
     return (
         not title
-        or title[-1] in ",;\u2013\u2014-…(/&+"
-        or _LAST_WORDS.search(title) is not None
+        or title[-1] in _OPEN_ENDS
+        or "\ufffd" in title
+        or _is_last_word_open(title.split()[-1])
+        or _LAST_PARTICLES.search(title) is not None
         or _SENTENCE_BREAK.search(title) is not None
         or any(title.count(pair[0]) != title.count(pair[1]) for pair in _BRACKETS)
         or title.count('"') % 2 == 1
     )
+
+
+def _is_last_word_open(word: str) -> bool:
+    if len(word) == 1 and "\u0430" <= word <= "\u0457":
+        return True  # words of one Cyrillic letter are prepositions and conjunctions
+    is_name = len(word) == 1 or word.isupper()  # Plan A, the UN
+    return (word if is_name else word.casefold()) in _LAST_WORDS
 
 
 def _letters(text: str) -> str:
@@ -150,17 +199,32 @@ def _letters(text: str) -> str:
 
 
 def _has_script_of(title: str, question: str) -> bool:
-    """Return whether the words of a title that are not in the question have its script."""
+    """Return whether the words of a title that are not in the question have its script.
+
+    A title with kana is not in the language of a question with Chinese characters alone.
+    """
     asked = match_key(question)
-    words = [word for word in match_key(title).split() if word not in asked]
-    wanted, used = _main_script(question[:_MAX_EXCERPT]), _main_script(" ".join(words))
+    asked_words = normalize(first_words(question)[:_MAX_EXCERPT])
+    words = [word for word in _WORD.findall(match_key(title)) if word not in asked]
+    wanted, used = _main_script(asked_words), _main_script(" ".join(words))
+    if wanted and not any(map(str.isalpha, title)):
+        return False
+    if wanted == used == _CJK and _KANA.search(title) and not _KANA.search(asked_words):
+        return False
     return not wanted or not used or wanted == used
 
 
 def _main_script(text: str) -> str:
-    """Return the script of most letters: LATIN, CYRILLIC, CJK; empty without letters."""
-    names = (unicodedata.name(char, "").split(" ")[0] for char in text if char.isalpha())
-    scripts = Counter("CJK" if name in ("HIRAGANA", "KATAKANA") else name for name in names)
+    """Return the script of most words: LATIN, CYRILLIC, CJK; empty without letters.
+
+    Names and code are Latin in texts of all languages, so a letter of another script counts more;
+    a Chinese or Korean one is almost a word.
+    """
+    scripts: Counter[str] = Counter()
+    for char in filter(str.isalpha, text):
+        script = re.split("[ -]", unicodedata.name(char, ""), maxsplit=1)[0]
+        script = _CJK if script in _CJK_NAMES else script
+        scripts[script] += _WEIGHTS.get(script, 2)
     return scripts.most_common(1)[0][0] if scripts else ""
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from ag_ui.core import RunErrorEvent, RunFinishedEvent, TextMessageContentEvent
 
 from koel_tui.agents import Agent, ephemeral_agent
-from koel_tui.protocol import AgentError, ChatState, Message, TurnSettings
+from koel_tui.protocol import AgentError, ChatState, Message, TurnSettings, finish_reason
 from koel_tui.protocol.events.streams import closing
 from koel_tui.session.chat_session import ChatSession
 from koel_tui.session.dependencies import Reducer, SessionDependencies
@@ -135,7 +135,16 @@ class KoelClient:
         settings: TurnSettings | None = None,
         agent: Agent | None = None,
     ) -> str:
-        """Return the text of an answer to messages that belong to no thread.
+        """Return the text of an answer to messages that belong to no thread, as `answer` does."""
+        return (await self.answer(messages, settings, agent)).content
+
+    async def answer(
+        self,
+        messages: Sequence[Message],
+        settings: TurnSettings | None = None,
+        agent: Agent | None = None,
+    ) -> Message:
+        """Return an answer to messages that belong to no thread, with its finish reason.
 
         The run passes the interceptors and the usual checks. It is ephemeral: nothing is saved, no
         observer is called, and the agent stores nothing. `settings` and `agent` are as in
@@ -147,6 +156,7 @@ class KoelClient:
         run = run_input(new_id(), ChatState(messages=tuple(messages)))
         events = pipeline(ephemeral, self._dependencies.interceptors)(run, settings)
         pieces: list[str] = []
+        reason = None
         try:
             async with closing(events):
                 async for event in events:
@@ -155,10 +165,11 @@ class KoelClient:
                     elif isinstance(event, RunErrorEvent):
                         raise AgentError(event.message, event.code or "internal")
                     elif isinstance(event, RunFinishedEvent):
+                        reason = finish_reason(event)
                         break
         finally:
             await release_thread(ephemeral, run.thread_id)
-        return "".join(pieces)
+        return Message(new_id(), "assistant", "".join(pieces), finish_reason=reason)
 
     def forget(self, thread_id: str) -> None:
         """Drop the unsaved state of a deleted thread, so that the thread is not saved again."""

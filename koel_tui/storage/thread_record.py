@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import MAXYEAR, MINYEAR, datetime
 from typing import Any, Self, TypeGuard, TypeVar
 
+from koel_tui.first_words import first_words
 from koel_tui.protocol import ChatState, ProtocolError, decode_state, encode_state, settle
 from koel_tui.protocol.codec.json_values import plain
 from koel_tui.protocol.codec.state_codec import decode_time, dumps, encode_time
 from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
 from koel_tui.storage.migration import MIGRATIONS, SCHEMA, Migrations, migrate
 from koel_tui.storage.session_storage import Summary
+from koel_tui.text import cut_letters
 
 T = TypeVar("T")
 FORMAT = "koel-chat/thread"
@@ -101,12 +103,13 @@ class Record:
         questions = (message for message in messages if message.get("role") == "user")
         return Summary(
             id=self.header.id,
-            title=_string_value(meta, "title") or _excerpt(next(questions, {}), _TITLE_LENGTH),
+            title=_string_value(meta, "title")
+            or _excerpt(first_words(_content(next(questions, {}))), _TITLE_LENGTH),
             created=_parse_time(meta.get("created")) or updated,
             updated=updated,
             messages=len(messages),
             model=_string_value(meta, "model"),
-            preview=_excerpt(messages[-1], _PREVIEW_LENGTH) if messages else "",
+            preview=_excerpt(_content(messages[-1]), _PREVIEW_LENGTH) if messages else "",
         )
 
 
@@ -232,12 +235,16 @@ def _string_value(source: Mapping[str, Any], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _excerpt(message: Mapping[str, Any], limit: int) -> str:
-    """Return the start of a message on one line, truncated at a word boundary if possible."""
-    line = " ".join(_string_value(message, "content")[: limit * 8].split())
+def _content(message: Mapping[str, Any]) -> str:
+    return _string_value(message, "content")
+
+
+def _excerpt(text: str, limit: int) -> str:
+    """Return the start of a text on one line, truncated at a word boundary if possible."""
+    line = " ".join(text[: limit * 8].split())
     if len(line) <= limit:
         return line
-    shortened = line[: limit - 1]
+    shortened = cut_letters(line, limit - 1)
     return (shortened.rsplit(" ", 1)[0] if " " in shortened[limit // 2 :] else shortened) + "…"
 
 

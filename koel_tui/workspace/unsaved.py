@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from koel_tui.conversation.conversation import MAX_TITLE
+from koel_tui.first_words import first_words
+from koel_tui.formatting import cut_at_word
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -96,7 +99,8 @@ def thread_title(session: "ChatSession", workspace: "Workspace") -> str:
     if tab is not None:
         return tab.title
     prompts = (each.content for each in session.state.messages if each.role == "user")
-    return workspace.meta(session.thread_id).title or " ".join(next(prompts, "").split())[:40]
+    title = workspace.meta(session.thread_id).title
+    return title or cut_at_word(safe_line(first_words(next(prompts, ""))), MAX_TITLE)
 
 
 def shorten_path(path: Path) -> str:

@@ -31,6 +31,26 @@ def test_flags_come_before_the_environment_and_that_before_the_configuration(
     assert not load_start_settings(None, False, False).notify
 
 
+@pytest.mark.parametrize(
+    ("text", "columns"), [("80", 80), ('"80"', 80), ("0", 0), ('"off"', 0), ("false", 0)]
+)
+def test_the_line_length_is_known_before_the_first_paint(
+    text: str, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_start_settings(None, False, False).line_length == 100
+    write_config(f"line_length = {text}\n")
+    assert load_start_settings(None, False, False).line_length == columns
+    monkeypatch.setenv("KOEL_LINE_LENGTH", "off")
+    assert load_start_settings(None, False, False).line_length == 0
+
+
+@pytest.mark.parametrize("text", ["19", "-1", "100.5", "true", '"wide"', "[]"])
+def test_a_wrong_line_length_is_an_error_that_names_what_is_allowed(text: str) -> None:
+    write_config(f"line_length = {text}\n")
+    with pytest.raises(SettingsError, match="'line_length': It must be off, or a whole number"):
+        load_start_settings(None, False, False)
+
+
 def test_a_wrong_value_is_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KOEL_PLAIN", "perhaps")
     with pytest.raises(SettingsError, match="'plain'"):

@@ -7,8 +7,7 @@ import pytest
 
 from koel_tui.conversation.backend import Backend
 from koel_tui.conversation.background_jobs import BackgroundJobs, Job
-from koel_tui.conversation.titles_and_summaries import choose_title
-from koel_tui.protocol import Message, TurnSettings
+from koel_tui.protocol import TurnSettings
 from koel_tui.session import KoelClient
 from koel_tui.storage import MemoryStorage
 from tests.ui.scripted import ScriptedAgent, Turn
@@ -96,69 +95,19 @@ async def test_a_job_that_fails_is_not_in_the_way_of_the_next() -> None:
     await background.close()
 
 
-ASKED = (
-    Message("1", "user", "Which trees grow in the far north of the country, and why do they?"),
-    Message("2", "assistant", "**Old spruces** and birches. They like the cold."),
-)
-FIRST_WORDS = "Which trees grow in the far north of…"
-
-
-@pytest.mark.parametrize(
-    ("answer", "title"),
-    [
-        ("Trees of the north", "Trees of the north"),
-        ('\n  "**Trees**"\nand more', "Trees"),
-        ("Title: The Sea", "The Sea"),
-        ("Here is a title:\n**Northern trees**.", "Northern trees"),
-        ("Plan B", "Plan B"),
-        ("Grow C++ (trees)", "Grow C++ (trees)"),
-        ("\x1b]0;evil\x07 Sea\u202e", FIRST_WORDS),
-        ("]0;evil\x07 Sea", FIRST_WORDS),
-        ("\x1bSea\u202e", "Sea"),
-        # not a title
-        ("", FIRST_WORDS),
-        ("Title:", FIRST_WORDS),
-        ("Person: trees", FIRST_WORDS),
-        # the beginning of the answer
-        ("Old spruces", FIRST_WORDS),
-        ("“old spruces and birches”", FIRST_WORDS),
-        # longer than a tab can show
-        ("Trees that grow in the north", FIRST_WORDS),
-        ("x" * 25, FIRST_WORDS),
-        # not finished
-        ("Trees that grow in the", FIRST_WORDS),
-        ("Trees, birches,", FIRST_WORDS),
-        ("**Trees that grow...**", FIRST_WORDS),
-        ("Trees (of the north", FIRST_WORDS),
-        ("Trees grow. They", FIRST_WORDS),
-        ("Sure! Northern trees", FIRST_WORDS),
-        # another script
-        ("Деревья севера", FIRST_WORDS),
-        ("北方的树", FIRST_WORDS),
-    ],
-)  # fmt: skip
-def test_a_title_of_the_model_is_used_only_if_it_qualifies(answer: str, title: str) -> None:
-    assert choose_title(answer, ASKED) == title
-
-
-@pytest.mark.parametrize(
-    ("question", "answer", "title"),
-    [
-        ("Почему Python такой медленный?", "Скорость Python", "Скорость Python"),
-        ("Почему Python такой медленный?", "Python", "Python"),
-        ("Почему Python такой медленный?", "Slow code", "Почему Python такой медленный?"),
-        ("東京の天気は?", "東京の天気予報", "東京の天気予報"),
-        ("東京の天気は?", "Weather", "東京の天気は?"),
-        ("2+2?", "A sum", "A sum"),
-        ("漢" * 30, "", "漢" * 19 + "…"),
-        ("two\nlines \x1b", "", "two lines ␛"),
-        ("unbreakable" * 9, "", ("unbreakable" * 9)[:39] + "…"),
-    ],
-)
-def test_a_title_has_the_script_of_the_question_or_its_first_words(
-    question: str, answer: str, title: str
-) -> None:
-    assert choose_title(answer, [Message("1", "user", question)]) == title
+async def test_a_title_that_was_cut_at_the_limit_is_not_used() -> None:
+    agent, storage = ScriptedAgent(), MemoryStorage()
+    async with opened(agent=agent, connect=titled(agent, storage)) as window:
+        await window.connected()
+        turn = await window.ask("Name the oldest of all trees that grow in my country")
+        turn.write("An oak.")
+        turn.measure(model="Scripted-1B")
+        turn.finish()
+        job = await next_turn(window, 2)
+        job.write("Oldest trees of")
+        job.finish(reason="length")
+        await window.until(lambda: bool(window.app._workspace.active.meta.title), "a title")
+        assert window.app._workspace.active.meta.title == "Name the oldest of all trees that grow…"
 
 
 async def test_a_thread_whose_title_does_not_qualify_is_named_after_its_question() -> None:

@@ -11,7 +11,7 @@ from ag_ui.core import (
     TextMessageChunkEvent,
 )
 
-from koel_tui.protocol import AgentError, ChatState, Event, Message, TurnSettings
+from koel_tui.protocol import FINISH_REASON, AgentError, ChatState, Event, Message, TurnSettings
 from koel_tui.session import KoelClient, Next, Redact, SessionDisposedError
 from koel_tui.storage import MemoryStorage
 from tests.session.helpers import ReleasingAgent, ScriptedAgent, begin, content, fail, say, start
@@ -42,6 +42,20 @@ async def test_an_answer_is_its_text_and_nothing_of_it_stays() -> None:
     assert (asked.forwarded_props, agent.settings) == ({}, [SETTINGS])
     assert agent.released == [asked.thread_id]
     assert await storage.list_threads() == [] and not listener.received and not client.sessions
+
+
+@pytest.mark.parametrize("reason", ["length", "end", None])
+async def test_an_answer_has_the_reason_of_its_end(reason: str | None) -> None:
+    result = None if reason is None else {FINISH_REASON: reason}
+
+    async def ended(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
+        async for event in say("Hello")(run):
+            is_last = isinstance(event, RunFinishedEvent)
+            yield event.model_copy(update={"result": result}) if is_last else event
+
+    answer = await KoelClient(ScriptedAgent(ended)).answer(ASKED, SETTINGS)
+    assert (answer.role, answer.content) == ("assistant", "Hello")
+    assert answer.finish_reason == reason
 
 
 async def test_b11_a_question_goes_to_the_agent_it_names_and_to_no_other() -> None:

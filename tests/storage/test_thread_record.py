@@ -57,6 +57,13 @@ def test_long_titles_are_cut_at_a_word_where_there_is_one() -> None:
     assert title.endswith("letters…") and len(title) <= 60
     assert len(preview) <= 120
     assert _summary(Message("u", "user", "x" * 500))[0] == "x" * 59 + "…"
+    assert _summary(Message("u", "user", "👍🏽" * 50))[0] == "👍🏽" * 29 + "…"
+
+
+def test_a_title_has_no_attached_file_and_no_marks_of_markdown() -> None:
+    question = "src/a.py:\n```\nprint(1)\n```\n- **What** does it do?"
+    title, preview = _summary(Message("u", "user", question))
+    assert title == "What does it do?" and preview.startswith("src/a.py:")
 
 
 @pytest.mark.parametrize("state", [None, [], {"messages": {}}, {"messages": [None, 3]}])

@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static, Tab
 
 from koel_tui.conversation.backend import Backend
+from koel_tui.limits import LINE_LENGTH
 from koel_tui.protocol import ChatState, Message
 from koel_tui.session import KoelClient, keep_usage
 from koel_tui.storage import MemoryStorage, SessionStorage
@@ -171,6 +172,7 @@ async def opened(
     connect: Callable[[], Backend] | None = None,
     home: Path | None = None,
     low_bandwidth: bool = False,
+    line_length: int = LINE_LENGTH,
     keymap: KeyMap | None = None,
     themes: Path | None = None,
 ) -> AsyncIterator[Window]:
@@ -182,6 +184,7 @@ async def opened(
         theme=theme,
         home=home,
         low_bandwidth=low_bandwidth,
+        line_length=line_length,
         keymap=keymap,
         themes=themes,
     )

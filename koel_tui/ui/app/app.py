@@ -16,6 +16,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 
 from koel_tui.conversation.background_jobs import BackgroundJobs
+from koel_tui.limits import LINE_LENGTH
 from koel_tui.system.memory_tuning import GcControl
 from koel_tui.system.signals import EXIT_SAVE_FAILED, SIGNAL_EXIT, Signals
 from koel_tui.text import safe_text
@@ -34,6 +35,7 @@ from koel_tui.ui.keys.keymap import KeyMap
 from koel_tui.ui.models.model_download import ModelDownload
 from koel_tui.ui.models.model_switcher import ModelSwitcher
 from koel_tui.ui.transcript.notice_rows import NoticeRows
+from koel_tui.ui.transcript.text_column import limit_lines
 from koel_tui.workspace.recovery import RestoredWork, place_drafts, remove_files, restore
 from koel_tui.workspace.runtime import Runtime
 from koel_tui.workspace.saved_threads import conflict_messages
@@ -73,6 +75,7 @@ class KoelApp(internals.AppBase):
         home: Path | None = None,
         low_bandwidth: bool = False,
         notify: bool = True,
+        line_length: int = LINE_LENGTH,
         keymap: KeyMap | None = None,
         themes: Path | None = None,
         flags: Mapping[str, object] | None = None,
@@ -81,9 +84,11 @@ class KoelApp(internals.AppBase):
         """`home` is the directory of the saved tabs and the history; None disables saving them.
 
         `low_bandwidth` reduces the repaint rate, for slow connections. `notify` alerts the user
-        when an answer ends while the terminal is not focused.
+        when an answer ends while the terminal is not focused. `line_length` is the maximum length
+        of the lines of messages in columns; 0 is the width of the window.
         """
         super().__init__()
+        limit_lines(self, line_length)
         if low_bandwidth:
             self.enable_line_diff()
         self._terminal_alert = TerminalAlert(
@@ -206,6 +211,7 @@ class KoelApp(internals.AppBase):
             "theme": partial(setattr, self, "theme"),
             "notify": partial(setattr, self._terminal_alert, "enabled"),
             "titles": self._runtime.enable_titles,
+            "line_length": partial(limit_lines, self),
         }
         store = SettingsStore(self._flags, effects, self.available_themes)
         self.push_screen(SettingsPanel(store))

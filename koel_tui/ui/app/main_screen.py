@@ -6,7 +6,9 @@ from types import MappingProxyType
 
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding
+from textual.geometry import Offset
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Footer, TextArea
 
 from koel_tui.conversation.background_jobs import BackgroundJobs
@@ -20,6 +22,7 @@ from koel_tui.ui.conversation.conversation_pane import ConversationPane
 from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.keys.key_table import KEYS, bindings
 from koel_tui.ui.models.model_download import ModelDownload
+from koel_tui.ui.transcript.text_column import row_end
 from koel_tui.ui.widgets.throttle import Throttle, queue_scheduler
 from koel_tui.workspace.open_tabs import OpenTabs
 from koel_tui.workspace.runtime import Runtime
@@ -104,6 +107,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
     async def on_mount(self) -> None:
         """Let the app fill the widgets before they are painted."""
         await self._on_ready()
+
+    def get_widget_and_offset_at(self, x: int, y: int) -> tuple[Widget | None, Offset | None]:
+        """Return the text at a point; to the right of a message, the end of its row."""
+        widget, offset = super().get_widget_and_offset_at(x, y)
+        end = row_end(widget, x, y) if offset is None else None
+        return (widget, offset) if end is None else super().get_widget_and_offset_at(end, y)
 
     # Callbacks of conversations
 

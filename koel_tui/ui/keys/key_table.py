@@ -159,12 +159,16 @@ KEYS: tuple[Key, ...] = (
 footer text."""
 
 PROMPT_KEYS: tuple[Key, ...] = (
-    Key("prompt.send", "enter", "send", "send", "Prompt"),
-    Key("prompt.newline", "ctrl+j,alt+enter,shift+enter", "newline", "new line", "Prompt"),
-    Key("prompt.attach", "at", "attach", "attach a text file", "Prompt", fixed=True),
-    Key("prompt.previous", "up", "previous", "earlier prompt (on the first line)", "Prompt"),
-    Key("prompt.next", "down", "next", "later prompt (on the last line)", "Prompt"),
-)
+    Key("prompt.send", "enter", "send", "send", "Prompt", "", "Send the prompt"),
+    Key("prompt.newline", "ctrl+j,alt+enter,shift+enter", "newline", "new line", "Prompt", "",
+        "New line in the prompt"),
+    Key("prompt.attach", "at", "attach", "attach a text file", "Prompt", "",
+        "Attach a text file", fixed=True),
+    Key("prompt.previous", "up", "previous", "earlier prompt (on the first line)", "Prompt", "",
+        "Earlier prompt"),
+    Key("prompt.next", "down", "next", "later prompt (on the last line)", "Prompt", "",
+        "Later prompt"),
+)  # fmt: skip
 """Keys of the prompt, in addition to the editing keys of Textual's `TextArea`."""
 
 

@@ -11,8 +11,10 @@ from koel_tui.protocol.turn_settings import Range
 from koel_tui.setting_sources import Origin, variable_name
 from koel_tui.text import has_words
 from koel_tui.typed_values import (
+    LINE_LENGTHS,
     TEMPLATE_NAMES,
     format_number,
+    parse_line_length,
     parse_number,
     parse_switch,
     parse_template,
@@ -133,6 +135,8 @@ def _value_kind(name: str, field: "FieldInfo") -> Kind | None:
     from koel_tui.settings import NUMBER_RANGES
 
     types = {field.annotation, *get_args(field.annotation)} - {None}
+    if name == "line_length":
+        return Kind(LINE_LENGTHS, parse_line_length)
     if name in NUMBER_RANGES or int in types:
         allowed = NUMBER_RANGES.get(name) or _whole_range(field.metadata)
         return Kind(str(allowed), lambda text: parse_number(text, allowed))

@@ -65,5 +65,6 @@ class LineWidget(Widget):
             end = span[1] - row.column if span[1] >= 0 else len(text)
             text.stylize(self.selection_style, max(0, span[0] - row.column), max(0, end))
             segments = text.render(self.app.console)
-        strip = Strip(segments).adjust_cell_length(width, style)
-        return strip.apply_offsets(row.column, row.line)
+        # The padding has no offsets: it belongs to the end of the row, not to the text of the next.
+        strip = Strip(segments).apply_offsets(row.column, row.line)
+        return strip.adjust_cell_length(width, style)

@@ -16,6 +16,7 @@ from koel_tui.ui.transcript import markdown_cost, markdown_parser
 from koel_tui.ui.transcript.large_answer import LargeAnswer
 from koel_tui.ui.transcript.plain_text import PlainText
 from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown, render_rows
+from koel_tui.ui.transcript.text_column import AnswerMarkdown
 
 _TRAILING_NUMBER = re.compile(r"\n {0,3}\d{1,9}\Z")
 """Trailing digits, which are held back while streaming.
@@ -66,11 +67,9 @@ class MessageView(Vertical):
 
     async def simplify(self) -> None:
         """Show a complete answer in one widget; used when visible ones exceed the widget budget."""
-        body = self.query_one_optional(Markdown)
+        body = self.query_one_optional(AnswerMarkdown)
         if body is not None and not self.entry.is_writing:
-            width = (
-                body.content_size.width or _INITIAL_WIDTH
-            )  # it is rendered again after the layout
+            width = body.text_width or _INITIAL_WIDTH  # it is rendered again after the layout
             light = RenderedMarkdown(self._shown, await render_rows(self._shown, width), width)
             light.add_class("body")
             with self.app.batch_update():
@@ -116,7 +115,7 @@ class MessageView(Vertical):
                 return LargeAnswer(self._shown, self.entry.is_writing)
             return PlainText(self._shown, classes="body")
         parser = markdown_parser.create_parser()
-        return Markdown(
+        return AnswerMarkdown(
             "" if self.entry.is_writing else self._shown,
             parser_factory=lambda: parser,
             open_links=False,

@@ -56,4 +56,5 @@ class PlainText(LineWidget):
     def row(self, index: int) -> LineSegments:
         """Return a row for the width last passed to `count`."""
         row = self._wrapping.row(index)
-        return LineSegments((Segment(row.text),), row.line, row.column)
+        # Without the space at which it is wrapped, which a selection up to the row's end adds.
+        return LineSegments((Segment(row.text.removesuffix(" ")),), row.line, row.column)

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from array import array
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 TAB_SIZE = 8
 """The columns between tab stops."""
@@ -17,6 +17,8 @@ _WIDE = re.compile(
 )
 """Wide characters. Some have one cell in some terminals, where rows end slightly early."""
 _VARIATION_SELECTORS = range(0xFE00, 0xFE10)
+_MAX_PATTERNS = 16
+"""Maximum number of patterns that are kept; a resized window asks for one for each width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def _pad_wide_characters(text: str) -> str:
     return _WIDE.sub(lambda run: _FILLER.join(run[0]) + _FILLER, text)
 
 
-@cache
+@lru_cache(_MAX_PATTERNS)
 def _rows(width: int, ascii_only: bool) -> re.Pattern[str]:
     """Return the pattern of a row: to the line's end, else its last space, else `width` cells."""
     cell = r"[^\n]" if ascii_only else rf"[^\n][{_marks()}]*+"

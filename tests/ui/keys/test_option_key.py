@@ -1,13 +1,20 @@
 """The Option key of a Mac: the advice, and the way without it."""
 
+import importlib
+import pkgutil
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
 
 import pytest
+from textual.binding import Binding
+from textual.command import CommandPalette
 
+import koel_tui.ui
 from koel_tui.cli.doctor import terminal
 from koel_tui.system.option_key import option_key_advice
 from koel_tui.ui.app.help_panel import HelpPanel
-from koel_tui.ui.keys.key_table import ALL_KEYS, KEYS
+from koel_tui.ui.keys.key_table import ALL_KEYS, CLOSE_PREFIX
 from tests.docs_pages import PAGES
 from tests.ui.window import opened
 
@@ -76,12 +83,49 @@ async def test_report_26_the_list_of_keys_has_the_advice(
 async def test_report_26_every_action_is_in_the_palette() -> None:
     async with opened() as window:
         titles = [each.title for each in window.app.get_system_commands(window.app.screen)]
-    known = {key.id: key for key in KEYS}
-    for key in KEYS:
+    known = {key.id: key for key in ALL_KEYS}
+    for key in ALL_KEYS:
         if key.id == "palette":
             continue  # it is open
         other = known[ELSEWHERE.get(key.id, key.id)]
         assert other.command and titles.count(other.command) == 1, key.id
-    for key in ALL_KEYS:
-        only_alt = all(name.startswith("alt+") for name in key.names)
-        assert not only_alt or key in KEYS, key.id
+
+
+async def test_report_26_the_palette_runs_the_actions_of_the_prompt() -> None:
+    async with opened() as window:
+        await window.type("one")
+        for command in ("New line in the prompt", "Attach a text file"):
+            await window.press("ctrl+p")
+            await window.until(lambda: isinstance(window.app.screen, CommandPalette))
+            await window.type(command)
+            await window.until(lambda: window.screen.count(command) == 2, command)  # noqa: B023
+            await window.press("enter")
+            await window.until(lambda: len(window.app.screen_stack) == 1)
+        await window.prompts("one\n@")
+        await window.press("backspace", "ctrl+p")
+        await window.until(lambda: isinstance(window.app.screen, CommandPalette))
+        await window.type("Send the prompt")
+        await window.until(lambda: window.screen.count("Send the prompt") == 2)
+        await window.press("enter")
+        await window.until(lambda: len(window.agent.turns) == 1, "a run")
+        assert str(window.agent.turns[0].prompt).strip() == "one"
+
+
+def panel_bindings() -> Iterator[tuple[str, Binding]]:
+    """Yield the bindings of all panels and their fields, each with the name of its class."""
+    for module in pkgutil.walk_packages(koel_tui.ui.__path__, "koel_tui.ui."):
+        for name, kind in vars(importlib.import_module(module.name)).items():
+            if isinstance(kind, type) and kind.__module__ == module.name:
+                for binding in Binding.make_bindings(vars(kind).get("BINDINGS", ())):
+                    yield name, binding
+
+
+def test_report_26_no_panel_needs_an_alt_key() -> None:
+    in_palette = {key.id for key in ALL_KEYS}
+    keys: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for name, binding in panel_bindings():
+        if binding.id not in in_palette and not (binding.id or "").startswith(CLOSE_PREFIX):
+            keys[name, binding.action].add(binding.key)
+    assert len(keys) > 10
+    only_alt = [at for at, names in keys.items() if all(name.startswith("alt+") for name in names)]
+    assert only_alt == []

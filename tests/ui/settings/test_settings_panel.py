@@ -60,6 +60,8 @@ def test_every_setting_is_listed_with_its_value_and_what_said_so(
         ("titles", "No", False), ("plain", "true", True), ("system", " Be kind. ", "Be kind."),
         ("model", "~/a.gguf", Path("~/a.gguf")), ("theme", "nord", "nord"),
         ("model_folders", f"/a{os.pathsep}/b", (Path("/a"), Path("/b"))),
+        ("line_length", "80", 80), ("line_length", "Off", 0), ("line_length", "0", 0),
+        ("line_length", "20", 20), ("line_length", "1000", 1000),
         ("chat_template", "gemma", "gemma"), ("seed", " ", None), ("temperature", "", None),
     ],
 )  # fmt: skip
@@ -76,6 +78,8 @@ def test_what_is_read_is_what_the_program_takes(name: str, text: str, value: obj
         ("temperature", "-0.1", "from 0"), ("seed", "4294967296", "to 4294967295"),
         ("seed", "1.5", "a whole number"), ("max_sessions", "0", "from 1 to 256"),
         ("context_tokens", "255", "from 256 up"), ("titles", "perhaps", "yes or no"),
+        ("line_length", "19", "off, or a whole number from 20 to 1000"),
+        ("line_length", "1001", "off, or"), ("line_length", "on", "off, or"),
         ("threads", "٣", "a whole number"), ("chat_template", "x", "one of own, chatml, gemma"),
     ],
 )  # fmt: skip
