@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES
 from tests.cli.commands import koel
 from tests.engine.tiny_models import write_sliding_model
 
@@ -26,6 +27,17 @@ def test_report_20_ask_completes_the_text_where_there_is_no_template_and_says_so
     chatml = koel("ask", "--chat-template", "chatml", *short)
     assert chatml.returncode == 0 and chatml.stdout != done.stdout
     assert "template" not in chatml.stderr
+
+
+def test_report_3_ask_says_that_a_model_spent_the_limit_on_thinking(tmp_path: Path) -> None:
+    template = BUILT_IN_TEMPLATES["chatml"] + "{{ '<think>\\n' }}"
+    model = str(write_sliding_model(tmp_path / "thinker.gguf", template))
+    done = koel("ask", "--json", "--model", model, "--max-output-tokens", "8", "Why?")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["text"], answer["finish_reason"]) == (65, "", "length")
+    assert len(answer["thinking"]) == 8  # one token is one letter
+    assert "The model only thought and wrote no answer." in done.stderr
+    assert "larger --max-output-tokens" in done.stderr
 
 
 def test_ask_completes_text_with_a_model_that_has_a_template() -> None:

@@ -225,10 +225,16 @@ async def test_the_answer_begins_after_the_budget_of_thinking(thinker: Engine, b
 async def test_a_budget_of_0_closes_the_thinking_at_once(thinker: Engine) -> None:
     session = await thinker.open_session("t", BASE)
     said = await say(session, TurnSettings(thinking=0))
-    hidden = await say(session, TurnSettings(thinking=False))
     await session.close()
     assert said.thinking == "" and said.text
-    assert (hidden.thinking, hidden.text) == ("", "")
+
+
+async def test_report_3_hidden_thinking_is_shown_if_there_is_no_answer(thinker: Engine) -> None:
+    session = await thinker.open_session("t", BASE, max_output_tokens=40)
+    shown = await say(session, TurnSettings(thinking=True))
+    hidden = await say(session, TurnSettings(thinking=False))
+    await session.close()
+    assert (hidden.thinking, hidden.text, hidden.reason) == (shown.thinking, "", "length")
 
 
 async def test_penalties_count_the_end_of_thinking(thinker: Engine) -> None:

@@ -132,6 +132,27 @@ def test_report_1_text_after_thinking_does_not_run_together() -> None:
     assert pieces == [TextDelta("one "), TextDelta("<|im_"), TextDelta("\n\ntwo")]
 
 
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("<think>why", [ThinkingDelta("why")]),
+        ("<think>why</think>", [ThinkingDelta("why")]),
+        ("<think>why</think>\n\n", [ThinkingDelta("why")]),
+        ("<think>why</think>yes", [TextDelta("yes")]),
+        ("<think> \n</think>", []),
+    ],
+)
+def test_report_3_hidden_thinking_is_shown_at_the_end_if_there_is_no_answer(
+    text: str, pieces: list[Piece]
+) -> None:
+    for cuts in (text, [text]):
+        answer = Answer(AnswerParser(ThinkingTags((KNOWN_TAGS[0],))), thinking=False)
+        fed = [piece for part in cuts for piece in answer.feed(part, control=False)]
+        found = fed + answer.finish()
+        assert [type(each) for each in found][:1] == [type(each) for each in pieces][:1]
+        assert "".join(each.text for each in found) == "".join(each.text for each in pieces)
+
+
 def test_b20_a_stop_string_in_an_open_code_span_does_not_show_the_marker_before_it() -> None:
     answer = f"`x{END}y STOP"
     assert scanned(answer, stops=("STOP",)) == scanned(*answer, stops=("STOP",)) == ("`x", True)
@@ -165,7 +186,7 @@ def test_b20_a_marker_in_thinking_ends_the_answer(thinking: bool) -> None:
     answer = Answer(AnswerParser(ThinkingTags()), thinking=thinking, markers=(END,))
     pieces = answer.feed(f"<think>why{END}</think>no", control=False) + answer.finish()
     assert answer.is_ended
-    assert pieces == ([ThinkingDelta("why")] if thinking else [])
+    assert pieces == [ThinkingDelta("why")]
 
 
 @pytest.mark.parametrize(
@@ -261,7 +282,8 @@ async def test_b30_thinking_that_is_not_shown_is_reported(tmp_path: Path) -> Non
         deltas = [delta async for delta in session.stream(progress=True)]
     finally:
         await engine.close()
-    assert not any(isinstance(delta, TextDelta | ThinkingDelta) for delta in deltas)
+    assert [type(delta) for delta in deltas[-2:]] == [ThinkingDelta, Finished]  # see report 3
+    assert not any(isinstance(delta, TextDelta | ThinkingDelta) for delta in deltas[:-2])
     thinking = [d.done for d in deltas if isinstance(d, Progress) and d.phase == "thinking"]
     assert thinking == [1, 17, 33]
 

@@ -24,7 +24,9 @@ class Answer:
         begun_text: str = "",
         begun_thinking: str = "",
     ) -> None:
-        """`thinking` False hides the thinking. For `markers` and `stops` see `EndScanner`.
+        """`thinking` False hides the thinking, unless the answer has nothing else.
+
+        For `markers` and `stops` see `EndScanner`.
 
         `begun_text` and `begun_thinking` are what the answer continues.
 
@@ -35,6 +37,8 @@ class Answer:
         self.end_tokens = frozenset(end_tokens)
         self._parser = parser
         self._shows_thinking = thinking
+        self._hidden_thinking: list[str] = []
+        self._is_empty = True  # whether nothing was shown so far
         self._text_scanner = EndScanner(markers, stops, begun=begun_text)
         self._thinking_scanner = EndScanner(markers, begun=begun_thinking)
         self._last_text = begun_text[-1:]  # the last character of the text so far
@@ -71,15 +75,25 @@ class Answer:
 
     def feed(self, text: str, *, control: bool) -> list[Piece]:
         """Parse the text of the next token; return the pieces it completes."""
-        return self._visible(self._parser.feed(text, control=control))
+        pieces = self._visible(self._parser.feed(text, control=control))
+        if pieces:
+            self._is_empty = False
+            self._hidden_thinking.clear()
+        return pieces
 
     def finish(self, *, cut: bool = False) -> list[Piece]:
         """Return the pieces that were held back, at the end of the answer.
 
         `cut` is whether the model was not finished: then a call without its arguments is text.
+        Hidden thinking without an answer is shown, because the user must see what used the tokens.
         """
         pieces = self._visible(self._parser.finish(cut=cut))
-        return pieces + self._flush(self._thinking_scanner) + self._flush(self._text_scanner)
+        pieces += self._flush(self._thinking_scanner)
+        pieces += self._flush(self._text_scanner)
+        hidden = "".join(self._hidden_thinking)
+        if self._is_empty and not pieces and hidden.strip():
+            return [ThinkingDelta(hidden)]
+        return pieces
 
     def _visible(self, pieces: list[Piece]) -> list[Piece]:
         visible: list[Piece] = []
@@ -111,4 +125,8 @@ class Answer:
                 text = f"\n\n{text}"
             self._last_text, self._needs_break = text[-1:], False
             return [TextDelta(text)]
-        return [ThinkingDelta(text)] if self._shows_thinking else []
+        if self._shows_thinking:
+            return [ThinkingDelta(text)]
+        if self._is_empty:
+            self._hidden_thinking.append(text)
+        return []
