@@ -1,6 +1,6 @@
 """The length of lines in a wide window: readable, a setting, and right for mouse and scrollbar."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from textual import events
@@ -12,6 +12,7 @@ from koel_tui.storage import MemoryStorage
 from koel_tui.ui.transcript import rendered_markdown, text_wrapping
 from koel_tui.ui.transcript.plain_text import PlainText
 from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown
+from koel_tui.ui.transcript.row_sources import Row
 from tests.ui.window import Window, opened
 
 PROSE = " ".join(f"word{n}" for n in range(100))
@@ -164,7 +165,7 @@ async def test_a_large_answer_is_rendered_once_for_its_width(
     widths: list[int] = []
     render_rows = rendered_markdown._render_lines
 
-    def noted(text: str, width: int) -> rendered_markdown.Rows:
+    def noted(text: str, width: int) -> Sequence[Row]:
         widths.append(width)
         return render_rows(text, width)
 
