@@ -4,16 +4,24 @@ uv run python screenshots/make.py
 """
 
 import asyncio
+import io
+import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pexpect
+import pyte
+from rich.console import Console
 from textual.events import Paste
 from textual.pilot import Pilot
 
+from koel_tui.chat_templates import BUILT_IN_TEMPLATES
 from koel_tui.ui.app.app import KoelApp
 
 HERE = Path(__file__).parent
@@ -22,6 +30,8 @@ ROBOT = "Write a short story about a robot who learns to paint. Use a heading."
 TIPS = "Give me three tips for better sleep as a list."
 PIRATE = "You are an old pirate who answers in one short sentence."
 FISH = "What do you like about the sea?"
+THINKING_TEMPLATE = BUILT_IN_TEMPLATES["chatml"] + "{{ '<think>\\n' }}"
+"""The template of a model that always thinks first."""
 
 
 class Studio:
@@ -63,12 +73,21 @@ class Studio:
 
 
 @asynccontextmanager
-async def studio(columns: int, rows: int, thread: str | None = None) -> AsyncIterator[Studio]:
-    """Run the app in a terminal of this size."""
+async def studio(
+    columns: int,
+    rows: int,
+    thread: str | None = None,
+    *,
+    model: Path | None = None,
+    max_output_tokens: int = 220,
+) -> AsyncIterator[Studio]:
+    """Run the app in a terminal of this size, by default with the starter model."""
     from koel_tui.cli.wiring import create_backend
     from koel_tui.settings import load_settings
 
-    settings = load_settings(temperature=0.2, seed=4, max_output_tokens=220, titles=False)
+    settings = load_settings(
+        temperature=0.2, seed=4, max_output_tokens=max_output_tokens, titles=False, model=model
+    )
     app = KoelApp(lambda: create_backend(settings), thread=thread)
     async with app.run_test(size=(columns, rows)) as pilot:
         opened = Studio(app, pilot)
@@ -123,6 +142,87 @@ async def main() -> None:
         await window.press("ctrl+r")
         await window.until(lambda text: "‹2/2›" in text and answered(text))
         window.picture("branches")
+    await take_incomplete_answers()
+    take_import()
+
+
+async def take_incomplete_answers() -> None:
+    """Take an answer that was cut, one that only thought, and a model without a template."""
+    home = Path(os.environ["HOME"])
+    thinker = rewrite_starter(home / "Thinker.gguf", "--chat-template", THINKING_TEMPLATE)
+    base = rewrite_starter(home / "Base.gguf", "--remove-metadata", "tokenizer.chat_template")
+    async with studio(80, 24, max_output_tokens=40) as window:
+        await window.ask(ROBOT)
+        await window.until(lambda text: "The answer was cut" in text and answered(text))
+        window.picture("cut-answer")
+    async with studio(80, 24, model=thinker, max_output_tokens=40) as window:
+        await window.press("ctrl+n")
+        await window.ask(ROBOT)
+        await window.until(lambda text: "only thought" in text and answered(text))
+        window.picture("thinking-only")
+    async with studio(80, 24, model=base) as window:
+        await window.press("ctrl+n")
+        await window.ask(ROBOT)
+        await window.until(lambda text: "no chat template" in text)
+        window.picture("no-template")
+
+
+def rewrite_starter(path: Path, *changes: str) -> Path:
+    """Write a copy of the starter model with other metadata; return its path."""
+    from koel_tui.models.starter import starter_model
+
+    command = str(Path(sys.executable).with_name("gguf-new-metadata"))
+    subprocess.run(
+        [command, "--force", *changes, str(starter_model()), str(path)],
+        check=True,
+        capture_output=True,
+    )
+    return path
+
+
+def take_import() -> None:
+    """Take the import of a large export while it runs."""
+    export = Path(os.environ["HOME"]) / "conversations.json"
+    export.write_text(json.dumps([conversation(number) for number in range(800)]))
+    screen = pyte.Screen(80, 24)
+    stream = pyte.Stream(screen)
+    program = str(Path(sys.executable).with_name("koel-chat"))
+    child = pexpect.spawn(
+        program, ["threads", "import", str(export)], dimensions=(24, 80), encoding="utf-8"
+    )
+    child.delaybeforesend = None
+    while "5" not in screen.display[-1].partition("%")[0]:
+        stream.feed(child.read_nonblocking(4096, timeout=30))
+    child.close(force=True)
+    console = Console(record=True, width=80, file=io.StringIO())
+    for line in screen.display:
+        console.print(line, markup=False, highlight=False, no_wrap=True)
+    console.save_svg(str(HERE / "import.svg"), title="koel-chat threads import")
+
+
+def conversation(number: int) -> dict[str, object]:
+    """Return a conversation of a ChatGPT export with 20 messages."""
+    nodes = {}
+    for index in range(20):
+        name = f"{number}-{index}"
+        nodes[name] = {
+            "id": name,
+            "parent": f"{number}-{index - 1}" if index else None,
+            "children": [f"{number}-{index + 1}"] if index < 19 else [],
+            "message": {
+                "id": name,
+                "author": {"role": "user" if index % 2 == 0 else "assistant"},
+                "create_time": 1_700_000_000 + 100 * number + index,
+                "content": {"content_type": "text", "parts": [f"{SEA} " * 20]},
+            },
+        }
+    return {
+        "id": f"conversation-{number}",
+        "title": f"The sea, part {number}",
+        "create_time": 1_700_000_000 + 100 * number,
+        "mapping": nodes,
+        "current_node": f"{number}-19",
+    }
 
 
 if __name__ == "__main__":

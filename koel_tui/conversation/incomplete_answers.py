@@ -45,6 +45,14 @@ def fills_context(message: "Message") -> bool:
     return metrics is not None and 0 < metrics.context_tokens <= metrics.used_tokens
 
 
+def is_thinking_cut(message: "Message") -> bool:
+    """Return whether the limit of an answer ended its thinking, before any text."""
+    from koel_tui.protocol import LENGTH
+
+    is_cut = message.finish_reason == LENGTH and not fills_context(message)
+    return is_cut and message.is_thinking_only
+
+
 def end_note(message: "Message") -> str:
     """Return the reason as a note of one or two words; empty if the text shows it."""
     from koel_tui.protocol import LENGTH

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from koel_tui.chat_templates import CHATML, RAW_COMPLETION
-from koel_tui.conversation.incomplete_answers import STOPPED, incomplete_reason
+from koel_tui.conversation.incomplete_answers import STOPPED, incomplete_reason, is_thinking_cut
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -133,7 +133,11 @@ def _run_end_notices(
     ):
         if reason == STOPPED:  # the note of the answer shows the reason
             return [Notice("hint", "", _CONTINUE_KEY, ((_CONTINUE_KEY, "continues the answer."),))]
-        return [Notice("hint", f"{reason} ", _CONTINUE_KEY, ((_CONTINUE_KEY, "continues it."),))]
+        hints: tuple[tuple[str, str], ...] = ((_CONTINUE_KEY, "continues it."),)
+        if is_thinking_cut(state.messages[-1]):
+            longer = ("thread.settings", "sets a longer limit.")
+            hints = ((_CONTINUE_KEY, "continues it"), longer)
+        return [Notice("hint", f"{reason} ", _CONTINUE_KEY, hints)]
     return []
 
 

@@ -69,6 +69,16 @@ async def test_only_the_newest_answer_offers_to_be_continued_and_the_others_keep
         await window.sees("The last answer is complete, so there is nothing to continue.")
 
 
+async def test_report_3_thinking_cut_at_the_limit_names_the_key_for_a_longer_limit() -> None:
+    async with opened() as window:
+        turn = await window.ask("Riddle?")
+        turn.think("Let me see.")
+        turn.finish("length")
+        await window.sees("alt+g continues it, f2 sets a longer limit.")
+        await window.press("f2")
+        await window.sees("Max output tokens")
+
+
 async def test_report_3_an_answer_of_thinking_only_is_shown_and_continued() -> None:
     async with opened() as window:
         turn = await window.ask("Riddle?")
