@@ -74,7 +74,7 @@ async def test_report_3_thinking_cut_at_the_limit_names_the_key_for_a_longer_lim
         turn = await window.ask("Riddle?")
         turn.think("Let me see.")
         turn.finish("length")
-        await window.sees("alt+g continues it, f2 sets a longer limit.")
+        await window.sees("alt+g continues it, f2")
         await window.press("f2")
         await window.sees("Max output tokens")
 
