@@ -120,7 +120,8 @@ class Model:
         """Return the layout without weights as if all layers had the same attention."""
         length = self.metadata(f"{self.metadata('general.architecture')}.attention.key_length")
         heads = max(1, llama_cpp.llama_model_n_head(self._model))
-        key = int(length) if length else llama_cpp.llama_model_n_embd(self._model) // heads
+        default = llama_cpp.llama_model_n_embd(self._model) // heads
+        key = int(length) if length.isdecimal() else default
         layer = Layer(token_values=2 * key * llama_cpp.llama_model_n_head_kv(self._model))
         return ModelLayout((layer,) * llama_cpp.llama_model_n_layer(self._model))
 
