@@ -21,9 +21,16 @@ if TYPE_CHECKING:
 
 _MAX_EXCERPT = 600
 """Characters of a message that suffice to recognize the topic."""
-_MARKS = " \t*_`."
-_STRIPPED = _MARKS + "\"'“”:\u3002\uff0e"
-_QUOTES = ("„“", "„”", "«»", "»«", "\u201a\u2018", "\u2018\u2019", "「」", "『』", "《》")
+_MAX_SEARCHED = 8000
+"""Characters of a question in which the words of a title are searched."""
+_STRIPPED = " \t*_`.:\u3002\uff0e"
+_MARKED = re.compile(r"(?<!\w)(\*{1,3}|_{1,3}|`{1,3})(?=\S)(.+?)(?<=\S)\1(?!\w)")
+"""Words between marks of Markdown."""
+_QUOTES = (
+    *('""', "''", "“”", "””", "„“", "„”", "«»", "»«"),
+    *("\u201a\u2018", "\u2018\u2019", "「」", "『』", "《》"),
+)
+_APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)")
 _LIST_MARK = re.compile(r"(?:[-*+•]|\d{1,2}[.)])\s+(?=[^\W\d_]|[*_\"“])")
 _LABEL = re.compile(
     r"(?:the |conversation )?"
@@ -31,7 +38,7 @@ _LABEL = re.compile(
     r"[*_ ]*[:\uff1a]",
     re.IGNORECASE,
 )
-_SENTENCE_BREAK = re.compile(r"(?:\w{4}\.|[!?…。\uff01\uff1f])\s*\S")
+_SENTENCE_BREAK = re.compile(r"(?:\w{4}\.\s|[!?…。\uff01\uff1f])\s*\S")
 _OPEN_ENDS = ",;\u2013\u2014-…(/&=|\uff0c\u3001\uff1b\uff1a・"
 _BRACKETS = ("()", "[]", "{}", "“”", "«»", "「」", "『』", "《》", "\uff08\uff09")
 _FUNCTION_WORDS = """
@@ -153,10 +160,20 @@ def extract_title(answer: str) -> str:
 
 def _strip_marks(line: str) -> str:
     """Return a line without the marks of Markdown and the quotes around it."""
-    title = line.lstrip("# \t").strip(_MARKS)
-    if title[:1] + title[-1:] in _QUOTES and title.count(title[0]) == 1:
+    title = _MARKED.sub(r"\2", line.lstrip("# \t")[:_MAX_EXCERPT]).strip(_STRIPPED)
+    if _is_quoted(title):
         title = title[1:-1]
+    elif sum(map(title.count, '"“”')) == 1:
+        title = title.strip('"“”')  # its partner is missing
     return safe_line(drop_controls(title.strip(_STRIPPED)))
+
+
+def _is_quoted(title: str) -> bool:
+    """Return whether a title is between two quotation marks that belong together."""
+    if title[:1] + title[-1:] not in _QUOTES:
+        return False
+    is_same = title[0] == title[-1]
+    return _APOSTROPHE.sub("", title).count(title[0]) == (2 if is_same else 1)
 
 
 def _is_qualified(title: str, question: str, reply: str) -> bool:
@@ -203,8 +220,9 @@ def _has_script_of(title: str, question: str) -> bool:
 
     A title with kana is not in the language of a question with Chinese characters alone.
     """
-    asked = match_key(question)
-    asked_words = normalize(first_words(question)[:_MAX_EXCERPT])
+    beginning = first_words(question)  # without attached files
+    asked = match_key(f"{question[:_MAX_SEARCHED]}\n{beginning[:_MAX_SEARCHED]}")
+    asked_words = normalize(beginning[:_MAX_EXCERPT])
     words = [word for word in _WORD.findall(match_key(title)) if word not in asked]
     wanted, used = _main_script(asked_words), _main_script(" ".join(words))
     if wanted and not any(map(str.isalpha, title)):

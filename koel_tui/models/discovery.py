@@ -173,7 +173,7 @@ def _in_folder(source: Source, folder: Path) -> Iterator[FoundModel]:
 
 def _in_ollama(root: Path) -> Iterator[FoundModel]:
     for model in ollama_models(root):
-        if not quick_reason(model.path):
+        if not model.reason:
             name, *aliases = model.names
             yield FoundModel(
                 name,

@@ -14,7 +14,7 @@ from typing import Any
 
 from koel_tui.llama_log_parsing import is_unknown_model
 from koel_tui.models.directory_walk import walk_files
-from koel_tui.models.file_kinds import is_ollama_blob
+from koel_tui.models.file_kinds import is_ollama_blob, why_no_model
 from koel_tui.models.gguf_header import (
     MAGIC,
     DamagedHeaderError,
@@ -37,6 +37,7 @@ _UNUSED = {
 }
 """The kinds of layers that koel-chat does not use, with their names for the user."""
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_BLOB_PREFIX = "sha256-"
 _DEFAULT_REGISTRY, _DEFAULT_OWNER = "registry.ollama.ai", "library"
 _OWN_ARCHITECTURES = frozenset({"gptoss", "mllama", "qwen25vl", "deepseekocr", "glmocr"})
 """The architectures that only Ollama has."""
@@ -49,6 +50,7 @@ class OllamaModel:
 
     `names` are the tags with the same weights and adapters, for example `llama3.2:1b`.
     `only_for_ollama` is whether the properties in the file say that llama.cpp cannot read it.
+    `reason` is why the file cannot write text, as a clause; '' if nothing is against it.
     """
 
     names: tuple[str, ...]
@@ -56,6 +58,7 @@ class OllamaModel:
     unused: tuple[str, ...] = ()
     adapters: tuple[Path, ...] = ()
     only_for_ollama: bool = False
+    reason: str = ""
 
     @property
     def mark(self) -> str:
@@ -74,14 +77,20 @@ class OllamaModel:
         return f"Ollama's {_join(self.unused)} {_verb(self.unused)} not used"
 
 
-def ollama_models(root: Path) -> Iterator[OllamaModel]:
-    """Yield the models in Ollama's directory whose weights are a GGUF file."""
+def ollama_models(root: Path, weights: str = "") -> Iterator[OllamaModel]:
+    """Yield the models in Ollama's directory whose weights are a GGUF file.
+
+    With `weights`, the hash of a file, only the models with that file.
+    """
     grouped: dict[tuple[str, tuple[str, ...]], list[tuple[str, _Layers]]] = {}
     for name, layers in _manifests(root):
-        if layers.weights:
+        if layers.weights and weights in ("", layers.weights):
             grouped.setdefault((layers.weights, layers.adapters), []).append((name, layers))
+    headers: dict[str, GgufHeader | None] = {}
     for (digest, adapters), tags in grouped.items():
-        header = _properties(_blob(root, digest))
+        if digest not in headers:
+            headers[digest] = _properties(_blob(root, digest))
+        header = headers[digest]
         if header is not None:
             kinds = {kind for _, layers in tags for kind in layers.kinds}
             yield OllamaModel(
@@ -90,6 +99,7 @@ def ollama_models(root: Path) -> Iterator[OllamaModel]:
                 tuple(shown for kind, shown in _UNUSED.items() if kind in kinds),
                 tuple(_blob(root, each) for each in adapters),
                 is_only_for_ollama(header),
+                why_no_model(header),
             )
 
 
@@ -106,7 +116,8 @@ def models_of_blob(path: Path) -> tuple[OllamaModel, ...]:
     """Return the models of Ollama that have the file `path` as their weights."""
     if not is_ollama_blob(path):
         return ()
-    return tuple(each for each in ollama_models(path.parent.parent) if each.path == path)
+    models = ollama_models(path.parent.parent, path.name.removeprefix(_BLOB_PREFIX))
+    return tuple(each for each in models if each.path == path)
 
 
 def describe_unused_layers(path: Path) -> str:
@@ -210,7 +221,7 @@ def _digest(layer: Mapping[str, Any]) -> str:
 
 
 def _blob(root: Path, digest: str) -> Path:
-    return root / "blobs" / f"sha256-{digest}"
+    return root / "blobs" / f"{_BLOB_PREFIX}{digest}"
 
 
 def _properties(path: Path) -> GgufHeader | None:

@@ -72,13 +72,13 @@ async def probe_model(
         if cached is not None:
             await _add_to_cache(verified, files, digest, cached)
             return _cached_result(cached)
-        size = sum(file.stat().st_size for file in files)
+        size = await asyncio.to_thread(_size_of, files)
     except ModelFileError as error:
         return ProbeResult(False, error.reason)
     except OSError as error:
         return ProbeResult(False, f"it cannot be read ({error.strerror or error})")
     result = await _run_test(path, size, timeout_s or max(_MIN_TIMEOUT_S, size / _MIN_BYTES_PER_S))
-    if explanation := explain_failure(path, result.reason):
+    if explanation := await asyncio.to_thread(explain_failure, path, result.reason):
         return replace(result, reason=explanation)
     if result.ok:
         properties = ModelProperties(
@@ -89,6 +89,10 @@ async def probe_model(
         )
         await _add_to_cache(verified, files, digest, properties)
     return result
+
+
+def _size_of(files: tuple[Path, ...]) -> int:
+    return sum(file.stat().st_size for file in files)
 
 
 async def _add_to_cache(

@@ -1,6 +1,8 @@
 """The titles of a model that are used, and the words of the question used instead."""
 # ruff: noqa: RUF001 - the full-width and Cyrillic letters are meant
 
+from time import process_time
+
 import pytest
 
 from koel_tui.conversation.titles_and_summaries import choose_title
@@ -60,6 +62,21 @@ FIRST_WORDS = "Which trees grow in the far north of…"
         ("**Title:** Northern trees", "Northern trees"),
         ("Titel: Northern trees", "Northern trees"),
         ("„Northern trees“", "Northern trees"),
+        ("**Trees**: a list", "Trees: a list"),
+        ("***Trees***: a list", "Trees: a list"),
+        ("`make` and *trees*", "make and trees"),
+        ("2*3*4 trees", "2*3*4 trees"),
+        ("*args and **kwargs", "args and **kwargs"),
+        ('"Trees" and "Birches"', '"Trees" and "Birches"'),
+        ("“Trees” and “Birches”", "“Trees” and “Birches”"),
+        ("'Trees' and 'Birches'", "'Trees' and 'Birches'"),
+        ("'The tree's age'", "The tree's age"),
+        ("“Northern trees”.", "Northern trees"),
+        ('Title: "Northern trees"', "Northern trees"),
+        ('"Northern trees', "Northern trees"),
+        # a full stop within a word
+        ("Node.js trees", "Node.js trees"),
+        ("Trees of example.com", "Trees of example.com"),
         ("Learning C#", "Learning C#"),
         ("Learning C++", "Learning C++"),
         ("The UN", "The UN"),
@@ -70,6 +87,15 @@ FIRST_WORDS = "Which trees grow in the far north of…"
 )  # fmt: skip
 def test_a_title_of_the_model_is_used_only_if_it_qualifies(answer: str, title: str) -> None:
     assert choose_title(answer, ASKED) == title
+
+
+def test_the_title_of_a_long_question_takes_no_long_time() -> None:
+    question = "Почему Python такой медленный? " + "слово " * 800_000
+    begin = process_time()
+    assert choose_title("Скорость Python", [Message("1", "user", question)]) == "Скорость Python"
+    attached = prompt_text("notes.md", "word " * 800_000) + question
+    assert choose_title("Скорость Python", [Message("1", "user", attached)]) == "Скорость Python"
+    assert process_time() - begin < 0.4
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from koel_tui.cli.main import run
-from koel_tui.models import ModelFileError, NoModelError, choose_model
+from koel_tui.models import ModelFileError, NoModelError, choose_model, gguf_header
 from koel_tui.models.discovery import FoundModel, Source, find_models
+from koel_tui.models.gguf_header import GgufHeader
 from koel_tui.models.naming import named_model
 from koel_tui.models.ollama import (
     describe_unused_adapters,
@@ -145,6 +146,25 @@ def test_report_36_a_failed_load_of_such_weights_is_explained(store: Path, reaso
     copied.write_bytes(LLAMA)
     assert explain_failure(copied, reason) == ""
     assert explain_failure(blob, "failed to allocate memory") == ""
+
+
+def test_report_36_the_header_of_each_file_is_read_once(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = put_model(store, "plain", model=LLAMA)
+    put_model(store, "tuned", model=LLAMA, adapter=ADAPTER)
+    put_model(store, "vision", model=VISION)
+    read, count = gguf_header._Reader.read, [0]
+
+    def counted(self: gguf_header._Reader, *, vocabulary: bool) -> GgufHeader:
+        count[0] += 1
+        return read(self, vocabulary=vocabulary)
+
+    monkeypatch.setattr(gguf_header._Reader, "read", counted)
+    assert set(found()) == {"plain:latest", "tuned:latest", "vision:latest"}
+    in_list, count[0] = count[0], 0
+    assert [model.names for model in models_of_blob(blob)] == [("plain:latest",), ("tuned:latest",)]
+    assert (in_list, count[0]) == (2, 1)
 
 
 async def test_report_36_the_trial_of_a_model_says_that_it_was_made_for_ollama(

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,28 @@ async def test_what_llama_cpp_refuses_is_bad_for_its_reason(
     assert not verdict.ok and "architecture" in verdict.reason, verdict.reason
     assert str(tmp_path) not in verdict.reason
     assert verified.find((tmp_path / "m.gguf",)) is None
+
+
+async def test_files_are_read_outside_the_thread_of_the_window(
+    tmp_path: Path, verified: VerifiedModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, used = threading.get_ident(), []
+
+    def spied(path: Path, reason: str) -> str:
+        used.append((threading.get_ident(), path.name))
+        return ""
+
+    real = Path.stat
+
+    def stat(self: Path, **options: bool) -> os.stat_result:
+        if self.suffix == ".gguf":
+            used.append((threading.get_ident(), self.name))
+        return real(self, **options)
+
+    monkeypatch.setattr(probe, "explain_failure", spied)
+    monkeypatch.setattr(Path, "stat", stat)
+    await probe_model(write_gguf(tmp_path / "m.gguf"), verified)
+    assert len(used) > 1 and here not in [thread for thread, _ in used]
 
 
 @pytest.mark.parametrize("layers", [0, 513])

@@ -62,7 +62,7 @@ class LoadedModel:
             self._file_id = file_id(spec.path)
             context_tokens = context_size(spec, self.model.trained_tokens)
             free = free_memory()
-            slots, slot = placement.place_slots(context_tokens, free)
+            slots, slot = placement.place_slots(context_tokens, free, self.model.approximate_layout)
             self._tokenizer = PromptTokenizer(self.model)
             fitting = find_template(self._tokenizer.controls)
             self._templates = ChatTemplates(

@@ -24,9 +24,14 @@ _INTERVALS = {"qwen3next": 4, "qwen35": 4, "qwen35moe": 4, "qwen4exp": 4, "minim
 """The architectures in which each n-th layer has attention, and n if the file does not say."""
 _OWN_KV_LAYERS = {"gemma3n": 20}
 """The number of layers with their own KV cache, where the file does not say it."""
-_LAST_PROPERTY = "attention.head_count_kv"
-"""A property that nearly all models have. The programs that write files keep those of an
-architecture together."""
+_LAYER_PROPERTIES = (
+    "block_count",
+    "embedding_length",
+    "attention.head_count",
+    "attention.head_count_kv",
+)
+"""Properties that nearly all models have. The programs that write files keep those of an
+architecture together; a program that changes one may write it last."""
 _BLOCK = re.compile(r"blk\.(\d+)\.")
 _INPUTS = ("token_embd.", "per_layer_token_embd.", "position_embd.", "token_types.")
 """The tensors of the input, which llama.cpp keeps in RAM."""
@@ -111,7 +116,7 @@ def read_context_layout(path: Path) -> ModelLayout:
     takes most of the time.
     """
     header, _ = read_gguf(path, vocabulary=False)
-    if f"{header.architecture}.{_LAST_PROPERTY}" not in header.values:
+    if any(f"{header.architecture}.{each}" not in header.values for each in _LAYER_PROPERTIES):
         header, _ = read_gguf(path)
     return ModelLayout(_layers_of(path, header))
 

@@ -3,7 +3,8 @@
 llama.cpp may abort if memory is short, so a load that does not fit is refused before it begins.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from koel_tui.engine.errors import ModelLoadError
@@ -15,6 +16,8 @@ from koel_tui.engine.native.model_layout import Layer, ModelLayout, read_context
 from koel_tui.engine.types import DEFAULT_CONTEXT_TOKENS, ModelSpec
 from koel_tui.engine.wire_messages import Load
 from koel_tui.models.gguf import ModelFileError
+
+_log = logging.getLogger(__name__)
 
 _USABLE = 0.9
 """The part of the free memory of a GPU that is used; the rest is for what cannot be counted."""
@@ -131,10 +134,11 @@ def _shares(
     ram_bytes, gpu_bytes = ram.slot_bytes(tokens), on_gpu.slot_bytes(tokens)
     if gpu is None or not gpu_bytes:
         return [MemoryShare(free_ram, ram_bytes + gpu_bytes)]
+    shares = []
     if gpu.is_shared:
-        free = free_ram if gpu.free_bytes is None else min(free_ram, gpu.free_bytes)
-        return [MemoryShare(free, ram_bytes + gpu_bytes)]
-    shares = [MemoryShare(free_ram, ram_bytes, remedy=_MORE_LAYERS)] if ram_bytes else []
+        shares.append(MemoryShare(free_ram, ram_bytes + gpu_bytes))
+    elif ram_bytes:
+        shares.append(MemoryShare(free_ram, ram_bytes, remedy=_MORE_LAYERS))
     if gpu.free_bytes is not None:
         name = f"the memory of the GPU ({gpu.name})"
         shares.append(MemoryShare(gpu.free_bytes, gpu_bytes, name, _FEWER_LAYERS))
@@ -196,17 +200,22 @@ class Placement:
             return 0
         return self.layers - self.spec.gpu_layers
 
-    def place_slots(self, context_tokens: int, free_ram: int) -> tuple[int, SlotSize]:
+    def place_slots(
+        self, context_tokens: int, free_ram: int, loaded_layout: Callable[[], ModelLayout]
+    ) -> tuple[int, SlotSize]:
         """Return the number of slots and the size of each, once the weights are loaded.
 
-        Raises `ModelLoadError` if they do not fit.
+        `loaded_layout` returns the approximate layout of the loaded weights. It is used if the
+        header cannot be read here, because llama.cpp has read the file. Raises `ModelLoadError` if
+        the slots do not fit.
         """
         layout = self._layout
         if layout is None:
             try:
                 layout = self._layout = read_context_layout(self.spec.path)
             except ModelFileError as error:
-                raise ModelLoadError(str(error)) from error
+                _log.warning("The memory of the context is an estimate: %s", error.reason)
+                layout = self._layout = loaded_layout()
         gpu = gpu_memory(self._list_gpus()) if self._has_gpu else None
         request = self._request(context_tokens)
         count = place_slots(layout, request, self.spec.gpu_layers, gpu, free_ram)

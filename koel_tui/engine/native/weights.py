@@ -11,6 +11,7 @@ import llama_cpp
 
 from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.log import NativeLog
+from koel_tui.engine.native.model_layout import Layer, ModelLayout
 from koel_tui.engine.types import ModelSpec
 from koel_tui.llama_log_parsing import parse_used_features
 from koel_tui.models.ollama import explain_failure, models_of_blob
@@ -114,6 +115,15 @@ class Model:
             llama_cpp.llama_model_is_recurrent(self._model)
             or llama_cpp.llama_model_is_hybrid(self._model)
         )
+
+    def approximate_layout(self) -> ModelLayout:
+        """Return the layout without weights as if all layers had the same attention."""
+        length = self.metadata(f"{self.metadata('general.architecture')}.attention.key_length")
+        heads = max(1, llama_cpp.llama_model_n_head(self._model))
+        default = llama_cpp.llama_model_n_embd(self._model) // heads
+        key = int(length) if length.isdecimal() else default
+        layer = Layer(token_values=2 * key * llama_cpp.llama_model_n_head_kv(self._model))
+        return ModelLayout((layer,) * llama_cpp.llama_model_n_layer(self._model))
 
     def metadata(self, key: str) -> str:
         """Return a metadata value of the file as text, '' if it is missing."""

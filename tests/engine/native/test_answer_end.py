@@ -100,6 +100,26 @@ def test_report_21_a_long_piece_takes_no_long_time() -> None:
     assert process_time() - begin < 2
 
 
+@pytest.mark.parametrize("char", "`~")
+def test_report_21_a_run_without_an_end_is_shown_and_read_once(char: str) -> None:
+    def seconds(pieces: int) -> float:
+        scanner = EndScanner((END, TURN), ("STOP",))
+        begin = process_time()
+        shown = "".join(scanner.feed(char * 16) for _ in range(pieces))
+        assert len(shown) > 16 * pieces - 200
+        assert shown + scanner.finish() == char * 16 * pieces
+        return process_time() - begin
+
+    short, long = (min(seconds(pieces) for _ in range(3)) for pieces in (250, 1000))
+    assert long < 9 * short  # linear growth is 4 times, quadratic growth 16 times
+
+
+@pytest.mark.parametrize("length", [99, 100, 101, 250])
+def test_report_21_a_long_run_does_not_depend_on_the_cut(length: int) -> None:
+    answer = f"{'`' * length} a{END}b {'`' * length}\n\nc{END}d"
+    assert scanned(answer) == scanned(*answer)
+
+
 @pytest.mark.parametrize(
     ("question", "after", "markers"),
     [
@@ -145,6 +165,10 @@ def text_of(pieces: Sequence[Piece]) -> str:
         ("<think>why</think>\n\n", [ThinkingDelta("why")]),
         ("<think>why</think>yes", [TextDelta("yes")]),
         ("<think> \n</think>", []),
+        ("\n<think>why", [TextDelta("\n"), ThinkingDelta("why")]),
+        ("\n \n<think>why</think>\n", [TextDelta("\n \n"), ThinkingDelta("why")]),
+        ("\n<think>why</think>yes", [TextDelta("\nyes")]),
+        ("\n<think> \n</think>", [TextDelta("\n")]),
     ],
 )
 def test_report_3_hidden_thinking_is_shown_at_the_end_if_there_is_no_answer(
@@ -200,9 +224,13 @@ def test_b20_a_marker_in_thinking_ends_the_answer(thinking: bool) -> None:
         ("<think>a <|im_</think>yes", [ThinkingDelta("a <|im_"), TextDelta("yes")]),
         ("<think>a <|im_", [ThinkingDelta("a <|im_")]),
         (f"a <|im_{CALL}", [TextDelta("a <|im_"), ToolCallDelta("", "clock", "{}")]),
+        (
+            f"<think>a <|im_</think>{CALL}",
+            [ThinkingDelta("a <|im_"), ToolCallDelta("", "clock", "{}")],
+        ),
         ("a <|im_", [TextDelta("a <|im_")]),
     ],
-    ids=["thinking", "thinking-cut", "call", "text-cut"],
+    ids=["thinking", "thinking-cut", "call", "thinking-call", "text-cut"],
 )
 def test_b20_the_beginning_of_a_marker_is_shown_where_it_stands(
     answer: str, shown: list[Piece]

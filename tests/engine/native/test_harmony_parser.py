@@ -141,6 +141,41 @@ def test_report_1_spelled_channels_after_a_preamble(answer: str, expected: list[
     assert joined(pieces + reading.finish()) == expected
 
 
+COMMENTARY = "<|channel|>commentary<|message|>"
+
+
+@pytest.mark.parametrize("characters", [False, True], ids=["whole", "characters"])
+@pytest.mark.parametrize("held", ["{ok", '{"name": "clock", ', "<tool_call>{", "a <tool_c"])
+def test_report_1_what_may_be_a_call_ends_with_its_message(held: str, characters: bool) -> None:
+    reading, pieces = parser(), list[Piece]()
+    for part, control in tokens(f"{COMMENTARY}{held}<|end|>{NEXT}{FINAL}Hello!"):
+        for text in part if characters and not control else [part]:
+            pieces += reading.feed(text, control=control)
+    assert joined(pieces) == [("text", f"{held}\n\nHello!")]
+    assert reading.finish() == []
+
+
+def test_report_1_a_call_in_a_message_is_before_the_next_message() -> None:
+    call = '{"name": "clock", "arguments": {}'
+    answer = f"{COMMENTARY}<tool_call>{call}}}<|end|>{NEXT}{FINAL}Hello!"
+    assert parsed(answer) == [("call", "clock{}"), ("text", "Hello!")]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "<|end|>", "<|end|> \n", f"<|end|>{NEXT}", f"<|end|>\n{NEXT}", "<|end|><|sta",
+        f"<|end|>{NEXT}<|channel|>fin", "<|channel|>final", NEXT,
+    ],
+)  # fmt: skip
+def test_report_1_spelled_tags_at_the_end_of_thinking_are_not_shown(end: str) -> None:
+    answer = f"{ANALYSIS}Hm.{end}"
+    for cuts in (answer, [answer]):
+        reading = parser()
+        pieces = [piece for text in cuts for piece in reading.feed(text)]
+        assert joined(pieces + reading.finish()) == [("thinking", "Hm.")]
+
+
 def test_report_1_spelled_tags_are_text_if_the_vocabulary_has_them() -> None:
     made = new_parser(
         ThinkingTags.from_template(TEMPLATE),

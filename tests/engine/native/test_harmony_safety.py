@@ -58,6 +58,7 @@ def test_report_1_how_an_answer_is_cut_makes_no_difference(seed: int, spells_tag
         " ",
         "{}",
         "text",
+        "long" * 55,
     ]
     for _ in range(50):
         answer = "".join(chance.choices(parts, k=chance.randrange(1, 12)))
@@ -65,6 +66,17 @@ def test_report_1_how_an_answer_is_cut_makes_no_difference(seed: int, spells_tag
         pieces = [piece for each in answer for piece in characters.feed(each)]
         expected = joined(whole.feed(answer) + whole.finish())
         assert joined(pieces + characters.finish()) == expected, answer
+
+
+@pytest.mark.parametrize("length", [100, 165, 166, 220])
+def test_report_1_how_a_long_header_is_cut_makes_no_difference(length: int) -> None:
+    analysis = "<|channel|>analysis<|message|>Hm."
+    answer = f"{analysis}<|channel|>{'x' * length}<|message|>Yes"
+    whole, characters = made(spells_tags=True), made(spells_tags=True)
+    expected = joined(whole.feed(answer) + whole.finish())
+    pieces = [piece for each in answer for piece in characters.feed(each)]
+    assert joined(pieces + characters.finish()) == expected
+    assert len(expected) == (2 if length < 200 else 1)
 
 
 def test_a_call_that_thinking_quotes_as_text_is_no_call() -> None:

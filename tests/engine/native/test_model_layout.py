@@ -25,6 +25,7 @@ from tests.engine.tiny_models import (
     write_sliding_model,
 )
 from tests.models.damaged import patched
+from tests.models.ollama_store import described_gguf
 
 WRITERS = {
     "mamba": write_recurrent_model,
@@ -162,6 +163,25 @@ def test_report_27_each_architecture_has_its_layers(
     layers = context_layers(properties)
     assert [layer.token_values for layer in layers] == token_values
     assert [layer.state_bytes for layer in layers] == states
+
+
+@pytest.mark.parametrize(
+    "last", ["block_count", "embedding_length", "attention__head_count", "attention__head_count_kv"]
+)
+def test_report_27_a_property_after_the_vocabulary_is_read(tmp_path: Path, last: str) -> None:
+    """llama-quantize writes a property that it changes last."""
+    values = {"block_count": 2, "attention__head_count_kv": 2, **HEADS}
+    named = {f"llama__{key}": value for key, value in values.items() if key != last}
+    path = tmp_path / "m.gguf"
+    path.write_bytes(
+        described_gguf(
+            general__architecture="llama",
+            **named,
+            tokenizer__ggml__model="gpt2",
+            **{f"llama__{last}": values[last]},
+        )
+    )
+    assert read_context_layout(path).token_values == 2 * 2 * 2 * 16
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.model_layout import Layer, ModelLayout
 from koel_tui.engine.native.placement import Request, place_layers, place_slots
 from koel_tui.engine.wire_messages import Load
+from koel_tui.models import gguf_header
 
 MB = 1_000_000
 GB = 1000 * MB
@@ -109,6 +110,22 @@ def test_report_31_shared_memory_is_counted_once() -> None:
     assert slots(vram(None, shared=True), 24 * GB) == 5
     with pytest.raises(ModelLoadError, match=r"1,000 MB are free in RAM\."):
         slots(vram(24 * GB, shared=True), 1 * GB)
+
+
+def test_report_31_a_model_in_both_parts_of_a_shared_memory_is_not_refused() -> None:
+    """The slot of the layers in RAM takes nothing of the part for the GPU."""
+    layout = ModelLayout(tuple(Layer(500 * MB, 4096) for _ in range(80)), 400 * MB)
+    large = replace(request(slots=1), context_tokens=32_768)
+    layers = place_layers(layout, large, vram(30 * GB, shared=True))
+    assert 0 < layers < 81
+    left = vram(30 * GB - layers * 500 * MB, shared=True)
+    assert place_slots(layout, large, layers, left, 40 * GB) == 1
+    half = 17  # 16 layers and the output
+    assert slots(vram(800 * MB, shared=True), 8 * GB, half) == 1
+    with pytest.raises(ModelLoadError, match=r"100 MB are free in the memory of the GPU \(H200\)"):
+        slots(vram(100 * MB, shared=True), 8 * GB, half)
+    with pytest.raises(ModelLoadError, match=r"1,000 MB are free in RAM\."):
+        slots(vram(8 * GB, shared=True), 1 * GB, half)
 
 
 def test_report_31_an_unknown_memory_refuses_nothing() -> None:
@@ -260,6 +277,18 @@ def test_report_31_a_load_beyond_the_memory_of_the_gpu_has_fewer_layers_and_says
     load(8 * GB, small, gpu_layers=0)
     load(8 * GB, Gpu("unknown", 0, 0))
     assert layers == [0, 0, -1]
+
+
+def test_report_27_a_header_that_is_refused_here_refuses_no_model_that_llama_cpp_reads(
+    load: Loading, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slots = load(8 * GB).slots
+    monkeypatch.setattr(gguf_header, "_MAX_ELEMENTS", 10)  # less than the vocabulary has
+    assert load(8 * GB).slots == slots
+    assert "estimate: its header is damaged (" in caplog.text
+    with pytest.raises(ModelLoadError, match="10 MB are free in RAM"):
+        load(10 * MB)
+    assert load(10 * MB, Gpu("H200", 100 * GB, 140 * GB)).slots == slots
 
 
 def test_report_31_a_card_has_each_warning() -> None:

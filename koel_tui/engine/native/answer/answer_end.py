@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from koel_tui.engine.errors import ChatTemplateError
-from koel_tui.engine.native.answer.markdown_code import MarkdownCode, run_length
+from koel_tui.engine.native.answer.markdown_code import MAX_RUN, MarkdownCode, run_length
 from koel_tui.engine.native.control_tokens import RenderedPrompt
 from koel_tui.engine.types import ChatMessage
 
@@ -107,7 +107,7 @@ class EndScanner:
     def _is_incomplete(self, start: int, length: int) -> bool:
         """Return whether the next text may continue a run, or an end that begins within it."""
         rest = len(self._buffer) - start
-        if length == rest and self._buffer[start] in "`~":
+        if length == rest and length < MAX_RUN and self._buffer[start] in "`~":
             return True
         ends = self._stops if self._code.fence else (*self._stops, *self._markers)
         longest = max(map(len, ends), default=0)

@@ -166,7 +166,8 @@ class AnswerParser:
         """
         pieces: list[Piece] = []
         rest, self._buffer = self._buffer, ""
-        match self._mode:
+        mode, self._mode = self._mode, self.open_thinking  # a call ends here
+        match mode:
             case CallFormat() as call_format if cut and call_format.lacks_arguments(rest):
                 self._add_text(pieces, rest)
             case CallFormat() as call_format:

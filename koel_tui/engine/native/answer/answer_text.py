@@ -38,7 +38,7 @@ class Answer:
         self._parser = parser
         self._shows_thinking = thinking
         self._hidden_thinking: list[str] = []
-        self._is_empty = True  # whether nothing was shown so far
+        self._is_empty = True  # whether only white space was shown so far
         self._text_scanner = EndScanner(markers, stops, begun=begun_text)
         self._thinking_scanner = EndScanner(markers, begun=begun_thinking)
         self._last_text = begun_text[-1:]  # the last character of the text so far
@@ -76,7 +76,7 @@ class Answer:
     def feed(self, text: str, *, control: bool) -> list[Piece]:
         """Parse the text of the next token; return the pieces it completes."""
         pieces = self._visible(self._parser.feed(text, control=control))
-        if pieces:
+        if any(map(_is_shown, pieces)):
             self._is_empty = False
             self._hidden_thinking.clear()
         return pieces
@@ -91,8 +91,8 @@ class Answer:
         pieces += self._flush(self._thinking_scanner)
         pieces += self._flush(self._text_scanner)
         hidden = "".join(self._hidden_thinking)
-        if self._is_empty and not pieces and hidden.strip():
-            return [ThinkingDelta(hidden)]
+        if self._is_empty and hidden.strip() and not any(map(_is_shown, pieces)):
+            pieces.append(ThinkingDelta(hidden))
         return pieces
 
     def _visible(self, pieces: list[Piece]) -> list[Piece]:
@@ -111,6 +111,7 @@ class Answer:
                         self._thinking_scanner, self._thinking_scanner.feed(text)
                     )
                 case _:
+                    visible += self._flush(self._thinking_scanner)
                     visible += [*self._flush(self._text_scanner), piece]
         return visible
 
@@ -130,3 +131,8 @@ class Answer:
         if self._is_empty:
             self._hidden_thinking.append(text)
         return []
+
+
+def _is_shown(piece: Piece) -> bool:
+    """Return whether a piece is more than white space."""
+    return not isinstance(piece, TextDelta) or bool(piece.text.strip())

@@ -24,7 +24,7 @@ from koel_tui.engine.types import ThinkingDelta
 _TAG = re.compile(r"<\|(?:start|channel|constrain|message|end)\|>")
 _TAGS = ("<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|end|>")
 _HEADER = re.compile(
-    r"(?:<\|end\|>)?(?:<\|start\|>assistant[^<\n]*)?<\|channel\|>[^<\n]+"
+    r"(?:<\|end\|>\s*)?(?:<\|start\|>assistant[^<\n]*)?<\|channel\|>[^<\n]+"
     r"(?:<\|constrain\|>[^<\n]*)?<\|message\|>"
 )
 _INVALID_HEADER = re.compile(rf"(?:{_TAG.pattern}\s*(?:assistant|analysis|commentary|final)?\s*)*")
@@ -36,6 +36,10 @@ _PARTIAL_HEADER = re.compile(
     r"(?:json|<\|constrain\|>\s*\w*)?\s*(?:<[|\w]*)?"
 )
 """The beginning of a header at the end of an answer."""
+_LAST_TAGS = re.compile(
+    rf"<\|end\|>\s*(?:<[|\w]*)?|(?:<\|end\|>\s*)?(?=<){_PARTIAL_HEADER.pattern}"
+)
+"""The end of a message at the end of an answer, and the beginning of the next header."""
 _SPACE = " \t\r\n"
 
 
@@ -155,6 +159,8 @@ class HarmonyParser:
             return False
         if text.startswith("<|end|>") and self._is_tag(0):
             self._take(len("<|end|>"))
+            if final and self._spells_tags and re.fullmatch(r"\s*<[|\w]*", self._buffer):
+                self._take(len(self._buffer))  # the answer ended within the next tag
             return True
         if self._may_be_header(text):
             header, tag, _ = text[:_MAX_HEADER_CHARACTERS].partition("<|message|>")
@@ -235,6 +241,8 @@ class HarmonyParser:
             is_closed = self._buffer.startswith("<|end|>")
             self.is_ended = content.ends_answer and is_closed
             self._content = None
+            if content.kind == "text":
+                pieces += self._text_parser.finish()  # a call does not continue in another message
         return is_tag
 
     def _find_tag(self, content: _Content, *, final: bool) -> tuple[int, bool]:
@@ -251,11 +259,15 @@ class HarmonyParser:
                 return start, True
             if not may_be_spelled:
                 continue
-            if _HEADER.match(text, start):
+            if _HEADER.match(text, start, start + _MAX_HEADER_CHARACTERS):
                 return start, True
-            rest = text[start:]
-            if not final and len(rest) < _MAX_HEADER_CHARACTERS and "\n" not in rest:
+            header = text[start:].removeprefix("<|end|>").lstrip(_SPACE)
+            if len(text) - start >= _MAX_HEADER_CHARACTERS or "\n" in header.rstrip(_SPACE):
+                continue
+            if not final:
                 return start, False  # it may become a header
+            if _LAST_TAGS.fullmatch(text, start):
+                return start, True
         partial = 0 if final or not may_be_spelled else partial_tag_length(text, _TAGS)
         return len(text) - partial, False
 

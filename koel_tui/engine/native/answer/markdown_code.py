@@ -1,6 +1,9 @@
 """Trackers of the code in a growing text: code spans, fenced blocks, and tags within them."""
 
 _FENCE_CHARACTERS = "`~"
+MAX_RUN = 100
+"""The maximum length of a run in characters; what follows is another run. So a model that repeats
+one of these characters is shown, and its text is read once."""
 
 
 class MarkdownCode:
@@ -59,9 +62,13 @@ class MarkdownCode:
 
 
 def run_length(text: str, start: int) -> int:
-    """Return the length of the run of backticks or tildes at `start`, 1 for another character."""
+    """Return the length of the run of backticks or tildes at `start`, 1 for another character.
+
+    It is at most `MAX_RUN`.
+    """
     char, end = text[start], start + 1
-    while char in _FENCE_CHARACTERS and end < len(text) and text[end] == char:
+    limit = min(len(text), start + MAX_RUN)
+    while char in _FENCE_CHARACTERS and end < limit and text[end] == char:
         end += 1
     return end - start
 
