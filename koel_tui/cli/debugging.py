@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import click
 
+from koel_tui.cli.stdio.streams import print_notice
 from koel_tui.text import safe_text
 
 DEBUG_OPTION = "--debug"
@@ -37,7 +38,7 @@ def is_debug_requested() -> bool:
 
 def show_traceback(error: BaseException) -> None:
     """Print the traceback of an error, without local variables, which may contain user text."""
-    click.echo(safe_text("".join(traceback.format_exception(error))), err=True, nl=False)
+    print_notice(safe_text("".join(traceback.format_exception(error))), newline=False)
 
 
 def _set_flag(context: click.Context, _: click.Parameter, value: bool) -> None:
