@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import click
 
-from koel_tui.cli.stdio.streams import print_notice
 from koel_tui.text import safe_text
 
 DEBUG_OPTION = "--debug"
@@ -38,7 +37,7 @@ def is_debug_requested() -> bool:
 
 def show_traceback(error: BaseException) -> None:
     """Print the traceback of an error, without local variables, which may contain user text."""
-    print_notice(safe_text("".join(traceback.format_exception(error))), newline=False)
+    click.echo(safe_text("".join(traceback.format_exception(error))), err=True, nl=False)
 
 
 def _set_flag(context: click.Context, _: click.Parameter, value: bool) -> None:

@@ -160,7 +160,8 @@ def _report(error: Exception, debugging: Debugging) -> Exit:
             return Exit.BROKEN_PIPE
         code, message = Exit.SAVE_FAILED, f"The output cannot be written: {error.strerror}."
     if debugging.is_enabled:
-        show_traceback(error)
+        with suppress(OSError):
+            show_traceback(error)
     print_notice(safe_text(f"koel-chat: {message}"))
     return code
 

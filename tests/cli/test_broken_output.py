@@ -259,7 +259,7 @@ def open_broken(target: str) -> int:
 def broken_stderr(target: str) -> Iterator[None]:
     """A stderr that fails at every write, and is flushed at the end as the program does.
 
-    It is no fixture, because pytest sets stderr between the fixtures and the test.
+    It cannot be a fixture, because pytest sets stderr between the fixtures and the test.
     """
     with os.fdopen(open_broken(target), "w") as stream, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stderr", stream)

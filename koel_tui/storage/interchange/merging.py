@@ -13,12 +13,12 @@ _UNIQUE_ID_LENGTH = 20
 _CITATION_MARK = re.compile("[\ue200-\ue206]|\u2020source")
 _NOT_COMPARED = re.compile(
     r"\(\[(?:\\.|[^\[\]\\])*\]\([^()\s]*\)\)"  # a citation
-    r"|\[[a-z_ ]+\]"  # a part that is no text
+    r"|\[[a-z_ ]+\]"  # a part without text
     r"|^ *`{3,}[^\n`]*$"  # the begin or end of code
     r"|\s+",
     re.MULTILINE,
 )
-"""What other exports and version 0.1 have differently in the same answer."""
+"""Parts that the same answer has differently in another export, or in an import by 0.1."""
 
 
 def merge(

@@ -279,8 +279,8 @@ def test_thoughts_without_an_answer_are_kept_although_an_empty_node_follows(
 
 def test_report_22_a_message_without_an_author_is_an_answer(tmp_path: Path) -> None:
     question, reply = node("u", None, "user", "Why?"), node("a", "u", "assistant", "So.")
-    for author in ({}, None):
-        reply["message"]["author"] = author
+    for author in ("{}", "null"):
+        reply["message"]["author"] = json.loads(author)
         shown = imported(tmp_path, question, reply).state.messages
         assert [(each.role, each.content) for each in shown] == [
             ("user", "Why?"), ("assistant", "So."),
