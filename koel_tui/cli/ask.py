@@ -19,7 +19,7 @@ from koel_tui.cli.options import (
     sampling_options,
     template_option,
 )
-from koel_tui.cli.stdio.streams import count_unencodable
+from koel_tui.cli.stdio.streams import count_unencodable, print_notice
 from koel_tui.cli.thread_completion import complete_thread
 from koel_tui.conversation.incomplete_answers import fills_context, incomplete_reason
 from koel_tui.system.signals import run_until_signal
@@ -152,7 +152,7 @@ async def _answer(
         info = await agent.load()
         answer.model = info.name
         if info.notice:
-            click.echo(safe_text(f"koel-chat: {info.notice}"), err=True)
+            print_notice(safe_text(f"koel-chat: {info.notice}"))
         session.settings = _apply_template(thread_settings, info)
         await _run(session, prompt, answer, quiet=quiet)
     except asyncio.CancelledError:
@@ -190,12 +190,11 @@ def _apply_template(settings: "TurnSettings", info: "ModelInfo") -> "TurnSetting
     if info.has_template or settings.chat_template not in (None, OWN_TEMPLATE):
         return settings
     names = info.fitting_template or f"({', '.join(BUILT_IN_TEMPLATES)})"
-    click.echo(
+    print_notice(
         safe_text(
             f"koel-chat: {info.name} has no chat template, so it only completes the text. Use "
             f"--chat-template {names} for an answer."
-        ),
-        err=True,
+        )
     )
     return replace(settings, chat_template=RAW_COMPLETION)
 
@@ -264,7 +263,7 @@ def _report_result(session: "ChatSession", answer: Answer, *, quiet: bool) -> in
     # The object of --json has what the notices report.
     notices = [] if quiet else [_trimming_notice(answer), _encoding_notice(answer)]
     for line in filter(None, [problem, *notices]):
-        click.echo(safe_text(f"koel-chat: {line}"), err=True)
+        print_notice(safe_text(f"koel-chat: {line}"))
     return code
 
 

@@ -2,15 +2,15 @@
 
 import sys
 
-import click
-
 from koel_tui.cli.exit_codes import UsageProblem
 from koel_tui.cli.stdio.decoding import PipedText, decode_text
-from koel_tui.cli.stdio.reading import is_inherited, read_stdin
+from koel_tui.cli.stdio.reading import is_partly_read, is_stdin_of_shell, read_stdin
+from koel_tui.cli.stdio.streams import print_notice
 from koel_tui.text import repair
 
 MAX_PIPED_CHARACTERS = 10_000_000
 _MAX_BYTES_PER_CHARACTER = 4
+_MAX_MARK = 4  # bytes of a byte order mark
 
 
 async def read_question(argument: str | None, *, with_stdin: bool) -> str:
@@ -20,10 +20,11 @@ async def read_question(argument: str | None, *, with_stdin: bool) -> str:
     """
     piped = PipedText("")
     if with_stdin:
-        is_shared = is_inherited()  # asked before the read, which moves the position in a file
+        # Asked before the read, which moves the position in a file.
+        is_shared, is_of_shell = is_partly_read(), is_stdin_of_shell()
         piped = await _read_piped_text()
-        if argument and is_shared and piped.text.strip():
-            _print_inherited_notice(piped.text)
+        if argument and (is_shared or is_of_shell) and piped.text.strip():
+            _print_inherited_notice(piped.text, is_shared=is_shared)
     question = repair(argument or "")
     if question != (argument or ""):
         _print("The question has bytes that are not UTF-8. They were replaced by \ufffd.")
@@ -35,13 +36,13 @@ async def read_question(argument: str | None, *, with_stdin: bool) -> str:
 
 
 async def _read_piped_text() -> PipedText:
-    data = await read_stdin(_MAX_BYTES_PER_CHARACTER * MAX_PIPED_CHARACTERS)
+    limit = _MAX_BYTES_PER_CHARACTER * MAX_PIPED_CHARACTERS + _MAX_MARK
+    data = await read_stdin(limit)
+    if len(data) > limit:  # then the rest was not read
+        raise _too_long()
     piped = decode_text(data, sys.stdin.encoding or "utf-8")
     if len(piped.text) > MAX_PIPED_CHARACTERS:
-        raise UsageProblem(
-            f"the piped text has more than {MAX_PIPED_CHARACTERS:,} characters. "
-            "Pipe only a part of it."
-        )
+        raise _too_long()
     if piped.replaced:
         are, were = ("is", "was") if piped.replaced == 1 else ("are", "were")
         _print(
@@ -52,12 +53,29 @@ async def _read_piped_text() -> PipedText:
     return piped
 
 
-def _print_inherited_notice(text: str) -> None:
-    lines = _count(len(text.strip("\n").split("\n")), "line")
-    _print(
-        f"The question includes {lines} of stdin, which the calling program uses, too. "
-        "If a loop reads the lines, add --no-stdin."
+def _too_long() -> UsageProblem:
+    return UsageProblem(
+        f"the piped text has more than {MAX_PIPED_CHARACTERS:,} characters. Pipe only a part of it."
     )
+
+
+def _print_inherited_notice(text: str, *, is_shared: bool) -> None:
+    """Print that the question has lines which may be meant for a loop of the calling program.
+
+    A script that passes its stdin on, as in `git diff | ./review.sh`, looks like one with a loop,
+    unless a part of the stdin was read already (`is_shared`).
+    """
+    lines = _count(len(text.strip("\n").split("\n")), "line")
+    if is_shared:
+        _print(
+            f"The question includes {lines} of stdin, which the calling program uses, too. "
+            "If a loop reads the lines, add --no-stdin."
+        )
+    else:
+        _print(
+            f"The question includes {lines} from the stdin of the calling script. "
+            "If these lines are meant for a loop in it, add --no-stdin."
+        )
 
 
 def _count(number: int, noun: str) -> str:
@@ -65,4 +83,4 @@ def _count(number: int, noun: str) -> str:
 
 
 def _print(notice: str) -> None:
-    click.echo(f"koel-chat: {notice}", err=True)
+    print_notice(f"koel-chat: {notice}")

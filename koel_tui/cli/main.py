@@ -30,6 +30,7 @@ from koel_tui.cli.stdio.streams import (
     flush_standard_streams,
     is_output_error,
     open_standard_streams,
+    print_notice,
 )
 from koel_tui.logs import SafeFormatter
 from koel_tui.text import safe_text
@@ -136,16 +137,15 @@ def run(words: list[str]) -> int:
     except click.exceptions.Exit as finished:
         return finished.exit_code
     except click.ClickException as error:
-        with suppress(OSError):  # the exit code is right, also if nothing can be printed
-            _show_usage_error(error)
-            if requests_json(commands, words):  # `ask` was not called, so it printed nothing
+        _show_usage_error(error)
+        if requests_json(commands, words):  # `ask` was not called, so it printed nothing
+            with suppress(OSError):  # the exit code is right, also if nothing can be printed
                 print_failure(error.format_message())
         return Exit.USAGE
     except click.Abort:
         return Exit.INTERRUPTED
     except (EOFError, KeyboardInterrupt):
-        with suppress(OSError):
-            click.echo(err=True)  # after the ^C that the terminal shows
+        print_notice("")  # after the ^C that the terminal shows
         return Exit.INTERRUPTED
     except Exception as error:
         return _report(error, debugging)
@@ -159,10 +159,10 @@ def _report(error: Exception, debugging: Debugging) -> Exit:
         if error.errno == errno.EPIPE:
             return Exit.BROKEN_PIPE
         code, message = Exit.SAVE_FAILED, f"The output cannot be written: {error.strerror}."
-    with suppress(OSError):
-        if debugging.is_enabled:
+    if debugging.is_enabled:
+        with suppress(OSError):
             show_traceback(error)
-        click.echo(safe_text(f"koel-chat: {message}"), err=True)
+    print_notice(safe_text(f"koel-chat: {message}"))
     return code
 
 
@@ -170,4 +170,4 @@ def _show_usage_error(error: click.ClickException) -> None:
     """Print a usage error; it may contain any text of the command line."""
     message = io.StringIO()
     error.show(message)
-    click.echo(safe_text(message.getvalue()), nl=False, err=True)
+    print_notice(safe_text(message.getvalue()), newline=False)

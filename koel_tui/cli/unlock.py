@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from koel_tui.cli.exit_codes import UsageProblem
+from koel_tui.cli.stdio.streams import print_notice
 from koel_tui.protocol.codec.state_codec import dumps
 from koel_tui.storage import (
     AnyKey,
@@ -96,7 +97,7 @@ def unlock(directory: Path) -> Keys:
         except WrongPassphraseError as error:
             if not may_retry or not attempts_left or wrapped.source.get("kind") == "keyring":
                 raise
-            click.echo(f"koel-chat: {error}", err=True)
+            print_notice(f"koel-chat: {error}")
         else:
             return keys
     raise AssertionError  # never reached: the last attempt returns or raises

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-import click
-
 from koel_tui import paths
 from koel_tui.agents import LocalAgent, ModelRouter, Snapshots
 from koel_tui.cli.early_settings import is_encrypted
+from koel_tui.cli.stdio.streams import print_notice
 from koel_tui.cli.unlock import unlock
 from koel_tui.conversation.backend import Backend
 from koel_tui.engine import Engine, EngineHost, ModelLoadError, ModelSpec, Sampling
@@ -96,7 +95,7 @@ def threads_directory() -> Path:
             f"koel-chat: The file system of {directory} keeps no permissions, so other users may "
             "read your threads. Set XDG_DATA_HOME to a directory on another disk, or encrypt them."
         )
-        click.echo(safe_text(warning), err=True)
+        print_notice(safe_text(warning))
     return directory
 
 

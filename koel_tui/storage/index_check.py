@@ -10,10 +10,11 @@ from urllib.parse import quote
 
 from koel_tui.storage.files.quarantine import Signature
 from koel_tui.storage.integrity_check import EntrySummary, ThreadScan
+from koel_tui.storage.search.connection import VERSION
 
 
 class UnreadableIndexError(Exception):
-    """The index is damaged or not a database; it is rebuilt at its next use."""
+    """The index is damaged, of another version or not a database; its next use rebuilds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,9 @@ def _read_entries(path: Path) -> dict[str, EntrySummary]:
             check_result = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if check_result != "ok":
                 raise UnreadableIndexError("its pages are damaged")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version != VERSION:
+                raise UnreadableIndexError(f"its version is {version} instead of {VERSION}")
             rows = connection.execute(
                 "SELECT file, signature, first, after, (SELECT count(*) FROM said WHERE "
                 "rowid >= first AND rowid < after) FROM threads"

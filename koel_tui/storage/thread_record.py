@@ -156,13 +156,13 @@ def decode_record(text: str | bytes, migrations: Migrations = MIGRATIONS) -> Rec
     return parse_record(parse_json(text), migrations)
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, *, strict: bool = True) -> Any:
     """Parse JSON; NaN and infinite numbers become None, because version 0.1 wrote them.
 
-    Raises `NotAThreadError`.
+    If not `strict`, strings may contain control characters. Raises `NotAThreadError`.
     """
     try:
-        return json.loads(text, parse_constant=_number, parse_float=_number)
+        return json.loads(text, parse_constant=_number, parse_float=_number, strict=strict)
     except RecursionError as error:
         raise NotAThreadError("it is nested too deeply") from error
     except UnicodeDecodeError as error:
@@ -172,12 +172,14 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def json_decoder(*, any_integers: bool = False) -> json.JSONDecoder:
-    """Return a decoder of JSON that reads numbers as `parse_json` does.
+    """Return a decoder of JSON that reads as `parse_json` does if it is not strict.
 
     With `any_integers`, which is slower, an integer with too many digits becomes None.
     """
     parse_int = _integer if any_integers else None
-    return json.JSONDecoder(parse_constant=_number, parse_float=_number, parse_int=parse_int)
+    return json.JSONDecoder(
+        parse_constant=_number, parse_float=_number, parse_int=parse_int, strict=False
+    )
 
 
 def parse_record(wire: Any, migrations: Migrations = MIGRATIONS) -> Record:

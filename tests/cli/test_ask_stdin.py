@@ -24,6 +24,10 @@ WAITING = (
     "koel-chat: Waiting for the end of the text on stdin. "
     "To answer without it, add --no-stdin or < /dev/null.\n"
 )
+SCRIPT_NOTICE = (
+    "koel-chat: The question includes 2 lines from the stdin of the calling script. "
+    "If these lines are meant for a loop in it, add --no-stdin.\n"
+)
 SILENCE_S = 0.1
 Pipe = tuple[int, int]
 
@@ -232,11 +236,24 @@ def test_report_7_a_loop_keeps_its_lines_with_no_stdin(loop: str, tmp_path: Path
 def test_report_7_lines_that_are_read_from_a_loop_are_reported(loop: str, tmp_path: Path) -> None:
     done = looped(loop, tmp_path)
     lines = 3 if loop == "for" else 2
-    assert done.stderr.startswith(
+    certain = (
         f"koel-chat: The question includes {lines} lines of stdin, which the calling program "
         "uses, too. If a loop reads the lines, add --no-stdin.\n"
     )
+    probable = SCRIPT_NOTICE.replace("2 lines", f"{lines} lines")
+    expected = {"file": (certain,), "here document": (certain, probable)}.get(loop, (probable,))
+    assert done.stderr.startswith(expected)  # a here document is a file or a pipe
     assert done.stderr.count("The question includes") == 1
+
+
+def test_report_7_a_script_that_passes_its_stdin_on_is_not_called_a_loop(tmp_path: Path) -> None:
+    """`git diff | ./review.sh`: --no-stdin would remove the text that is meant."""
+    script = tmp_path / "review.sh"
+    script.write_text(f'#!/bin/sh\n{PROGRAM} ask "Review this." {" ".join(NO_MODEL)}\ntrue\n')
+    script.chmod(0o755)
+    done = subprocess.run([script], input="one\ntwo\n", capture_output=True, text=True, timeout=60)
+    assert done.stderr.startswith(SCRIPT_NOTICE)
+    assert "too" not in done.stderr.splitlines()[0]
 
 
 @pytest.mark.slow

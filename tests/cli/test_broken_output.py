@@ -1,16 +1,20 @@
-"""Report 24: output in every locale, a reader that ends first, and a full disk."""
+"""Report 24: output in every locale, a reader that ends first, a full disk, a broken stderr."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from koel_tui.cli import wiring
 from koel_tui.cli.main import run
+from koel_tui.cli.stdio import reading
+from koel_tui.cli.stdio.streams import flush_standard_streams
 from tests.cli.asking import Playing, answer_of
 from tests.cli.commands import PROGRAM, save
 from tests.cli.piping import piped, stdin_of
@@ -237,3 +241,100 @@ def test_report_24_utf_8_needs_no_notice(
     assert ask() == 0
     said = capsys.readouterr()
     assert (said.out, said.err) == (f"{EMOJI}\n", "")
+
+
+# A stderr that cannot be written
+
+
+def open_broken(target: str) -> int:
+    """Return a descriptor that fails at every write."""
+    if target == "full":
+        return os.open(FULL, os.O_WRONLY)
+    closed, number = os.pipe()
+    os.close(closed)
+    return number
+
+
+@contextmanager
+def broken_stderr(target: str) -> Iterator[None]:
+    """A stderr that fails at every write, and is flushed at the end as the program does.
+
+    It cannot be a fixture, because pytest sets stderr between the fixtures and the test.
+    """
+    with os.fdopen(open_broken(target), "w") as stream, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", stream)
+        yield
+        assert flush_standard_streams()
+
+
+TARGETS = pytest.mark.parametrize("target", ["closed pipe", pytest.param("full", marks=NEEDS_FULL)])
+
+
+def play_cut_answer(turn: Turn) -> None:
+    turn.write(EMOJI)
+    turn.finish("length")
+
+
+@TARGETS
+@pytest.mark.parametrize("data", [b"", b"caf\xe9 "])
+def test_report_24_a_notice_that_cannot_be_printed_keeps_the_answer(
+    target: str, data: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The notices are that the answer was cut, and that a byte of the piped text was replaced."""
+    monkeypatch.setattr(wiring, "create_model_router", lambda *_: Playing(play_cut_answer))
+    monkeypatch.setattr(sys, "stdin", stdin_of(data))
+    with broken_stderr(target):
+        assert run(["ask", "Hi"]) == 0
+    assert capsys.readouterr().out == f"{EMOJI}\n"
+
+
+@TARGETS
+@pytest.mark.usefixtures("ask")
+def test_report_24_a_waiting_line_that_cannot_be_printed_is_no_usage_error(
+    target: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reading, "_SILENCE_S", 0.05)
+    read_end, write_end = os.pipe()
+    threading.Timer(0.3, os.close, [write_end]).start()
+    with os.fdopen(read_end) as stream, broken_stderr(target):
+        monkeypatch.setattr(sys, "stdin", stream)
+        assert run(["ask", "Hi"]) == 0
+    assert capsys.readouterr().out == f"{EMOJI}\n"
+
+
+@TARGETS
+def test_report_24_a_usage_error_that_cannot_be_printed_is_in_the_object(
+    target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with broken_stderr(target):
+        assert run(["ask", "Hi", "--json", "--jsno"]) == 2
+    assert "--jsno" in answer_of(capsys.readouterr().out)["error"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(("threads", "search", "nothing-like-this"), 0), (("threads", "import", "none.json"), 66)],
+)
+@TARGETS
+def test_report_24_a_notice_of_another_command_does_not_change_its_exit_code(
+    target: str, words: tuple[str, ...], code: int
+) -> None:
+    with broken_stderr(target):
+        assert run(list(words)) == code
+
+
+@pytest.mark.slow
+@TARGETS
+def test_report_24_the_program_prints_a_cut_answer_without_stderr(
+    target: str, tiny_path: Path
+) -> None:
+    number = open_broken(target)
+    options = ("--model", str(tiny_path), "--max-output-tokens", "4", "--temperature", "0")
+    try:
+        done = subprocess.run(
+            [PROGRAM, "ask", "Hi", *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=number, timeout=60, env={**os.environ, "KOEL_THREADS": "1"},
+        )  # fmt: skip
+    finally:
+        os.close(number)
+    assert done.returncode == 0 and done.stdout.strip()

@@ -14,6 +14,7 @@ from koel_tui.cli.doctor.findings import Finding, Mark
 from koel_tui.cli.exit_codes import Exit
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.files.file_storage import FileStorage
+from koel_tui.storage.search.connection import VERSION
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file
 from tests.cli.doctor_report import CANARY, tree
 from tests.storage.helpers import encrypted, file_name, saying
@@ -133,6 +134,21 @@ def test_doctor_an_index_that_lies_is_a_problem_and_one_that_is_behind_is_not(
     assert look_at_threads(private_home)["search index"].code is Exit.SAVE_FAILED
     file.write_bytes(file.read_bytes()[:5000])
     assert look_at_threads(private_home)["search index"].mark is Mark.WARNING
+
+
+def test_doctor_an_index_of_another_version_is_built_again_at_its_next_use(
+    private_home: Path,
+) -> None:
+    storage = saved()
+    file = index(storage)
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    old = look_at_threads(private_home)["search index"]
+    assert old.mark is Mark.WARNING and f"its version is 2 instead of {VERSION}" in old.found
+    assert old.advice == "The next search builds it again."
+    index(storage)
+    assert look_at_threads(private_home)["search index"].found == "agrees with all 3 threads"
 
 
 def test_doctor_an_index_in_use_is_left_alone(private_home: Path) -> None:

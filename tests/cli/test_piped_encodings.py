@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from koel_tui.cli import wiring
+from koel_tui.cli import ask_question, wiring
 from koel_tui.cli.exit_codes import UsageProblem
 from koel_tui.cli.main import run
 from koel_tui.cli.stdio.decoding import decode_text
@@ -62,6 +62,10 @@ def test_report_24_text_in_the_encoding_of_the_locale_is_read(text: str, encodin
         (b"a\r\nb\rc\n", "a\nb\nc\n", 0),
         (b"\x1b[1mbold\x1b[0m\n", "\x1b[1mbold\x1b[0m\n", 0),
         (b"", "", 0),
+        (b"\xe9t\xe9", "\ufffdt\ufffd", 2),
+        (b"\xef\xbb\xbfhi\xff", "hi\ufffd", 1),
+        (b"%PDF- is the magic number\n", "%PDF- is the magic number\n", 0),
+        (b"{\\rtf is how RTF begins\n", "{\\rtf is how RTF begins\n", 0),
     ],
 )
 def test_report_24_what_cannot_be_decoded_is_replaced_and_counted(
@@ -86,6 +90,8 @@ def test_report_24_what_cannot_be_decoded_is_replaced_and_counted(
         (bytes(100), "binary data, not text"),
         (bytes(range(256)) * 20, "binary data, not text"),
         (zlib.compress(bytes(range(256)) * 9), ""),
+        (b"{\\rtf\\ansi Hello}", "a rich text document"),
+        ("мост".encode("koi8-r"), "not UTF-8: 4 of its 4 characters cannot be read. Convert it"),
         (RUSSIAN.encode("koi8-r"), "not UTF-8: 31 of its 41 characters cannot be read. Convert it"),
         (JAPANESE.encode("shift_jis"), "Convert it first, for example with: iconv -f latin1"),
     ],
@@ -151,6 +157,19 @@ def test_report_24_a_latin_1_byte_is_answered_with_a_notice(ask: Ask) -> None:
     said = ask(GERMAN.encode("latin-1"), "--json")
     assert said.code == 0 and "\ufffd" in answer_of(said.out)["text"]
     assert "4 characters of the piped text are not valid UTF-8 and were" in said.err
+
+
+def test_report_24_no_part_of_a_text_is_sent_if_the_rest_was_not_read(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit of the bytes is reached first: a line end has 8 bytes and is one character."""
+    monkeypatch.setattr(ask_question, "MAX_PIPED_CHARACTERS", 10)
+    said = ask(("ab\r\n" * 5).encode("utf-32"))
+    assert (said.code, said.out) == (2, "")
+    assert "more than 10 characters. Pipe only a part of it." in said.err
+    for text in ("\U0001f600" * 10, "ab\r\n" * 2):
+        said = ask(text.encode("utf-32"))
+        assert (said.code, said.out) == (0, f"{text}\n".replace("\r", ""))
 
 
 def test_report_24_text_in_the_encoding_of_the_locale_needs_no_notice(ask: Ask) -> None:

@@ -10,6 +10,7 @@ import click
 
 from koel_tui import paths
 from koel_tui.cli.exit_codes import UsageProblem
+from koel_tui.cli.stdio.streams import print_notice
 from koel_tui.text import safe_text
 
 
@@ -28,7 +29,7 @@ def edit() -> None:
     begin, written = monotonic(), modified_time(file)
     command = _run_editor(file)
     if modified_time(file) == written and (advice := wait_advice(command, monotonic() - begin)):
-        click.echo(safe_text(f"koel-chat: {advice}"), err=True)
+        print_notice(safe_text(f"koel-chat: {advice}"))
     _check_settings(file)
     click.echo(safe_text(f"{file} is valid."))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui.cli.models.resolve import all_models
+from koel_tui.cli.stdio.streams import print_notice
 from koel_tui.formatting import format_bytes
 from koel_tui.text import safe_line
 
@@ -32,9 +33,9 @@ def list_models(as_json: bool) -> None:
         works = properties is not None
         click.echo(json.dumps(_as_json(model, works)) if as_json else _format_line(model, works))
     for download in partial_downloads(paths.models_dir()):
-        click.echo(_format_unfinished(download), err=True)
+        print_notice(_format_unfinished(download))
     if not found:
-        click.echo("There is no model. Download one: koel-chat models pull OWNER/NAME", err=True)
+        print_notice("There is no model. Download one: koel-chat models pull OWNER/NAME")
 
 
 def _as_json(model: "FoundModel", works: bool) -> dict[str, Any]:

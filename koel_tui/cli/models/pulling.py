@@ -6,6 +6,7 @@ import time
 
 import click
 
+from koel_tui.cli.stdio.streams import print_notice
 from koel_tui.formatting import format_bytes
 from koel_tui.text import safe_line
 
@@ -32,13 +33,13 @@ def pull(repo: str, file: str | None) -> None:
         path = download.pull(repo, file, on_progress=line.show)
     except KeyboardInterrupt:
         line.clear()
-        click.echo("Stopped. The same command continues the download.", err=True)
+        print_notice("Stopped. The same command continues the download.")
         raise
     finally:
         line.clear()
     click.echo(safe_line(str(path), 5000))
     if sys.stderr.isatty():
-        click.echo(safe_line(f"Run it: koel-chat --model {shlex.quote(path.stem)}", 5000), err=True)
+        print_notice(safe_line(f"Run it: koel-chat --model {shlex.quote(path.stem)}", 5000))
 
 
 class ProgressLine:
@@ -57,14 +58,14 @@ class ProgressLine:
             return
         self._start = self._start or (now, done)
         self._last_update, self._is_open = now, True
-        click.echo(
-            f"\r\x1b[K{_format_progress(done, total, self._speed(now, done))}", nl=False, err=True
+        print_notice(
+            f"\r\x1b[K{_format_progress(done, total, self._speed(now, done))}", newline=False
         )
 
     def clear(self) -> None:
         """Erase the line."""
         if self._is_open:
-            click.echo("\r\x1b[K", nl=False, err=True)
+            print_notice("\r\x1b[K", newline=False)
         self._is_open = False
 
     def _speed(self, now: float, done: int) -> float:

@@ -13,13 +13,12 @@ _BYTE_ORDER_MARKS = (  # UTF-32 first: the mark of UTF-16-LE is the beginning of
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (codecs.BOM_UTF8, "utf-8"),
 )
-_Formats = tuple[tuple[bytes, str, str], ...]
-_READABLE_FORMATS: _Formats = (
-    (b"%PDF-", "a PDF document", "pdftotext FILE -"),
-    (b"{\\rtf", "a rich text document", "pandoc FILE -t plain"),
+_READABLE_FORMATS = (
+    (re.compile(rb"%PDF-\d\.\d"), "a PDF document", "pdftotext FILE -"),
+    (re.compile(rb"\{\\rtf\d*\\"), "a rich text document", "pandoc FILE -t plain"),
 )
 """Formats that are refused although their bytes are readable, and a command for their text."""
-_BINARY_FORMATS: _Formats = (
+_BINARY_FORMATS = (
     (b"PK\x03\x04", "a zip file or an office document", "pandoc FILE -t plain"),
     (b"\xd0\xcf\x11\xe0", "an old office document", "catdoc FILE"),
     (b"\x1f\x8b", "gzip data", "gzip -dc FILE"),
@@ -47,6 +46,8 @@ _MAX_CONTROLS = 0.1
 _MAX_NULS = 0.5
 _MAX_UNREADABLE = 0.3
 """The share of characters above which a text is not UTF-8 with a few other bytes."""
+_FEW_UNREADABLE = 8
+"""A number of such characters that a short text may have, for example a word in Latin-1."""
 _UTF8 = "UTF-8"
 _REPLACEMENT = "\ufffd"
 
@@ -71,7 +72,8 @@ def decode_text(data: bytes, locale_encoding: str) -> PipedText:
     found = _decode(data, locale_encoding)
     if _is_binary(found.text):
         raise UsageProblem("stdin is binary data, not text. Pipe a text instead.")
-    if found.replaced > _MAX_UNREADABLE * len(found.text):
+    is_readable = bool(found.text.replace(_REPLACEMENT, "").strip()) or not found.replaced
+    if not is_readable or found.replaced > max(_FEW_UNREADABLE, _MAX_UNREADABLE * len(found.text)):
         raise UsageProblem(
             f"the piped text is not {found.encoding}: {found.replaced:,} of its "
             f"{len(found.text):,} characters cannot be read. Convert it first, for example with: "
@@ -146,13 +148,12 @@ def _is_binary(text: str) -> bool:
 
 def _refuse_known_format(data: bytes) -> None:
     """Raise `UsageProblem` if the first bytes are those of a format that is not text."""
-    formats = _READABLE_FORMATS
+    formats = [rest for pattern, *rest in _READABLE_FORMATS if pattern.match(data)]
     sample = data[:_SAMPLE]
     if b"\0" in sample or _CONTROL_BYTES.search(sample):
-        formats += _BINARY_FORMATS
+        formats += [rest for begin, *rest in _BINARY_FORMATS if data.startswith(begin)]
     if data.startswith(_TAR_MARK, _TAR_MARK_AT):
         raise UsageProblem("stdin is a tar archive, not text. Pipe its text instead: tar -xOf FILE")
-    for signature, name, command in formats:
-        if data.startswith(signature):
-            how = f"Pipe its text instead: {command}" if command else "Pipe a text instead."
-            raise UsageProblem(f"stdin is {name}, not text. {how}")
+    for name, command in formats:
+        how = f"Pipe its text instead: {command}" if command else "Pipe a text instead."
+        raise UsageProblem(f"stdin is {name}, not text. {how}")

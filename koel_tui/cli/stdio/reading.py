@@ -9,9 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-import click
-
 from koel_tui.cli.exit_codes import UsageProblem
+from koel_tui.cli.stdio.streams import print_notice
 
 _SILENCE_S = 2.0
 """Seconds without a byte after which the user is informed that the command waits."""
@@ -52,7 +51,7 @@ async def _read_to_end(number: int, max_bytes: int) -> bytes:
                     await readable.wait()
             except TimeoutError:
                 is_reported = True
-                click.echo(_WAITING, err=True)
+                print_notice(_WAITING)
                 await readable.wait()
         with suppress(BlockingIOError):  # another process has read it first
             chunk = os.read(number, _CHUNK)
@@ -79,26 +78,25 @@ def _watched(number: int, readable: asyncio.Event) -> Iterator[None]:
         loop.remove_reader(number)
 
 
-def is_inherited() -> bool:
-    """Return whether stdin is probably that of a loop or script which reads it too.
-
-    It is if a part of a file was read before this process, or if stdin is that of the calling
-    shell. Without /proc only a file can be recognized.
-    """
+def is_partly_read() -> bool:
+    """Return whether stdin is a file of which another process, as a loop, has read a part."""
     try:
-        number = sys.stdin.fileno()
-        if not sys.stdin.seekable():
-            return _is_stdin_of_shell(number)
-        return os.lseek(number, 0, os.SEEK_CUR) > 0 or _is_stdin_of_shell(number)
+        return sys.stdin.seekable() and os.lseek(sys.stdin.fileno(), 0, os.SEEK_CUR) > 0
     except (OSError, ValueError):
         return False
 
 
-def _is_stdin_of_shell(number: int) -> bool:
-    """Return whether the parent process is a shell with the same stdin."""
+def is_stdin_of_shell() -> bool:
+    """Return whether the parent process is a shell with the same stdin; False without /proc.
+
+    The shell may be a script that passes its stdin on, or one with a loop that reads it.
+    """
     parent = Path("/proc") / str(os.getppid())
-    # The names of all common shells end in "sh". Other callers, such as `timeout` or `uv run`,
-    # pass their stdin on and do not read it.
-    if not (parent / "comm").read_text().strip().endswith("sh"):
+    try:
+        # The names of all common shells end in "sh". Other callers, such as `timeout` or `uv run`,
+        # pass their stdin on and do not read it.
+        if not (parent / "comm").read_text().strip().endswith("sh"):
+            return False
+        return os.path.samestat((parent / "fd" / "0").stat(), os.fstat(sys.stdin.fileno()))
+    except (OSError, ValueError):
         return False
-    return os.path.samestat((parent / "fd" / "0").stat(), os.fstat(number))

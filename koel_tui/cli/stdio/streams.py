@@ -47,6 +47,12 @@ def count_unencodable(text: str) -> int:
     return sum(char in missing for char in text)
 
 
+def print_notice(text: str, *, newline: bool = True) -> None:
+    """Print a notice on stderr if that is possible; the result and the exit code are without it."""
+    with suppress(OSError):
+        click.echo(text, nl=newline, err=True)
+
+
 def is_output_error(error: BaseException) -> bool:
     """Return whether an error is the failure of a command to write its output."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
@@ -55,17 +61,17 @@ def is_output_error(error: BaseException) -> bool:
 
 
 def flush_standard_streams() -> bool:
-    """Flush stdout and stderr; return whether that succeeded.
+    """Flush stdout and stderr; return whether stdout could be written.
 
     Output that cannot be written, for instance to a closed terminal, is dropped. Otherwise Python
-    would retry at exit and replace the exit code.
+    would retry at exit and replace the exit code. Notices on stderr do not change the exit code.
     """
     is_written = True
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError):
-            is_written = False
+            is_written = is_written and stream is not sys.stdout
             with suppress(OSError, ValueError):
                 null_device = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(null_device, stream.fileno())

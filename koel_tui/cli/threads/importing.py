@@ -2,18 +2,20 @@
 
 import asyncio
 import json
-import shutil
+import os
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from koel_tui.cli.exit_codes import Exit
-from koel_tui.formatting import format_bytes
+from koel_tui.cli.stdio.streams import print_notice
+from koel_tui.formatting import format_bytes, truncate
 from koel_tui.system.regular_files import expand_user
 from koel_tui.text import safe_line
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from koel_tui.storage.interchange import ImportFormat, ImportProblem, SavedThreads, Stored
 
 _PROGRESS_SECONDS = 0.1
+_DEFAULT_COLUMNS = 80
+"""The width of a terminal that does not tell its width."""
 _FORMATS = ("json", "koel", "chatgpt", "oterm", "elia", "llm")
 
 
@@ -70,7 +74,7 @@ async def _import(
                 progress.clear()
                 if isinstance(found, Exception):
                     counts["problem"] += 1
-                    click.echo(safe_line(f"koel-chat: {found}", 1000), err=True)
+                    print_notice(safe_line(f"koel-chat: {found}", 1000))
                 else:
                     counts[_outcome(found)] += 1
                     progress.count += 1
@@ -79,14 +83,14 @@ async def _import(
             progress.clear()
     except BaseException:  # ctrl+c, or a storage that cannot be written
         progress.clear()
-        click.echo(
-            f"The import was stopped: {_format_counts(counts)} Run the same command again to "
-            "continue; saved threads are not imported twice.",
-            err=True,
-        )
+        if counts.total():
+            print_notice(
+                f"The import was stopped: {_format_counts(counts)} Run the same command again to "
+                "continue; saved threads are not imported twice."
+            )
         raise
     if counts.total() > 1 and not as_json:
-        click.echo(_format_counts(counts), err=True)
+        print_notice(_format_counts(counts))
     return Exit.NO_FILE if counts["problem"] else Exit.OK
 
 
@@ -151,14 +155,21 @@ class _Progress:
         self._shown_at, self._is_shown = time.monotonic(), True
         percent = self._done * 100 // self._total
         line = f"{self._name}: {percent}% of {format_bytes(self._total)}, {self.count:,} threads"
-        width = shutil.get_terminal_size().columns - 1  # a wrapped line could not be erased
-        click.echo(f"\r\x1b[K{line[:width]}", nl=False, err=True)
+        print_notice(f"\r\x1b[K{_cut_to_terminal(line)}", newline=False)
 
     def clear(self) -> None:
         """Erase the line before something else is printed."""
         if self._is_shown:
             self._is_shown = False
-            click.echo("\r\x1b[K", nl=False, err=True)
+            print_notice("\r\x1b[K", newline=False)
+
+
+def _cut_to_terminal(line: str) -> str:
+    """Cut a line to the terminal of stderr, because a wrapped line could not be erased."""
+    columns = 0
+    with suppress(OSError, ValueError):
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    return truncate(line, (columns or _DEFAULT_COLUMNS) - 1)
 
 
 async def _restore(storage: "SessionStorage", file: Path) -> "list[Stored]":

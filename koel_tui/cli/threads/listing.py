@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui.cli.exit_codes import UsageProblem
+from koel_tui.cli.stdio.streams import print_notice
 from koel_tui.cli.thread_completion import complete_thread
 from koel_tui.cli.threads.resolve import resolve_thread
 from koel_tui.text import safe_line, safe_text
@@ -31,7 +32,7 @@ def list_threads(as_json: bool, trash: bool) -> None:
     for row in asyncio.run(storage.trashed() if trash else storage.summaries()):
         click.echo(json.dumps(_as_json(row)) if as_json else _format_line(row))
     for damaged in storage.damaged:
-        click.echo(safe_line(f"damaged: {damaged.path}: {damaged.reason}", 500), err=True)
+        print_notice(safe_line(f"damaged: {damaged.path}: {damaged.reason}", 500))
 
 
 @click.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koel_tui.cli.exit_codes import UsageProblem
+from koel_tui.cli.stdio.streams import print_notice
 from koel_tui.text import safe_line
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
     for hit in hits:
         click.echo(json.dumps(_as_json(hit)) if as_json else _format_hit(hit))
     if not hits:
-        click.echo("Nothing was found.", err=True)
+        print_notice("Nothing was found.")
 
 
 async def _search(index: "ThreadIndex", query: str, limit: int) -> "list[Hit]":
@@ -57,13 +58,13 @@ async def _search(index: "ThreadIndex", query: str, limit: int) -> "list[Hit]":
     finally:
         await index.close()
         if index.problem:
-            click.echo(safe_line(f"koel-chat: {index.problem}", 2000), err=True)
+            print_notice(safe_line(f"koel-chat: {index.problem}", 2000))
 
 
 def _print_progress(done: int, total: int) -> None:
     """Replace the line with the progress, which is erased at the end."""
     line = "" if done == total else f"Indexing threads: {done} of {total}"
-    click.echo(f"\r\x1b[K{line}", nl=False, err=True)
+    print_notice(f"\r\x1b[K{line}", newline=False)
 
 
 def _as_json(hit: "Hit") -> dict[str, Any]:

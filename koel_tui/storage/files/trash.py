@@ -84,4 +84,8 @@ def _copy(source: Path, target: Path) -> None:
     read = read_file(source)
     if read is not None:
         write_atomically(target, read[0])
-        source.unlink()
+        try:
+            source.unlink(missing_ok=True)
+        except OSError:  # the thread must not be in both places
+            target.unlink(missing_ok=True)
+            raise

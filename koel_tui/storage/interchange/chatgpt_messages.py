@@ -45,7 +45,7 @@ def to_message(
     """
     author, content = _mapping(wire, "author"), _mapping(wire, "content")
     role, name = role_of(wire), field_text(author, "name")
-    if not author or not content or _is_hidden(wire):
+    if not content or _is_hidden(wire):
         return None
     if content.get("content_type") == "thoughts" or (role == "tool" and name.startswith(_CANVAS)):
         return None

@@ -15,6 +15,8 @@ from koel_tui.storage.interchange.database import Database, open_database
 from koel_tui.storage.interchange.elia import from_elia, is_elia
 from koel_tui.storage.interchange.input_file import (
     OnRead,
+    ReplacedCharactersError,
+    RestError,
     detect_kind,
     read_json,
     read_json_in_zip,
@@ -25,6 +27,9 @@ from koel_tui.storage.interchange.oterm import from_oterm, is_oterm
 from koel_tui.storage.interchange.portable_thread import ImportProblem, Thread
 
 _ADVICE = "Check that the file is the right one and complete."
+_ENCODING_ADVICE = (
+    "Move the imported threads to the trash, convert the file to UTF-8 and import it again."
+)
 _MAX_UNKNOWN = 20
 """The number of values of another format before the first one of a known format."""
 _KNOWN = "Supported: JSON of koel-chat and Koel, ChatGPT exports, databases of oterm, elia, llm."
@@ -93,7 +98,7 @@ def read_threads(
             with closing(_read_values(path, kind, on_read)) as values:
                 yield from _to_problems(path, _threads_in_json(values, form))
     except NotAThreadError as error:
-        raise ImportProblem(path, error, _ADVICE) from error
+        raise _to_problem(path, error) from error
 
 
 def _read_values(
@@ -105,9 +110,17 @@ def _read_values(
 
 def _to_problems(path: Path, threads: FoundThreads) -> Iterator[Thread | ImportProblem]:
     def convert(item: Thread | NotAThreadError) -> Thread | ImportProblem:
-        return item if isinstance(item, Thread) else ImportProblem(path, item, _ADVICE)
+        return item if isinstance(item, Thread) else _to_problem(path, item)
 
     return map(convert, threads)  # unlike a loop, it does not keep the last thread in memory
+
+
+def _to_problem(path: Path, error: NotAThreadError) -> ImportProblem:
+    if isinstance(error, ReplacedCharactersError):
+        return ImportProblem(f"A part of the text in {path}", error, _ENCODING_ADVICE)
+    return ImportProblem(
+        f"The rest of {path}" if isinstance(error, RestError) else path, error, _ADVICE
+    )
 
 
 def _threads_in_database(database: Database, form: ImportFormat | None) -> FoundThreads:
@@ -179,7 +192,11 @@ def _detect_json(
         for candidate, (matches, _, _) in known.items():
             if matches(value):
                 return candidate
-    errors = (value for value in begin if isinstance(value, NotAThreadError))
+    errors = (
+        value
+        for value in begin
+        if isinstance(value, NotAThreadError) and not isinstance(value, ReplacedCharactersError)
+    )
     if (error := next(errors, None)) is not None:
         raise error
     if form is not None:

@@ -26,6 +26,15 @@ MAX_TOTAL_BYTES = 16 * 1024 * 1024 * 1024
 OnRead = Callable[[int, int], None]
 """Callback for the progress: the bytes that were read, and their expected number."""
 
+
+class RestError(NotAThreadError):
+    """Values of a file were read, but none of those after them can be."""
+
+
+class ReplacedCharactersError(NotAThreadError):
+    """Characters in the values of a file could not be decoded and were replaced."""
+
+
 _CHUNK = 256 * 1024
 _LONGEST_WORD = 16  # characters; JSON that was cut off fails at most this far before its end
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -73,7 +82,8 @@ def read_json(
     """Yield the parsed values of a list in a JSON file, or its only value.
 
     `limit` applies to each value. In place of a value of a list that cannot be read, a
-    `NotAThreadError` is yielded. Raises `NotAThreadError` if no further value can be read.
+    `NotAThreadError` is yielded, and a `ReplacedCharactersError` at the end if there were such.
+    Raises `NotAThreadError` if no value can be read, and `RestError` if no further one can be.
     """
     try:
         with path.open("rb") as file:
@@ -127,7 +137,8 @@ def _read_member(
         if chunks.is_too_much:
             raise
         reason = error if isinstance(error, NotAThreadError) else f"it is not complete: {error}"
-        yield NotAThreadError(f"{info.filename} in it: {reason}")
+        part = "the rest of " if isinstance(error, RestError) else ""
+        yield NotAThreadError(f"{part}{info.filename} in it: {reason}")
 
 
 class _Chunks:
@@ -155,16 +166,19 @@ class _Text:
     """The decoded text of a file, of which only the part that is needed is in memory.
 
     `buffer` is that part; its characters before the index `start` are no longer needed. They are
-    removed rarely, because this copies the rest.
+    removed rarely, because this copies the rest. `values` counts the values that were read from it.
     """
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._decoder: codecs.IncrementalDecoder | None = None
+        self._encoding = ""
         self._removed = 0
         self.buffer = ""
         self.start = 0
         self.is_complete = False  # whether the buffer has the end of the file
+        self.replaced_encoding = ""  # the one that some bytes are not valid in
+        self.values = 0
 
     @property
     def length(self) -> int:
@@ -215,13 +229,14 @@ class _Text:
 
     def _decode(self, data: bytes) -> str:
         if self._decoder is None:
-            encoding = json.detect_encoding(data)
-            self._decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+            self._encoding = json.detect_encoding(data)
+            self._decoder = codecs.getincrementaldecoder(self._encoding)("surrogatepass")
         state = self._decoder.getstate()
         try:
             return self._decoder.decode(data, final=not data)
         except UnicodeDecodeError:
             # A damaged character becomes U+FFFD, because all conversations after it would be lost.
+            self.replaced_encoding = self._encoding.removesuffix("-sig").upper()
             self._decoder.setstate(state)
             self._decoder.errors = "replace"
             return self._decoder.decode(data, final=not data)
@@ -232,12 +247,27 @@ class _UnreadableValueError(NotAThreadError):
 
 
 def _read_values(text: _Text, limit: int) -> Iterator[Any]:
+    """Yield the values, and then an error if characters in them were replaced."""
+    failure: NotAThreadError | None = None
+    try:
+        yield from _read_items(text, limit)
+    except NotAThreadError as error:
+        failure = RestError(str(error)) if text.values else error
+    if text.replaced_encoding:
+        yield ReplacedCharactersError(
+            f"some characters are not {text.replaced_encoding} and were replaced by \ufffd"
+        )
+    if failure is not None:
+        raise failure
+
+
+def _read_items(text: _Text, limit: int) -> Iterator[Any]:
     """Yield the values of a list, or the only value; an error for one that cannot be read."""
     if text.first_character() != "[":
         text.extend(limit + 1 - text.length)
         if text.length > limit:
             raise _too_large(limit)
-        yield parse_json(text.buffer[text.start :])
+        yield parse_json(text.buffer[text.start :], strict=False)
         return
     text.advance(text.start + 1)
     numbers = count(1)
@@ -259,10 +289,12 @@ def _read_values(text: _Text, limit: int) -> Iterator[Any]:
 def _read_item(text: _Text, number: int, limit: int) -> Any:
     """Return the value at the start of the text; an error if only this one cannot be read."""
     try:
-        return _read_value(text, limit)
+        value = _read_value(text, limit)
     except _UnreadableValueError as error:
         _skip_value(text)
-        return NotAThreadError(f"item {number} of its list: {error}")
+        value = NotAThreadError(f"item {number} of its list: {error}")
+    text.values = number
+    return value
 
 
 def _read_value(text: _Text, limit: int) -> Any:
@@ -277,9 +309,10 @@ def _read_value(text: _Text, limit: int) -> Any:
             is_cut_off = "Unterminated" in error.msg or error.pos > len(text.buffer) - _LONGEST_WORD
             if text.is_complete or not is_cut_off:
                 position = text.position(error.pos)
-                raise NotAThreadError(
-                    f"it is not JSON: {error.msg} at character {position}"
-                ) from error
+                reason = f"it is not JSON: {error.msg} at character {position}"
+                # The end of a value with an invalid escape can be found.
+                kind = _UnreadableValueError if "escape" in error.msg else NotAThreadError
+                raise kind(reason) from error
         except ValueError:  # a number with too many digits
             decoder = json_decoder(any_integers=True)
             continue

@@ -1,6 +1,8 @@
 """Merging of an imported thread with the saved one that is the same conversation. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from koel_tui.protocol import ChatState, Message
@@ -8,6 +10,15 @@ from koel_tui.storage.interchange.message_tree import MessageTree
 
 _UNIQUE_ID_LENGTH = 20
 """Ids of this length, for example UUIDs, are not used for two messages."""
+_CITATION_MARK = re.compile("[\ue200-\ue206]|\u2020source")
+_NOT_COMPARED = re.compile(
+    r"\(\[(?:\\.|[^\[\]\\])*\]\([^()\s]*\)\)"  # a citation
+    r"|\[[a-z_ ]+\]"  # a part without text
+    r"|^ *`{3,}[^\n`]*$"  # the begin or end of code
+    r"|\s+",
+    re.MULTILINE,
+)
+"""Parts that the same answer has differently in another export, or in an import by 0.1."""
 
 
 def merge(
@@ -16,9 +27,11 @@ def merge(
     """Return the saved thread with the messages that only the import has, and their number.
 
     New messages extend the shown branch or become other branches; saved messages are kept, except
-    that an answer which has grown is replaced. Returns None if they are different conversations: if
-    they have no message in common, or an id with two texts. A thread that is not `is_foreign` must
-    be contained in the other one, because its two versions may have been changed independently.
+    that an answer which has grown gets the longer text. An answer that is different in both becomes
+    another branch. Returns None if they are different conversations: if they have no message in
+    common, or an id with two texts, unless it is a long id of an answer. A thread that is not
+    `is_foreign` must be contained in the other one, because its two versions may have been changed
+    independently.
 
     `source_id` is the id of the conversation if both have it. The program may have given the
     messages other ids since; then messages with the same texts are the same ones.
@@ -37,11 +50,15 @@ def merge(
         is_unique = is_foreign and len(message_id) >= _UNIQUE_ID_LENGTH
         if not is_unique and not _is_same(tree.messages[message_id], source.messages[message_id]):
             return None
+    if different := _different_answers(tree, source, common):
+        imported = _with_ids(imported, different)
+        source = MessageTree.from_state(imported) or source
+        common = tree.messages.keys() & source.messages.keys()
     if not is_foreign and len(common) < min(len(tree.messages), len(source.messages)):
         return None
     added = sum(1 for message_id in common if _has_grown(tree, source, message_id))
     preferred = _shown_branches(tree, saved)
-    anchors = _add_new(tree, source)
+    anchors = _add_new(tree, source, different.values())
     added += len(tree.messages) - _count(saved)
     if not added:
         return saved, 0
@@ -140,14 +157,53 @@ def _has_grown(tree: MessageTree, source: MessageTree, message_id: str) -> bool:
     can_grow = before.role == "assistant" and (bool(begin) or not before.tool_calls)
     has_grown = can_grow and len(text) > len(begin) and text.startswith(begin)
     if has_grown:
-        tree.messages[message_id] = after
+        tree.messages[message_id] = replace(
+            before,
+            content=after.content,
+            reasoning=after.reasoning or before.reasoning,
+            reasoning_ids=after.reasoning_ids if after.reasoning else before.reasoning_ids,
+            tool_calls=after.tool_calls or before.tool_calls,
+            timestamp=after.timestamp or before.timestamp,
+            interrupted=after.interrupted,
+            finish_reason=after.finish_reason,
+        )
     return has_grown
 
 
-def _add_new(tree: MessageTree, source: MessageTree) -> dict[str | None, str | None]:
+def _different_answers(
+    tree: MessageTree, source: MessageTree, common: Iterable[str]
+) -> dict[str, str]:
+    """Return ids for those of the imported answers that are not the saved ones with their ids.
+
+    The ids are the same at each import.
+    """
+    return {
+        message_id: str(uuid.uuid5(uuid.NAMESPACE_OID, message_id))
+        for message_id in common
+        if _is_other_answer(tree.messages[message_id], source.messages[message_id])
+    }
+
+
+def _is_other_answer(saved: Message, imported: Message) -> bool:
+    """Return whether two answers have texts of which none begins with the other.
+
+    The marks of citations and the JSON of calls that version 0.1 saved are not compared.
+    """
+    if saved.role != "assistant" or imported.role != "assistant" or _is_same(saved, imported):
+        return False
+    if _CITATION_MARK.search(saved.content) or saved.content.lstrip().startswith("{"):
+        return False
+    one, other = (_NOT_COMPARED.sub("", each.content) for each in (saved, imported))
+    return not one.startswith(other) and not other.startswith(one)
+
+
+def _add_new(
+    tree: MessageTree, source: MessageTree, different: Collection[str]
+) -> dict[str | None, str | None]:
     """Add the new messages; return the message of the tree for each message of the source.
 
-    A new message before a saved one is skipped: the saved thread was imported without it.
+    A new message before a saved one is skipped, because the saved thread was imported without it,
+    unless it is one of the `different` answers.
     """
     parents = source.parents
     before_saved: set[str | None] = set()
@@ -163,7 +219,7 @@ def _add_new(tree: MessageTree, source: MessageTree) -> dict[str | None, str | N
         message_id = stack.pop()
         if message_id in tree.messages:
             anchors[message_id] = message_id
-        elif message_id in before_saved:
+        elif message_id in before_saved and message_id not in different:
             anchors[message_id] = anchors[parents[message_id]]
         else:
             after = _after_notes(tree, source, anchors[parents[message_id]])

@@ -83,20 +83,29 @@ async def store_thread(
     """
     state = settle(thread.state, None)
     thread_id = thread.id or _id_for(state)
+    match: _Match | None = None
     try:
         found = await storage.load(thread_id)
+        is_in_use = found is not None
     except FutureSchemaError:
-        return await _save_new(storage, thread, str(uuid.uuid4()))
-    match: _Match | None = None
+        found, is_in_use = None, True
     if found is not None:
         match = _match(thread_id, found, thread, state)
+    if is_in_use:
         thread_id = str(uuid.uuid4())  # for a different thread, if it is one
     can_extend = thread.is_foreign or not thread.id
-    if match is None and saved_threads is not None and (can_extend or found is not None):
+    if match is None and saved_threads is not None and (can_extend or is_in_use):
         match = await _find_saved(storage, saved_threads, thread, state, can_extend=can_extend)
     if match is not None:
         return await _extend(storage, match, thread, state)
-    stored = await _save_new(storage, thread, thread_id)
+    try:
+        stored = await _save_new(storage, thread, thread_id)
+    except DamagedThreadError:  # a damaged file of this id exists and must not be overwritten
+        if saved_threads is not None:  # it may have been imported before
+            match = await _find_saved(storage, saved_threads, thread, state, can_extend=can_extend)
+        if match is not None:
+            return await _extend(storage, match, thread, state)
+        stored = await _save_new(storage, thread, str(uuid.uuid4()))
     if saved_threads is not None:
         saved_threads.add(stored.id, state)
     return stored
@@ -189,11 +198,7 @@ def _extended_meta(saved: dict[str, Any], imported: Any) -> dict[str, Any]:
 
 
 async def _save_new(storage: SessionStorage, thread: Thread, thread_id: str) -> Stored:
-    try:
-        await storage.save(thread_id, thread.state)
-    except DamagedThreadError:  # a damaged file of this id exists and must not be overwritten
-        thread_id = str(uuid.uuid4())
-        await storage.save(thread_id, thread.state)
+    await storage.save(thread_id, thread.state)
     source = {_SOURCE: thread.id} if thread.id and thread.id != thread_id else {}
     await storage.update_meta(thread_id, **{**thread.meta, **source})
     return Stored(thread_id, thread.title, is_new=True)

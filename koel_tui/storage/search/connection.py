@@ -12,7 +12,8 @@ from koel_tui.paths import DirectoryError, private_directory
 from koel_tui.storage.errors import StorageError
 from koel_tui.storage.search.indexed_text import TOKENIZER
 
-_VERSION = 3
+VERSION = 3
+"""The version of the tables; an index of another version is built again at its next use."""
 _BUSY_TIMEOUT = 2.0
 _RETRY_DELAY = 0.01
 _NO_WAL = (sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
@@ -24,7 +25,8 @@ _TABLES = (
     "CREATE VIRTUAL TABLE said USING fts5(text, thread UNINDEXED, message UNINDEXED, "
     f"role UNINDEXED, tokenize = '{TOKENIZER}')",
     "CREATE TABLE words (word TEXT PRIMARY KEY, key TEXT) WITHOUT ROWID",
-    f"PRAGMA user_version = {_VERSION}",
+    "CREATE INDEX by_key ON words (key)",
+    f"PRAGMA user_version = {VERSION}",
 )
 
 
@@ -74,7 +76,7 @@ def _open(path: Path | None, *, create_with_wal: bool) -> sqlite3.Connection:
                 _enable_wal(connection)
             with transaction(connection, "IMMEDIATE"):
                 _create_tables(connection)
-        elif version != _VERSION:
+        elif version != VERSION:
             raise sqlite3.DatabaseError(f"its version is {version}")
         if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
             connection.execute("PRAGMA synchronous = NORMAL")

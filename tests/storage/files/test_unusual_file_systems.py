@@ -124,6 +124,26 @@ async def test_report_13_a_failed_move_to_the_trash_keeps_the_thread(
     assert await store.load("t") == saying("hi") and not await store.trashed()
 
 
+async def test_report_13_a_thread_that_cannot_be_removed_is_not_also_in_the_trash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = in_clear(tmp_path / "threads")
+    await store.save("t", saying("hi"))
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.parent == store.directory:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", _only_beside)
+        patch.setattr(Path, "unlink", refuse)
+        with pytest.raises(StorageError, match=os.strerror(errno.EACCES)):
+            await store.trash("t")
+    assert await store.load("t") == saying("hi") and not await store.trashed()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not ROOT or shutil.which("unshare") is None, reason="needs mounts")
 def test_report_13_a_trash_on_a_mounted_volume_is_used() -> None:

@@ -1,15 +1,18 @@
 """The export of ChatGPT: citations, code, canvas, voice, tools and branches."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from time import process_time
 from typing import Any
 
 import pytest
 
-from koel_tui.protocol import ChatState, switch
+from koel_tui.protocol import ChatState, Message, switch
+from koel_tui.storage import MemoryStorage
 from koel_tui.storage.interchange import Thread, read_threads
 from tests.storage.interchange.test_chatgpt import conversation, node, write
+from tests.storage.interchange.test_merging import FIRST, long_id, said, take
 
 A, S, Z = "\ue200", "\ue202", "\ue201"
 CITE = f"{A}cite{S}turn0search1{Z}"
@@ -272,3 +275,77 @@ def test_thoughts_without_an_answer_are_kept_although_an_empty_node_follows(
     assert [(each.role, each.reasoning) for each in thread.state.messages] == [
         ("user", ""), ("assistant", "Hm."),
     ]  # fmt: skip
+
+
+def test_report_22_a_message_without_an_author_is_an_answer(tmp_path: Path) -> None:
+    question, reply = node("u", None, "user", "Why?"), node("a", "u", "assistant", "So.")
+    for author in ("{}", "null"):
+        reply["message"]["author"] = json.loads(author)
+        shown = imported(tmp_path, question, reply).state.messages
+        assert [(each.role, each.content) for each in shown] == [
+            ("user", "Why?"), ("assistant", "So."),
+        ]  # fmt: skip
+
+
+# Imported again
+
+
+async def test_report_22_a_grown_answer_keeps_the_saved_thinking(tmp_path: Path) -> None:
+    storage = MemoryStorage()
+    await take(storage, tmp_path, said("u1", "", "Why?"), said("a1", "u1", "Riv"))
+    state = await storage.load("chatgpt-abc")
+    assert state is not None
+    cut = replace(state.messages[1], reasoning="Hm.", finish_reason="length", extra={"x": 1})
+    await storage.save("chatgpt-abc", replace(state, messages=(state.messages[0], cut)))
+    await take(storage, tmp_path, *FIRST)
+    state = await storage.load("chatgpt-abc")
+    assert state is not None
+    expected = replace(cut, content="Rivers.", finish_reason=None)
+    assert state.messages[1] == expected
+
+
+async def test_report_22_an_answer_that_is_different_in_both_becomes_a_branch_once(
+    tmp_path: Path,
+) -> None:
+    storage, question = MemoryStorage(), said("u1", "", "Why?")
+    await take(storage, tmp_path, question, said("a1", "u1", "One two"))
+    state = await storage.load("chatgpt-abc")
+    assert state is not None
+    local = replace(state.messages[1], content="One two LOCAL")
+    await storage.save("chatgpt-abc", replace(state, messages=(state.messages[0], local)))
+    remote = (question, said("a1", "u1", "One two REMOTE end"))
+    later = (*remote, said("u2", "a1", "Really?"))
+    last = (*remote[:1], said("a1", "u1", "One two REMOTE end."), *later[2:])
+    for nodes, added in ((remote, 1), (remote, 0), (later, 1), (later, 0), (last, 1), (last, 0)):
+        (stored,) = await take(storage, tmp_path, *nodes)
+        assert (stored.id, stored.added) == ("chatgpt-abc", added)
+    state = await storage.load("chatgpt-abc")
+    assert state is not None and texts(state) == ["Why?", "One two LOCAL"]
+    other = switch(state, long_id("u1"))
+    assert texts(other) == ["Why?", "One two REMOTE end.", "Really?"]
+    changed = replace(state.messages[1], content="Else", id=long_id("a9"))
+    await storage.save("x", ChatState(messages=(state.messages[0], changed, Message(
+        long_id("u9"), "user", "And?"))))  # fmt: skip
+    nodes = (question, said("a9", "u1", "Lakes."), said("u9", "a9", "And?"))
+    assert (await take(storage, tmp_path, *nodes, conversation_id=None))[0].added == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (f"Salt. {CITE} And rivers.", "Salt ([News](https://e.org)). And rivers."),
+        ("Salt ([News](https://e.org)). More.", "Salt ([Other](https://f.org)). More."),
+        ("x = 1\nprint(x)", "```python\nx = 1\nprint(x)\n```"),
+        ('{"name": "n", "content": "x"}', "Canvas: n\n\nx"),
+        ("One [audio_transcription] two", "One two"),
+        ("One  two\n\nthree", "One two\nthree"),
+    ],
+)
+async def test_report_22_an_answer_that_was_imported_differently_before_is_the_same(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    storage = MemoryStorage()
+    saved = (Message(long_id("u1"), "user", "Why?"), Message(long_id("a1"), "assistant", old))
+    await storage.save("chatgpt-abc", ChatState(messages=saved))
+    (stored,) = await take(storage, tmp_path, said("u1", "", "Why?"), said("a1", "u1", new))
+    assert (stored.id, stored.added) == ("chatgpt-abc", 0)

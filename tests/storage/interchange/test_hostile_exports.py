@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from koel_tui.cli.main import run
 from koel_tui.storage import MemoryStorage
 from koel_tui.storage.interchange import (
     ExportFormat,
@@ -250,9 +251,76 @@ def test_report_24_a_damaged_character_does_not_end_an_import(
     data = json.dumps([wire, wire], ensure_ascii=False).encode(encoding)
     good = "\u00e9".encode(encoding.removesuffix("-sig"))
     path.write_bytes(data.replace(good, bad, 1))
-    first, second = read_threads(path)
+    first, second, *problems = read_threads(path)
     assert isinstance(first, Thread) and "\ufffd" in first.title
     assert isinstance(second, Thread) and second.title == "S\u00e9a"
+    if encoding != "utf-16-le":  # half a pair is a character of the text there
+        (problem,) = problems
+        name = encoding.removesuffix("-sig").upper()
+        assert str(problem).startswith(
+            f"A part of the text in {path} cannot be imported: some characters are not {name} and "
+            "were replaced by \ufffd. Move the imported threads to the trash, convert the file"
+        )
+
+
+@pytest.mark.parametrize("kind", ["list", "one", "cut off", "zip", "foreign"])
+def test_report_24_an_import_of_latin_1_does_not_succeed_without_a_word(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wire = json.dumps({**SEA, "title": "S\u00e9a"}, ensure_ascii=False)
+    data = {"one": wire, "foreign": '{"x": "\u00e9"}'}.get(kind, f"[{wire}]").encode("latin-1")
+    path = tmp_path / "c.json"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("conversations.json", data)
+    else:
+        path.write_bytes(data[:-1] if kind == "cut off" else data)
+    assert run(["threads", "import", str(path)]) == 66
+    said = capsys.readouterr()
+    assert said.out.startswith("chatgpt-abc") or kind == "foreign"
+    assert ("some characters are not UTF-8" in said.err) is (kind != "foreign")
+    assert ("is cut off" in said.err) is (kind == "cut off")
+    assert ("its content is not in a supported format" in said.err) is (kind == "foreign")
+
+
+@pytest.mark.parametrize("bad", ["x\ty", "x\x00\ny"])
+async def test_report_29_control_characters_in_a_text_are_read(tmp_path: Path, bad: str) -> None:
+    path = tmp_path / "c.json"
+    wire = json.dumps({**SEA, "title": "a title"}).replace("a title", bad)
+    for text in (wire, f"[{wire}, {json.dumps(SEA)}]"):
+        path.write_text(text)
+        first, *_ = read_threads(path)
+        assert isinstance(first, Thread) and first.title == bad
+
+
+@pytest.mark.parametrize("size", [4, 7, 1 << 18])
+@pytest.mark.parametrize("bad", ["\\q", "\\u12g4", "\\u", "\\x]}"])
+def test_report_29_an_invalid_escape_fails_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str, size: int
+) -> None:
+    monkeypatch.setattr("koel_tui.storage.interchange.input_file._CHUNK", size)
+    path = tmp_path / "c.json"
+    path.write_text(f'[{{"a": 1}}, {{"b": "x{bad}y", "d": [2]}}, {{"c": 3}}]')
+    first, error, last = read_json(path)
+    assert (first, last) == ({"a": 1}, {"c": 3})
+    assert str(error).startswith("item 2 of its list: it is not JSON: Invalid \\")
+    path.write_text(f'[{{"a": 1}}, {{"b": "x{bad}')
+    with pytest.raises(ValueError, match="it is not JSON"):
+        list(read_json(path))
+
+
+def test_report_29_a_syntax_error_after_conversations_names_the_rest(tmp_path: Path) -> None:
+    path, good = tmp_path / "c.json", json.dumps(SEA)
+    path.write_text(f'[{good}, {{"b": tru}}, {good}]')
+    found: list[object] = []
+    with pytest.raises(
+        ImportProblem, match=r"^The rest of .*c\.json cannot be imported: it is not"
+    ):
+        found.extend(read_threads(path))
+    assert len(found) == 1
+    path.write_text(f'[{{"b": tru}}, {good}]')
+    with pytest.raises(ImportProblem, match=r"^/.*c\.json cannot be imported: it is not JSON"):
+        list(read_threads(path))
 
 
 def test_report_29_a_packed_file_says_so(tmp_path: Path) -> None:

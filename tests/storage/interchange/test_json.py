@@ -15,6 +15,7 @@ from koel_tui.storage.interchange import (
     ExportFormat,
     ImportFormat,
     ImportProblem,
+    SavedThreads,
     Thread,
     detect,
     export_thread,
@@ -107,6 +108,29 @@ async def test_our_own_files_can_be_imported(tmp_path: Path) -> None:
     await store.update_meta("t", title="Greeting")
     thread = only(tmp_path / "threads" / file_name("t"))
     assert (thread.id, thread.title, thread.state) == ("t", "Greeting", saying("hi", "hello"))
+
+
+@pytest.mark.parametrize("change", ["damaged", "newer"])
+@pytest.mark.parametrize("is_foreign", [False, True])
+async def test_report_16_a_thread_whose_file_cannot_be_used_is_imported_once(
+    tmp_path: Path, change: str, is_foreign: bool
+) -> None:
+    store = in_clear(tmp_path / "threads")
+    await store.save("t", saying("hi", "hello"))
+    file = tmp_path / "threads" / file_name("t")
+    wire = json.loads(file.read_text())
+    wire |= {"schema": 999, "state": {"messages": 5}} if change == "newer" else {"state": 5}
+    file.write_text(json.dumps(wire))
+    before, outcomes = file.read_bytes(), []
+    store = in_clear(tmp_path / "threads")
+    for state in [saying("hi", "hello")] * 3 + [saying("hi", "hello", "and?")]:
+        thread = Thread("t", state, {"title": "T"}, is_foreign=is_foreign)
+        outcomes.append(await store_thread(store, thread, SavedThreads(store)))
+    assert [(each.is_new, each.added) for each in outcomes] == [
+        (True, 0), (False, 0), (False, 0), (False, 1),
+    ]  # fmt: skip
+    assert len({each.id for each in outcomes}) == 1 and outcomes[0].id != "t"
+    assert file.read_bytes() == before
 
 
 @pytest.fixture(params=list(FILE_STORES))

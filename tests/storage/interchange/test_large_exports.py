@@ -12,11 +12,15 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from rich.cells import cell_len
 
+from koel_tui.cli.main import run
 from koel_tui.protocol import ChatState
+from koel_tui.storage import SessionStorage, StorageError
 from koel_tui.storage.interchange import (
     ImportProblem,
     SavedThreads,
+    Stored,
     Thread,
     read_threads,
     store_thread,
@@ -74,7 +78,7 @@ def test_report_29_a_truncated_export_gives_what_is_complete(tmp_path: Path) -> 
     found: list[object] = []
     with pytest.raises(ImportProblem, match="it is not JSON"):
         found.extend(read_threads(path))
-    assert len(found) == 0 or len(found) == 2
+    assert len(found) == 2
     threads = read_threads(path)
     assert isinstance(next(threads), Thread) and isinstance(next(threads), Thread)
 
@@ -156,6 +160,44 @@ def test_report_29_a_terminal_shows_the_progress_of_an_import(tmp_path: Path) ->
     finally:
         child.close()
     assert child.exitstatus == 0
+
+
+@pytest.mark.parametrize("output", ["", " | cat"])
+def test_report_29_the_progress_of_an_import_fits_a_narrow_terminal(
+    tmp_path: Path, output: str
+) -> None:
+    """A wrapped line could not be erased. It is on the terminal of stderr."""
+    path = tmp_path / ("\u6f22" * 18 + ".json")
+    path.write_text(f"[{large(0, 600_000)}]")
+    command = f"{PROGRAM} threads import {path}{output}"
+    child = pexpect.spawn(
+        "bash", ["-c", command], encoding="utf-8", timeout=30, dimensions=(24, 40)
+    )
+    try:
+        child.expect(pexpect.EOF)
+        shown = re.findall(r"\x1b\[K(\u6f22[^\r\n]*)", child.before or "")
+    finally:
+        child.close()
+    assert shown and all(cell_len(line) < 40 for line in shown), shown
+
+
+def test_report_29_an_import_that_fails_at_once_has_nothing_to_continue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def store(storage: SessionStorage, thread: Thread, saved: SavedThreads) -> Stored:
+        if thread.id == failing:
+            raise StorageError("The disk is full.")
+        return await store_thread(storage, thread, saved)
+
+    monkeypatch.setattr("koel_tui.storage.interchange.store_thread", store)
+    path = tmp_path / "c.json"
+    path.write_text(f"[{large(0, 10)},{large(1, 10)}]")
+    failing = "chatgpt-0"
+    assert run(["threads", "import", str(path)]) == 74
+    assert capsys.readouterr().err == "koel-chat: The disk is full.\n"
+    failing = "chatgpt-1"
+    assert run(["threads", "import", str(path)]) == 74
+    assert capsys.readouterr().err.startswith("The import was stopped: 1 imported, 0 extended")
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 
 from koel_tui.storage import JsonFileStorage, encrypt_threads
 from koel_tui.storage.errors import EncryptedThreadsError
+from koel_tui.storage.search.connection import connect
+from koel_tui.storage.search.database import _SAME_QUERY
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file
 from tests.storage.helpers import encrypted, passphrase, saying
 
@@ -34,6 +37,13 @@ async def test_only_the_owner_can_read_the_index(
     await index.search("owl")
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in cache.iterdir()}
     assert set(modes.values()) == {0o600}, modes
+
+
+def test_report_40_a_short_word_is_looked_up_without_a_scan_of_all_words(tmp_path: Path) -> None:
+    with closing(connect(tmp_path / "index.sqlite")) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {_SAME_QUERY}", ["of", 2, "of", 9])
+        steps = [detail for *_, detail in plan]
+    assert len(steps) == 1 and steps[0].startswith("SEARCH words USING"), steps
 
 
 def truncate(path: Path) -> None:
