@@ -9,6 +9,7 @@ from textual.widgets.markdown import MarkdownFence
 
 from koel_tui.protocol import ChatState, Message, ToolCall
 from koel_tui.storage import MemoryStorage
+from koel_tui.ui.internals.selected_text import selected_text
 from koel_tui.ui.transcript import rendered_markdown, text_wrapping
 from koel_tui.ui.transcript.plain_text import PlainText
 from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown
@@ -280,7 +281,7 @@ async def drag(window: Window, start: tuple[int, int], *ends: tuple[int, int]) -
         await window.handled()
     post(events.MouseUp, ends[-1], 1)
     await window.handled()
-    return window.app.screen.get_selected_text() or ""
+    return selected_text(window.app.screen)
 
 
 def position(window: Window, text: str) -> tuple[int, int]:
