@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from koel_tui.markdown_references import separate_references
 from koel_tui.protocol import ChatState, Message, ToolCall
 from koel_tui.storage.interchange import ExportFormat, Thread, export_thread
+from tests.growth import grows_linearly
 
 SPEAKERS = ("You", "Model", "Tool", "System")
 
@@ -187,6 +189,24 @@ def test_report_15_a_definition_of_a_link_applies_to_its_message_only() -> None:
 def test_report_15_equal_definitions_of_a_link_stay_as_written() -> None:
     answer = "See [a][1].\n\n[1]: https://one.example"
     assert exported(answer, answer).count(answer) == 2
+
+
+def test_brackets_and_definitions_need_a_time_that_grows_with_the_text() -> None:
+    assert grows_linearly(lambda text: separate_references([text]), "[", 2000)
+    text = "[1]: https://e.org\n\n[1]"
+    escaped = f"{text}\n\n["
+    assert grows_linearly(lambda more: separate_references([escaped + more]), "\\[", 500)
+    many = iter(range(10**9))
+    assert grows_linearly(
+        lambda rows: separate_references([f"[1]: https://e.org/{next(many)}\n\n[1]" for _ in rows]),
+        "x",
+        40,
+    )
+
+
+def test_many_messages_that_define_a_label_get_one_each() -> None:
+    answers = [f"[a][1]\n\n[1]: https://e.org/{n}" for n in range(12)]
+    assert links(exported(*answers)) == [("a", f"https://e.org/{n}") for n in range(12)]
 
 
 def test_report_15_a_footnote_belongs_to_its_message() -> None:
