@@ -1,10 +1,12 @@
 """Lookup of a saved thread by its title."""
 
 import unicodedata
+from dataclasses import replace
 
 import pytest
 
-from koel_tui.text import search_words
+from koel_tui.text import match_key, search_words
+from koel_tui.workspace import saved_threads
 from koel_tui.workspace.saved_threads import SavedThread, find_thread
 
 CAFE = unicodedata.normalize("NFC", "Café")
@@ -53,6 +55,27 @@ def test_report_11_a_list_is_filtered_by_a_turkish_word() -> None:
     for title in ("İstanbul", "istanbul", "ISTANBUL"):
         for typed in ("İstanbul", "istanbul", "ISTANBUL", "ıstanbul"):  # noqa: RUF001
             assert SavedThread("1", title).matches(search_words(typed))
+
+
+def test_a_title_is_prepared_once_for_a_list_that_is_filtered_at_every_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prepared: list[str] = []
+
+    def noted(text: str) -> str:
+        prepared.append(text)
+        return match_key(text)
+
+    monkeypatch.setattr(saved_threads, "match_key", noted)
+    threads = [SavedThread(str(n), f"{CAFE} {n}") for n in range(20)]
+    for typed in ("", "c", "CAFE\u0301", "café 1"):
+        words = search_words(typed)
+        assert len([each for each in threads if each.matches(words)]) in (20, 11)
+    assert prepared == [each.title for each in threads]
+    moved = replace(threads[0], title="Other")
+    assert moved.matches(["other"]) and not moved.matches(["caf"])
+    assert find_thread(threads, "7") == threads[7]
+    assert prepared[20:] == ["Other", "7"]
 
 
 def test_an_equal_title_comes_before_one_in_another_form() -> None:

@@ -313,3 +313,23 @@ async def test_a_selection_right_of_short_code_ends_with_its_row() -> None:
         start = position(window, "first line")
         assert await drag(window, start, (start[0] + 2, start[1]), (90, start[1])) == "first line"
         assert await drag(window, start, (start[0] + 2, start[1]), (190, start[1])) == "first line"
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "copied"),
+    [
+        ("first", "first", "first"),
+        ("first", "second", "first\tsecond"),
+        ("first", "third", "first\tsecond\tthird"),
+        ("third", "third", "third"),
+    ],
+)
+async def test_a_selection_that_ends_in_a_cell_has_no_tab_at_its_end(
+    begin: str, end: str, copied: str
+) -> None:
+    storage = await saved("Why?", "| first | second | third |\n|---|---|---|\n| c | d | e |")
+    async with opened(size=(100, 30), storage=storage, thread="t") as window:
+        await window.reads("third")
+        (x, y), (to_x, to_y) = position(window, begin), position(window, end)
+        text = await drag(window, (x, y), (to_x, to_y), (to_x + len(end), to_y))
+        assert text == copied
