@@ -223,21 +223,22 @@ def test_a_formula_without_an_end_before_many_lines_needs_no_long_time() -> None
 
 
 @pytest.mark.parametrize(
-    ("piece", "end"),
+    ("piece", "count", "end"),
     [
-        (":-\n", ""),
-        ("a|b\n-|-\n> q\n", ""),
-        ("-", "x"),
-        ("\\(\n", ":x \\)\n"),
-        ("> \\(\n", "> :x \\)\n"),
-        ("a \\[\n", ":x \\]\n"),
-        ("\\(\n", "\n- a\n\\)\n"),
-        ("- \\(\n", "\\)"),
+        (":-\n", 60, ""),
+        ("a|b\n-|-\n$a|a$ $b|b$|c\n> q\n", 100, ""),
+        ("-", 2000, "x"),
+        # Up to the longest formula, where the search for its end is limited.
+        ("\\(\n", 60, ":x \\)\n"),
+        ("> \\(\n", 60, "> :x \\)\n"),
+        ("a \\[\n", 60, ":x \\]\n"),
+        ("\\(\n", 60, "\n- a\n\\)\n"),
     ],
 )
-def test_the_time_of_tables_and_formulas_grows_with_the_text(piece: str, end: str) -> None:
-    # Up to the longest formula, where the search for its end is limited.
-    assert grows_linearly(lambda text: create_parser().parse(f"a\n{text}"), piece, 60, end)
+def test_the_time_of_tables_and_formulas_grows_with_the_text(
+    piece: str, count: int, end: str
+) -> None:
+    assert grows_linearly(lambda text: create_parser().parse(f"a\n{text}"), piece, count, end)
 
 
 def test_a_formula_after_one_that_takes_no_lines_is_found() -> None:
