@@ -226,7 +226,7 @@ def test_a_formula_without_an_end_before_many_lines_needs_no_long_time() -> None
     ("piece", "count", "end"),
     [
         (":-\n", 60, ""),
-        ("a|b\n-|-\n$a|a$ $b|b$|c\n> q\n", 100, ""),
+        ("a|b\n-|-\n$a|a$ $b|b$|c\n# q\n", 60, ""),
         ("-", 2000, "x"),
         # Up to the longest formula, where the search for its end is limited.
         ("\\(\n", 60, ":x \\)\n"),

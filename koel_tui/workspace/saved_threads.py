@@ -1,5 +1,6 @@
 """The list of saved threads, and lookup of a thread by id or title."""
 
+from asyncio import to_thread
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -8,6 +9,10 @@ from koel_tui.text import match_key, safe_line
 
 if TYPE_CHECKING:
     from koel_tui.storage import Conflict, DamagedThread, SessionStorage, Summary
+
+
+_MANY = 500
+"""The number of threads from which on their rows are prepared outside the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +57,13 @@ class SavedThread:
     @property
     def key(self) -> str:
         """The title for comparisons; computed once, because a list is filtered at every key."""
-        if self._key is None:
-            object.__setattr__(self, "_key", match_key(self.title))
-        return self._key or ""
+        return self._key if self._key is not None else self.prepare()
+
+    def prepare(self) -> str:
+        """Compute the key and return it."""
+        key = match_key(self.title)
+        object.__setattr__(self, "_key", key)
+        return key
 
 
 def to_rows(summaries: "Iterable[Summary]") -> list[SavedThread]:
@@ -70,9 +79,20 @@ def to_rows(summaries: "Iterable[Summary]") -> list[SavedThread]:
     ]
 
 
+def _prepared_rows(summaries: "Iterable[Summary]") -> list[SavedThread]:
+    """Return list items of which the keys are computed already."""
+    threads = to_rows(summaries)
+    for thread in threads:
+        thread.prepare()
+    return threads
+
+
 async def saved_threads(storage: "SessionStorage") -> list[SavedThread]:
     """Return the saved threads, newest first, followed by the unreadable files."""
-    threads = to_rows(await storage.summaries())
+    summaries = await storage.summaries()
+    # Many rows take longer than a key may wait.
+    is_many = len(summaries) > _MANY
+    threads = await to_thread(_prepared_rows, summaries) if is_many else to_rows(summaries)
     # Only a file storage has damaged files.
     damaged: Sequence[DamagedThread] = getattr(storage, "damaged", ())
     return threads + [SavedThread("", file.path.name, damage=file.reason) for file in damaged]

@@ -1,10 +1,13 @@
 """Lookup of a saved thread by its title."""
 
+import threading
 import unicodedata
 from dataclasses import replace
 
 import pytest
 
+from koel_tui.protocol import ChatState, Message
+from koel_tui.storage import MemoryStorage
 from koel_tui.text import match_key, search_words
 from koel_tui.workspace import saved_threads
 from koel_tui.workspace.saved_threads import SavedThread, find_thread
@@ -76,6 +79,25 @@ def test_a_title_is_prepared_once_for_a_list_that_is_filtered_at_every_key(
     assert moved.matches(["other"]) and not moved.matches(["caf"])
     assert find_thread(threads, "7") == threads[7]
     assert prepared[20:] == ["Other", "7"]
+
+
+async def test_many_titles_are_prepared_outside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    storage = MemoryStorage()
+    for number in range(3):
+        await storage.save(str(number), ChatState(messages=(Message("u", "user", CAFE),)))
+    preparing: list[threading.Thread] = []
+
+    def noted(text: str) -> str:
+        preparing.append(threading.current_thread())
+        return match_key(text)
+
+    monkeypatch.setattr(saved_threads, "match_key", noted)
+    monkeypatch.setattr(saved_threads, "_MANY", 2)
+    threads = await saved_threads.saved_threads(storage)
+    assert all(each.matches(["café"]) for each in threads)
+    assert len(preparing) == 3 and threading.main_thread() not in preparing
 
 
 def test_an_equal_title_comes_before_one_in_another_form() -> None:
