@@ -19,7 +19,7 @@ _AFTER_ADDRESS = (
 """Punctuation that follows an address without a space in Chinese and Japanese."""
 _AFTER = re.compile(f"[{_AFTER_ADDRESS}].*", re.DOTALL)
 _SEPARATORS = "[><\uff5c]"
-"""What ends a path for linkify-it."""
+"""The characters that end a path for linkify-it."""
 _MAX_HOST, _USUAL_PATH = 320, 1000
 """Characters that are read first; they limit the time for many beginnings."""
 _END_PUNCTUATION = ".,;:!?'\""

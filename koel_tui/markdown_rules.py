@@ -327,6 +327,8 @@ def _may_begin_table(state: "StateBlock", start: int, end: int) -> bool:
 
 def _hide_all_pipes(state: "StateBlock") -> str:
     """Return the source with the pipes in its formulas hidden, which is done once for a text."""
+    source: str
+    hidden: str
     source, hidden = state.env.get(_HIDDEN, ("", ""))
     if source is not state.src:
         hidden = "\n".join(map(_hide_pipes, state.src.split("\n")))
