@@ -12,12 +12,16 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_core import StateCore
 
-_AFTER_ADDRESS = re.compile(
-    "[\u00ab\u00bb\u201c\u201d\u2026\u3000-\u3003\u3008-\u3011\u3014-\u301b"
-    "\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f].*",
-    re.DOTALL,
+_AFTER_ADDRESS = (
+    "\u00ab\u00bb\u201c\u201d\u2026\u3000-\u3003\u3008-\u3011\u3014-\u301b"
+    "\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f"
 )
-"""Punctuation that follows an address without a space in Chinese and Japanese, and all after it."""
+"""Punctuation that follows an address without a space in Chinese and Japanese."""
+_AFTER = re.compile(f"[{_AFTER_ADDRESS}].*", re.DOTALL)
+_SEPARATORS = "[><\uff5c]"
+"""The characters that end a path for linkify-it."""
+_MAX_HOST, _USUAL_PATH = 320, 1000
+"""Characters that are read first; they limit the time for many beginnings."""
 _END_PUNCTUATION = ".,;:!?'\""
 _IPV6_HOST = r"\[[0-9a-f:.]{2,45}\]"
 _WWW = re.compile(r"www\.", re.IGNORECASE)
@@ -78,14 +82,34 @@ class _Address:
 
         parts = LinkifyIt().re
         host = rf"(?:{parts['src_host_port_strict']}|{_IPV6_HOST}{parts['src_port']}(?![\w-]))"
-        self._rest = re.compile(begin + host + parts["src_path"], re.IGNORECASE)
+        self._host = re.compile(begin + host, re.IGNORECASE)
+        separators = f"{_SEPARATORS[:-1]}{_AFTER_ADDRESS}]"
+        path = parts["src_path"].replace(_SEPARATORS, separators)
+        self._path = re.compile(path, re.IGNORECASE)
+        self._last = ("", 0, 0)
 
     def length(self, text: str, start: int) -> int:
-        """Return the length of the rest of an address; 0 if there is none."""
-        found = self._rest.match(text, start)
-        if found is None:
+        """Return the length of the rest of an address; 0 if there is none.
+
+        It is also 0 within the last address found: linkify-it ignores what begins there, and the
+        time to read the rest from each of many beginnings would be quadratic.
+        """
+        source, first, last = self._last
+        if source is text and first < start < last:
             return 0
-        return len(_AFTER_ADDRESS.sub("", found[0]).rstrip(_END_PUNCTUATION))
+        limit = min(len(text), start + _MAX_HOST)
+        host = self._host.match(text, start, limit)
+        if host is None or limit == host.end() < len(text):
+            return 0
+        end = host.end()
+        limit = min(len(text), end + _USUAL_PATH)
+        path = self._path.match(text, end, limit)
+        if path is not None and limit == path.end() < len(text):
+            path = self._path.match(text, end)
+        address = text[start : path.end() if path else end]
+        length = len(_AFTER.sub("", address).rstrip(_END_PUNCTUATION))
+        self._last = (text, start, start + length)
+        return length
 
     def complete(self, match: _Found) -> None:
         """Add the scheme to an address without one."""

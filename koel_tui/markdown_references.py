@@ -1,15 +1,15 @@
 """Labels of links and footnotes when several Markdown texts become one document."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import Any
 
-_DEFINITION = re.compile(r"\[[^\]\n]+\]:")
+_DEFINITION = re.compile(r"(?<!\\)\[(?:[^\[\]\\\n]|\\.)+\]:")
 _NOTE_DEFINITION = re.compile(r"^[ \t>]*\[(\^[^\[\]\s]+)\]:", re.MULTILINE)
-_LABEL = re.compile(r"\[((?:[^\[\]\\]|\\.)+)\]", re.DOTALL)
+_LABEL = re.compile(r"\\.|\[((?:[^\[\]\\]|\\.)+)\]", re.DOTALL)
 _PART = re.compile(
     r"\\.|(?P<ticks>`+)(?!`).*?(?<!`)(?P=ticks)(?!`)"
     r"|^ {0,3}(?P<fence>~{3,})[^\n]*\n.*?^ {0,3}(?P=fence)~*[ \t]*$"
@@ -38,6 +38,22 @@ class _Labels:
     foreign: frozenset[str]
 
 
+class _Taken:
+    """The labels that a document has."""
+
+    def __init__(self, labels: set[str]) -> None:
+        self._labels = labels
+        self._numbers: dict[str, Iterator[int]] = {}
+
+    def new_label(self, label: str) -> str:
+        """Return a label that no text defines, and add it."""
+        numbers = self._numbers.setdefault(label, count(2))
+        candidates = (f"{label}-{number}" for number in numbers)
+        new = next(each for each in candidates if _normalize(each) not in self._labels)
+        self._labels.add(_normalize(new))
+        return new.lower()
+
+
 def separate_references(texts: Sequence[str]) -> list[str]:
     """Return Markdown texts of which the links and footnotes are the same in one document.
 
@@ -50,19 +66,22 @@ def separate_references(texts: Sequence[str]) -> list[str]:
     links: dict[str, tuple[str, str]] = {}
     notes: dict[str, int] = {}
     for index, each in enumerate(parsed):
-        links = {**each.links, **links}
-        notes = {**dict.fromkeys(each.notes, index), **notes}
-    taken = {*links, *notes}
+        for label, link in each.links.items():
+            links.setdefault(label, link)
+        for label in each.notes:
+            notes.setdefault(label, index)
+    known = frozenset((*links, *notes))
+    taken = _Taken(set(known))
     result: list[str] = []
     for index, each in enumerate(parsed):
         own = {label for label in each.links if each.links[label] == links[label]}
         own |= {label for label in each.notes if notes[label] == index}
-        used = {_normalize(label) for label in _LABEL.findall(each.text)} & {*links, *notes}
+        used = _used(each.text) & known
         if used <= own:
             result.append(each.text)
             continue
         renamed = {
-            label: _new_label(label, taken) for label in sorted(used - own)
+            label: taken.new_label(label) for label in sorted(used - own)
             if label in each.links or label in each.notes
         }  # fmt: skip
         labels = _Labels(renamed, frozenset(used - own - renamed.keys()))
@@ -90,7 +109,10 @@ def _separated(parsed: _Parsed, labels: _Labels, links: Mapping[str, tuple[str, 
     has_notes = any(label.startswith("^") for label in (*labels.renamed, *labels.foreign))
     if has_notes:
         return text if _code(text) == _code(parsed.text) else parsed.text
-    known = {label: {"href": href, "title": title} for label, (href, title) in links.items()}
+    known = {
+        label: {"href": links[label][0], "title": links[label][1]}
+        for label in _used(text) & links.keys()
+    }
     return text if _render(text, {"references": known}) == parsed.html else parsed.text
 
 
@@ -112,12 +134,9 @@ def _replace(labels: _Labels, found: "re.Match[str]") -> str:
     return f"[{label}][{new}]{':' if after == ':' else ''}"
 
 
-def _new_label(label: str, taken: set[str]) -> str:
-    """Return a label that no text defines, and add it to those that are taken."""
-    candidates = (f"{label}-{number}" for number in count(2))
-    new = next(each for each in candidates if _normalize(each) not in taken)
-    taken.add(_normalize(new))
-    return new.lower()
+def _used(text: str) -> set[str]:
+    """Return all that may be a label in a text, normalized."""
+    return {_normalize(label) for label in _LABEL.findall(text) if label}
 
 
 def _normalize(label: str) -> str:

@@ -30,16 +30,18 @@ _BLOCK_START = re.compile(r"[-+*#>~`|<_\[\d=:]|\$\$")
 _LINE_START = re.compile(rf"\n[ \t>]*(?:{_BLOCK_START.pattern})")
 _UNDERLINE = re.compile(r"[ \t>]*(?:=+|-+)[ \t]*")
 _HIDDEN_PIPE = "\ufdd0"
-"""Replaces a pipe in a formula while a table is split; text never contains it."""
+"""Replaces a pipe in a formula while a table is split; `safe_text` replaces it in any text."""
 _ROW_FORMULA = re.compile(r"(?<!\\)(?:\\[(\[]|\$)")
-_DELIMITERS = re.compile(r"[-:| \t]*-[-:| \t]*")
+_DELIMITERS = re.compile(r"[-:| \t]+")
+_HIDDEN, _REJECTED = "koel_hidden_pipes", "koel_rejected_lines"
+"""Names of what is remembered of a text while it is parsed, so that its time stays linear."""
 _ENVIRONMENT = re.compile(r"\\begin\{(\w+\*?)\}")
 _MARKUP = "`*_#+-.!|~<>[]$&"
 """Characters whose backslash is removed, because Markdown gives them a meaning."""
 _SPACED_LETTER = re.compile("[A-Za-z0-9\u00c0-\u024f\u0370-\u03ff\u0400-\u04ff]")
 """A letter of a script with spaces between words; in others, `**` within a line is emphasis."""
 _DUNDER = re.compile(r"(?<!\w)__[a-z0-9_]*[a-z0-9]__(?!\w)")
-_GLOB = re.compile(r"\*\*?(?:/\*\*?)+|\*\.\w{1,10}(?![\w*])")
+_GLOB = re.compile(r"(?<![\w)\]])\*\*?(?:/\*\*?)+|\*\.\w{1,10}(?![\w*])")
 """A pattern of file names, for example `src/**/*.py`; also the media type `*/*`."""
 _POWER = re.compile(r"[\w)\]][\d(-]|\d\w")
 """The characters before and after `**` in `x**2`, `10**n` and `x**(-1)`."""
@@ -56,8 +58,10 @@ def add_rules(markdown: "MarkdownIt") -> None:
     from markdown_it.rules_block import reference, table
 
     def formula_table(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
+        if not _may_begin_table(state, start, end):
+            return False
         source = state.src
-        state.src = _hide_pipes_of_table(state, start, end)
+        state.src = _hide_all_pipes(state)
         try:
             return table(state, start, end, silent)
         finally:
@@ -172,7 +176,7 @@ def _operator_end(text: str, start: int, limit: int) -> int:
     while end < limit and text[end] == "*":
         end += 1
     before, after = text[max(0, start - 1) : start], text[end : end + 1]
-    if before == "/" and end == start + 1:
+    if before == "/" and end == start + 1 and not after.isalnum():
         return end  # `src/*`; the end of bold text is `**`
     if end == start + 1 and _PRODUCT.match(before + after):
         return end
@@ -201,18 +205,19 @@ def _formula_block(state: "StateBlock", start: int, end: int, silent: bool) -> b
     opening = _open_formula(line)
     if opening < 0 or state.is_code_block(start):
         return False
-    closing = _CLOSING.get(line[opening : opening + 2], "\\end{")
-    # A fast check: the lines are longer than the formula if they are indented.
-    lines = state.src[begin + opening + 2 : begin + 2 * _MAX_FORMULA]
-    is_alone = line.startswith(("\\[", "$$", "\\begin{"))
-    if closing not in lines or not (is_alone or _LINE_START.search(lines)):
-        return False
-    last = _formula_limit(state, start, end, is_alone=line.rstrip() in ("\\[", "$$"))
-    text = state.getLines(start, last, state.blkIndent, False).strip()
-    stop = _formula_end(text, opening) if text else -1
-    last = start + 1 + text.count("\n", 0, max(stop, 0))
-    if stop <= 0 or last == start + 1:
+    # The source has the marks of quotes too, and is as long as the formula or longer.
+    stop = _formula_end(state.src, begin + opening)
+    last = start + 1 + state.src.count("\n", begin, max(stop, begin))
+    if last == start + 1 or last > end:
         return False  # a formula of one line can be a part of a paragraph
+    is_alone = line.startswith(("\\[", "$$", "\\begin{"))
+    may_be_empty = line.rstrip() in ("\\[", "$$")
+    if not is_alone and last <= _remembered(state, start, "unbroken"):
+        return False
+    if not is_alone and _begins_block(state, start, end):
+        return False  # the formula is within that block
+    if _has_limit(state, start, last, may_be_empty=may_be_empty):
+        return False
     if not is_alone and not _breaks_formula(state, start, last, end):
         return False
     if not silent:
@@ -231,36 +236,56 @@ def _open_formula(line: str) -> int:
     return -1
 
 
-def _formula_limit(state: "StateBlock", start: int, end: int, *, is_alone: bool) -> int:
-    """Return the line before which a formula must end, an empty one.
+def _has_limit(state: "StateBlock", start: int, last: int, *, may_be_empty: bool) -> bool:
+    """Return whether a line before `last` ends a formula: an empty one, or one outside its list.
 
     If the formula begins with `\\[` or `$$` alone in a line, it may have empty lines.
     """
-    last = start
-    while last < end and state.bMarks[last] - state.bMarks[start] <= _MAX_FORMULA:
-        is_empty = state.isEmpty(last)
-        if (is_empty and not is_alone) or (not is_empty and state.sCount[last] < state.blkIndent):
-            break
-        last += 1
-    return last
+    kind = f"limit {may_be_empty}"
+    limit = _remembered(state, start, kind)
+    if limit:
+        return limit < last
+    for line in range(start, last):
+        is_empty = state.isEmpty(line)
+        is_outside = not is_empty and state.sCount[line] < state.blkIndent
+        if is_outside or (is_empty and not may_be_empty):
+            _remember(state, start, kind, line)
+            return True
+    return False
 
 
 def _breaks_formula(state: "StateBlock", start: int, last: int, end: int) -> bool:
-    """Return whether a line of the paragraph at `start` begins a block within the formula."""
-    rules = [rule for rule in state.md.block.ruler.getRules("paragraph") if rule != _formula_block]
-
-    def begins_block(line: int) -> bool:
-        begin = state.bMarks[line] + state.tShift[line]
-        may_begin = _BLOCK_START.match(state.src, begin) is not None
-        return may_begin and any(rule(state, line, end, True) for rule in rules)
-
-    if begins_block(start):
-        return False  # the formula is within that block
-    return any(
-        begins_block(line)
+    """Return whether a line of a formula after its first one begins a block."""
+    is_broken = _LINE_START.search(state.src, state.bMarks[start], state.eMarks[last - 1])
+    if is_broken is None or not any(
+        _begins_block(state, line, end)
         or _UNDERLINE.fullmatch(state.src, state.bMarks[line], state.eMarks[line])
-        for line in range(start + 1, last)
-    )
+        for line in range(max(start + 1, _remembered(state, start, "unbroken")), last)
+    ):
+        _remember(state, start, "unbroken", last)
+        return False
+    return True
+
+
+def _begins_block(state: "StateBlock", line: int, end: int) -> bool:
+    """Return whether a line begins a block that is not a formula."""
+    begin = state.bMarks[line] + state.tShift[line]
+    if _BLOCK_START.match(state.src, begin) is None:
+        return False
+    rules = state.md.block.ruler.getRules("paragraph")
+    return any(rule(state, line, end, True) for rule in rules if rule != _formula_block)
+
+
+def _remembered(state: "StateBlock", start: int, kind: str) -> int:
+    """Return the line up to which a result of an earlier line applies to this line too; or 0."""
+    key = kind, state.blkIndent, state.lineMax, state.parentType
+    first, last, begin = state.env.get(_REJECTED, {}).get(key, (0, 0, 0))
+    return last if first <= start < last and state.bMarks[first] == begin else 0
+
+
+def _remember(state: "StateBlock", start: int, kind: str, last: int) -> None:
+    key = kind, state.blkIndent, state.lineMax, state.parentType
+    state.env.setdefault(_REJECTED, {})[key] = (start, last, state.bMarks[start])
 
 
 def _note_block(state: "StateBlock", start: int, end: int, silent: bool) -> bool:
@@ -290,34 +315,40 @@ def _push_paragraph(state: "StateBlock", start: int, end: int, content: str) -> 
     state.push("paragraph_close", "p", -1)
 
 
-def _hide_pipes_of_table(state: "StateBlock", start: int, end: int) -> str:
-    """Return the source; if a table begins at a line, with the pipes in its formulas hidden."""
+def _may_begin_table(state: "StateBlock", start: int, end: int) -> bool:
+    """Return whether the line after `start` looks like the one below the heading of a table."""
     following = start + 1
     if following >= end or state.isEmpty(following):
-        return state.src
+        return False
     begin = state.bMarks[following] + state.tShift[following]
-    if not _DELIMITERS.fullmatch(state.src, begin, state.eMarks[following]):
-        return state.src
-    last = following
-    while last + 1 < end and not state.isEmpty(last + 1):
-        last += 1
-    begin, stop = state.bMarks[start], state.eMarks[last]
-    rows = state.src[begin:stop].split("\n")
-    return state.src[:begin] + "\n".join(map(_hide_pipes, rows)) + state.src[stop:]
+    line = state.src[begin : state.eMarks[following]]
+    return "-" in line and _DELIMITERS.fullmatch(line) is not None
+
+
+def _hide_all_pipes(state: "StateBlock") -> str:
+    """Return the source with the pipes in its formulas hidden, which is done once for a text."""
+    source: str
+    hidden: str
+    source, hidden = state.env.get(_HIDDEN, ("", ""))
+    if source is not state.src:
+        hidden = "\n".join(map(_hide_pipes, state.src.split("\n")))
+        state.env[_HIDDEN] = (state.src, hidden)
+    return hidden
 
 
 def _hide_pipes(row: str) -> str:
     """Return a row of a table with the pipes in its formulas replaced by another character."""
-    position = 0
+    parts: list[str] = []
+    position = done = 0
     while found := _ROW_FORMULA.search(row, position):
         start = found.start()
         end = _formula_end(row, start)
         if end < 0 or (row[start] == "$" and not _may_have_pipes(row[start + 1 : end - 1])):
             position = start + 1
             continue
-        formula = row[start:end].replace("|", _HIDDEN_PIPE)
-        row, position = row[:start] + formula + row[end:], end
-    return row
+        parts += [row[done:start], row[start:end].replace("|", _HIDDEN_PIPE)]
+        position = done = end
+    return "".join([*parts, row[done:]])
 
 
 def _may_have_pipes(formula: str) -> bool:

@@ -25,7 +25,7 @@ def _terminal_map() -> dict[int, str]:
     table.update({code: f"\u27e6{name}\u27e7" for code, name in _BIDI_NAMES.items()})
     table.update(dict.fromkeys(range(0xE0000, 0xE0080), ""))
     table.update(dict.fromkeys((0x85, 0x2028, 0x2029), "\n"))
-    table.update(dict.fromkeys(range(0xD800, 0xE000), "\ufffd"))
+    table.update(dict.fromkeys((*range(0xD800, 0xE000), 0xFDD0), "\ufffd"))
     return table
 
 
@@ -153,6 +153,17 @@ _INVISIBLE = re.compile("[\u00ad\u0640\u200b\u2060\ufeff]")
 """Characters that a text can have or lack: soft hyphens, the elongation of Arabic letters."""
 
 
+class _Seen(dict[int, str]):
+    """The table of forms without what is not seen, so that a text is translated only once."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        is_seen = unicodedata.category(char) != "Cf" and not _INVISIBLE.match(char)
+        self[code] = _FORMS[code] if is_seen and char != _EMOJI_SUFFIXES[0] else ""
+        return self[code]
+
+
+_SEEN = _Seen()
 _KEY_FORMS = {
     0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0x0130: "i", 0x0131: "i",
 }  # fmt: skip
@@ -179,17 +190,19 @@ def match_key(text: str) -> str:
     """
     if text.isascii():
         return " ".join(text.casefold().split())
-    visible = (
-        char
-        for char in drop_invisible(text)
-        if unicodedata.category(char) != "Cf" and char not in _EMOJI_SUFFIXES[:1]
-    )
-    plain = normalize("".join(visible)).translate(_KEY_FORMS)
+    plain = unicodedata.normalize("NFC", text.translate(_SEEN)).translate(_KEY_FORMS)
     folded = normalize(plain.casefold()).replace("i\u0307", "i")
     return " ".join(folded.split())
 
 
+def search_words(typed: str) -> list[str]:
+    """Return the words of a search in the form that `has_words` compares."""
+    return match_key(typed).split()
+
+
 def has_words(text: str, words: Sequence[str]) -> bool:
-    """Return whether a text contains all of these words, ignoring case and Unicode form."""
+    """Return whether a text contains all these `search_words`, ignoring case and Unicode form."""
+    if not words:
+        return True
     text = match_key(text)
-    return all(match_key(word) in text for word in words)
+    return all(word in text for word in words)

@@ -11,6 +11,7 @@ from koel_tui.storage.interchange import ExportFormat, Thread, export_thread
 from koel_tui.ui.conversation.links import MarkdownLink, UnsafeLinkError, find_links, validate_url
 from koel_tui.ui.transcript.markdown_parser import create_parser
 from koel_tui.ui.transcript.rendered_markdown import render_rows
+from tests.growth import grows_linearly
 from tests.ui.window import opened
 
 NO_LINKS = [
@@ -117,6 +118,25 @@ async def test_report_17_the_list_of_links_has_no_file() -> None:
         assert lines >= 1
 
 
-def test_many_addresses_need_a_time_that_grows_with_the_text() -> None:
-    text = "https://e.org/a\uff0c www.e.org " * 2000
-    assert len(create_parser().parse(text)) == 3
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "https://e.org/a\uff0c www.e.org ", "https://e.org/a\uff0c", "www.", "www.a.", "www.a/",
+        "http://a.b/", "http://a@", '"http://a",', "http://a/(", "www.a/http://a.b/",
+    ],
+)  # fmt: skip
+def test_many_addresses_need_a_time_that_grows_with_the_text(piece: str) -> None:
+    assert grows_linearly(create_parser().parse, piece, 3000 // len(piece))
+
+
+def test_a_long_address_and_addresses_within_another_are_links() -> None:
+    long = f"https://e.org/{'a/' * 3000}"
+    assert find_links(f"{long} www.www.e.org ...www.e.org") == [
+        MarkdownLink(long, long),
+        MarkdownLink("www.www.e.org", "http://www.www.e.org"),
+        MarkdownLink("www.e.org", "http://www.e.org"),
+    ]
+    nested = "https://web.archive.org/web/https://www.e.org/x"
+    assert find_links(nested) == [MarkdownLink(nested, nested)]
+    listed = '"https://e.org","https://f.org"'
+    assert [link.text for link in find_links(listed)] == ["https://e.org", "https://f.org"]

@@ -14,6 +14,7 @@ from koel_tui.storage import MemoryStorage
 from koel_tui.storage.interchange.html import to_html
 from koel_tui.storage.interchange.portable_thread import Thread
 from koel_tui.ui.transcript.markdown_parser import create_parser
+from tests.growth import grows_linearly
 from tests.ui.window import opened
 
 _BREAKS = {"hardbreak": "\n", "softbreak": "\n"}
@@ -91,6 +92,25 @@ def test_bold_text_is_bold_next_to_operators() -> None:
     assert shown(text) == "Step1 and x(a) and 2n: bold x**2 + y**2, src/ a(b)"
     marks = [token.type for token in create_parser().parse(text)[1].children or []]
     assert marks.count("strong_open") == 5 and marks.count("em_open") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown_text", "emphasized"),
+    [
+        ("**TCP**/**IP**", "TCP/IP", 2),
+        ("*der*/*die*/*das*", "der/die/das", 3),
+        ("*and*/*or*, (**a**/**b**)", "and/or, (a/b)", 4),
+        ("**f(x)**/**g(x)**", "f(x)/g(x)", 2),
+        ("`a`/*b*", "`a`/b", 1),
+        ("src/**/*.py, */*, a/*/b/* and **/*.rs", "src/**/*.py, */*, a/*/b/* and **/*.rs", 0),
+    ],
+)
+def test_emphasis_next_to_a_slash_is_not_a_pattern_of_files(
+    text: str, shown_text: str, emphasized: int
+) -> None:
+    assert shown(text) == shown_text
+    marks = [token.type for token in create_parser().parse(text)[1].children or []]
+    assert marks.count("strong_open") + marks.count("em_open") == emphasized
 
 
 def test_report_28_pipes_in_formulas_of_a_table_are_not_its_borders() -> None:
@@ -200,6 +220,36 @@ def test_a_formula_without_an_end_before_many_lines_needs_no_long_time() -> None
     assert opened < 20 * plain + 1
     assert parse_time("\\( x\n" * 3000) < 20 * plain + 1
     assert parse_time(("\\( x\n" * 500 + "\\)\n") * 6) < 20 * plain + 1
+
+
+@pytest.mark.parametrize(
+    ("piece", "count", "end"),
+    [
+        (":-\n", 60, ""),
+        ("a|b\n-|-\n$a|a$ $b|b$|c\n# q\n", 60, ""),
+        ("-", 2000, "x"),
+        # Up to the longest formula, where the search for its end is limited.
+        ("\\(\n", 60, ":x \\)\n"),
+        ("> \\(\n", 60, "> :x \\)\n"),
+        ("a \\[\n", 60, ":x \\]\n"),
+        ("\\(\n", 60, "\n- a\n\\)\n"),
+    ],
+)
+def test_the_time_of_tables_and_formulas_grows_with_the_text(
+    piece: str, count: int, end: str
+) -> None:
+    assert grows_linearly(lambda text: create_parser().parse(f"a\n{text}"), piece, count, end)
+
+
+def test_a_formula_after_one_that_takes_no_lines_is_found() -> None:
+    text = "a \\(\nb \\(\nc \\) d \\[\nx_1\n- y_1 * z *\n\\]"
+    assert shown(text) == text
+    quoted = "> a \\(\n>\n> b \\(\n> c_1\n> - d_1 * e *\n> \\)"
+    assert shown(quoted) == "a \\(\nb \\(\nc_1\n- d_1 * e *\n\\)"
+
+
+def test_a_character_that_hides_pipes_is_replaced_in_a_text() -> None:
+    assert exported("| a |\n|---|\n| x\ufdd0y |").split() == ["a", "x\ufffdy"]
 
 
 def parse_time(text: str) -> float:

@@ -44,6 +44,7 @@ def test_what_is_repaired_can_be_sent_and_stays_as_it_is(text: str) -> None:
         (FLAG, "\U0001f3f4"),
         ("\U000dffff\U000e0000\U000e0080", "\U000dffff\U000e0080"),
         ("\ud7ff\ud800\udfff\ue000", "\ud7ff\ufffd\ufffd\ue000"),
+        ("\ufdcf\ufdd0", "\ufdcf\ufffd"),
     ],
 )
 def test_what_a_terminal_would_obey_is_shown_instead(text: str, shown: str) -> None:

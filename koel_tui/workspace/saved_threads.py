@@ -1,13 +1,18 @@
 """The list of saved threads, and lookup of a thread by id or title."""
 
+from asyncio import to_thread
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from koel_tui.text import has_words, match_key, safe_line
+from koel_tui.text import match_key, safe_line
 
 if TYPE_CHECKING:
     from koel_tui.storage import Conflict, DamagedThread, SessionStorage, Summary
+
+
+_MANY = 500
+"""The number of threads from which on their rows are prepared outside the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,7 @@ class SavedThread:
     """The state "open" or "open elsewhere"; empty if the thread is closed."""
     message_id: str = ""
     """The id of the message to scroll to; empty for the last scroll position."""
+    _key: str | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def detail(self) -> str:
@@ -45,8 +51,19 @@ class SavedThread:
         return not self.damage
 
     def matches(self, words: Sequence[str]) -> bool:
-        """Return whether the title contains all these words, ignoring case."""
-        return has_words(self.title, words)
+        """Return whether the title contains all these search words, ignoring case."""
+        return not words or all(word in self.key for word in words)
+
+    @property
+    def key(self) -> str:
+        """The title for comparisons; computed once, because a list is filtered at every key."""
+        return self._key if self._key is not None else self.prepare()
+
+    def prepare(self) -> str:
+        """Compute the key and return it."""
+        key = match_key(self.title)
+        object.__setattr__(self, "_key", key)
+        return key
 
 
 def to_rows(summaries: "Iterable[Summary]") -> list[SavedThread]:
@@ -62,9 +79,20 @@ def to_rows(summaries: "Iterable[Summary]") -> list[SavedThread]:
     ]
 
 
+def _prepared_rows(summaries: "Iterable[Summary]") -> list[SavedThread]:
+    """Return list items of which the keys are computed already."""
+    threads = to_rows(summaries)
+    for thread in threads:
+        thread.prepare()
+    return threads
+
+
 async def saved_threads(storage: "SessionStorage") -> list[SavedThread]:
     """Return the saved threads, newest first, followed by the unreadable files."""
-    threads = to_rows(await storage.summaries())
+    summaries = await storage.summaries()
+    # Many rows take longer than a key may wait.
+    is_many = len(summaries) > _MANY
+    threads = await to_thread(_prepared_rows, summaries) if is_many else to_rows(summaries)
     # Only a file storage has damaged files.
     damaged: Sequence[DamagedThread] = getattr(storage, "damaged", ())
     return threads + [SavedThread("", file.path.name, damage=file.reason) for file in damaged]
@@ -77,12 +105,16 @@ def find_thread(threads: Sequence[SavedThread], query: str) -> SavedThread | str
     """
     key = match_key(query)
     readable = [thread for thread in threads if not thread.damage]
+    # Each is evaluated only if the ones before it find nothing.
     for matches in (
-        [thread for thread in readable if thread.id == query],
-        [thread for thread in readable if thread.id.startswith(query)] if query else [],
-        [thread for thread in readable if thread.title == query],
-        [thread for thread in readable if match_key(thread.title) == key != ""],
-        [thread for thread in readable if match_key(safe_line(thread.title)) == key != ""],
+        [thread for thread in readable if is_wanted(thread)]
+        for is_wanted in (
+            lambda thread: thread.id == query,
+            lambda thread: query != "" and thread.id.startswith(query),
+            lambda thread: thread.title == query,
+            lambda thread: thread.key == key != "",
+            lambda thread: match_key(safe_line(thread.title)) == key != "",
+        )
     ):
         if len(matches) == 1:
             return matches[0]

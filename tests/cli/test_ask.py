@@ -274,7 +274,7 @@ def test_a_message_larger_than_the_window_is_a_usage_error() -> None:
 def test_a_signal_keeps_what_came_so_far(number: signal.Signals) -> None:
     save("story", "Hello.", "Hi.")
     child = subprocess.Popen(
-        [PROGRAM, "ask", "--json", "--thread", "story", "Count from 1 to 1000.", "--temperature",
+        [PROGRAM, "ask", "--json", "--thread", "story", "Count: 1, 2, 3,", "--chat-template", "none", "--temperature",
          "0"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: [signal.signal(each, signal.SIG_DFL) for each in

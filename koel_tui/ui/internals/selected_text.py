@@ -17,7 +17,7 @@ def selected_text(screen: Screen[object]) -> str:
             text, end = found
             text = text.strip() if isinstance(widget, MarkdownBullet) else text
             parts += [text, "\t" if _is_within_row(widget) else end]
-    return "".join(parts).rstrip("\n")
+    return "".join(parts[:-1]).rstrip("\n")  # without the separator after the last part
 
 
 def _is_within_row(widget: Widget) -> bool:

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
 from koel_tui.formatting import truncate
-from koel_tui.text import safe_line
+from koel_tui.text import safe_line, search_words
 from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.library.dialogs import FORMATS, FormatPicker, RenamePanel, TrashPicker
 from koel_tui.ui.library.preview import Preview
@@ -121,7 +121,7 @@ class LibraryPanel(Picker[SavedThread]):
 
     def _fill(self) -> None:
         before, index = self._under_cursor, self._list.highlighted or 0
-        words = self._typed.casefold().split()
+        words = search_words(self._typed)
         found = [thread for thread in self._choices if thread.matches(words)]
         titles = found[:MAX_SHOWN]
         hits = list(match_hits(self._search.hits, self._choices, {each.id for each in titles}))

@@ -1,5 +1,6 @@
 """The preview of the thread under the cursor of a list."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -69,7 +70,8 @@ class Preview(Static):
         except Exception as error:
             self.update(Content.styled(safe_line(str(error), 400), "$text-error"))
         else:
-            self.update(preview(state.messages, hit))
+            # In a thread, because a message may be large.
+            self.update(await asyncio.to_thread(preview, state.messages, hit))
 
 
 def preview(messages: "Sequence[Message]", hit: "Hit | None" = None) -> Content:

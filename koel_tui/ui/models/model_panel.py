@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from koel_tui import formatting
-from koel_tui.text import safe_line
+from koel_tui.text import safe_line, search_words
 from koel_tui.ui.keys.key_table import close_binding
 from koel_tui.ui.models.model_download import DownloadProgress, ModelDownload
 from koel_tui.ui.models.model_rows import (
@@ -88,7 +88,7 @@ class ModelPanel(Picker[ModelChoice]):
     def matching(self, typed: str) -> list[ModelChoice]:
         """Return a typed download, then the candidate files and the models that match."""
         typed_download = parse_typed_download(typed)
-        words = typed.casefold().split()
+        words = search_words(typed)
         return [
             *([typed_download] if typed_download else []),
             *(choice for choice in self._candidates if choice.matches(words)),

@@ -28,7 +28,7 @@ class Choice(Protocol):
         ...
 
     def matches(self, words: Sequence[str]) -> bool:
-        """Return whether the item matches these search words, given in lower case."""
+        """Return whether the item matches these words, as `search_words` returns them."""
         ...
 
 

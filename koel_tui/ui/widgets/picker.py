@@ -16,7 +16,7 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from koel_tui.formatting import truncate
-from koel_tui.text import safe_line
+from koel_tui.text import safe_line, search_words
 from koel_tui.ui.internals import bindings_for, ignore_empty_list
 from koel_tui.ui.widgets.choice import Choice
 from koel_tui.ui.widgets.ordered_input import OrderedInput
@@ -169,7 +169,7 @@ class Picker(Panel[Chosen], Generic[Chosen]):
 
     def matching(self, query: str) -> list[Chosen]:
         """Return the choices that match the typed text."""
-        words = query.casefold().split()
+        words = search_words(query)
         return [choice for choice in self._choices if choice.matches(words)]
 
     @property

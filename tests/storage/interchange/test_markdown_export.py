@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from koel_tui.markdown_references import separate_references
 from koel_tui.protocol import ChatState, Message, ToolCall
 from koel_tui.storage.interchange import ExportFormat, Thread, export_thread
+from tests.growth import grows_linearly
 
 SPEAKERS = ("You", "Model", "Tool", "System")
 
@@ -187,6 +189,28 @@ def test_report_15_a_definition_of_a_link_applies_to_its_message_only() -> None:
 def test_report_15_equal_definitions_of_a_link_stay_as_written() -> None:
     answer = "See [a][1].\n\n[1]: https://one.example"
     assert exported(answer, answer).count(answer) == 2
+
+
+def test_brackets_need_a_time_that_grows_with_the_text() -> None:
+    assert grows_linearly(lambda text: separate_references([text]), "[", 2000)
+
+
+def test_escaped_brackets_need_a_time_that_grows_with_the_text() -> None:
+    text = "[1]: https://e.org\n\n[1] ["
+    assert grows_linearly(lambda more: separate_references([text + more]), "\\[", 500)
+
+
+def test_definitions_need_a_time_that_grows_with_the_messages() -> None:
+    def separate(rows: str) -> list[str]:
+        labels = "\n".join(f"[{n}]: https://e.org" for n in range(len(rows)))
+        return separate_references([labels, *rows * 8])
+
+    assert grows_linearly(separate, "x", 300)
+
+
+def test_many_messages_that_define_a_label_get_one_each() -> None:
+    answers = [f"[a][1]\n\n[1]: https://e.org/{n}" for n in range(12)]
+    assert links(exported(*answers)) == [("a", f"https://e.org/{n}") for n in range(12)]
 
 
 def test_report_15_a_footnote_belongs_to_its_message() -> None:

@@ -1,15 +1,19 @@
 """The saved threads in their list: found, looked into, opened at a message."""
 
 import sqlite3
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+from textual.content import Content
 from textual.widgets import OptionList
 
 from koel_tui.conversation.backend import Backend
 from koel_tui.session import KoelClient
 from koel_tui.storage import JsonFileStorage, MemoryStorage
 from koel_tui.storage.search.thread_index import ThreadIndex
+from koel_tui.ui.library import preview
 from tests.storage.helpers import encrypted
 from tests.ui.library.saved_threads import library, lighthouse, listed, lists, on, storage, titled
 from tests.ui.scripted import ScriptedAgent
@@ -98,6 +102,28 @@ async def test_a_search_says_when_not_everything_is_read(storage: JsonFileStorag
             await window.sees("indexing 120 of 900 threads: hits may be missing")
         window.app._runtime._on_indexed(900, 900)
         await window.misses("hits may be missing")
+
+
+async def test_the_preview_of_a_large_message_does_not_stop_the_window(
+    storage: JsonFileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lighthouse(storage)
+    threads: list[threading.Thread] = []
+    prepare = preview.preview
+
+    def noted(*parts: Any) -> Content:
+        threads.append(threading.current_thread())
+        return prepare(*parts)
+
+    monkeypatch.setattr(preview, "preview", noted)
+    async with on(storage, size=(140, 30)) as window:
+        await library(window)
+        await window.sees("nothing number 0")
+        await window.type("lamp")
+        await window.sees("in the text")
+        await window.press("down")
+        await window.until(lambda: window.screen.count("A red lamp on") == 2)
+    assert threads and threading.main_thread() not in threads
 
 
 async def test_encrypted_threads_are_searched_in_memory(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from textual.widgets.markdown import MarkdownFence
 
 from koel_tui.protocol import ChatState, Message, ToolCall
 from koel_tui.storage import MemoryStorage
+from koel_tui.ui.internals.selected_text import selected_text
 from koel_tui.ui.transcript import rendered_markdown, text_wrapping
 from koel_tui.ui.transcript.plain_text import PlainText
 from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown
@@ -280,7 +281,7 @@ async def drag(window: Window, start: tuple[int, int], *ends: tuple[int, int]) -
         await window.handled()
     post(events.MouseUp, ends[-1], 1)
     await window.handled()
-    return window.app.screen.get_selected_text() or ""
+    return selected_text(window.app.screen)
 
 
 def position(window: Window, text: str) -> tuple[int, int]:
@@ -312,3 +313,23 @@ async def test_a_selection_right_of_short_code_ends_with_its_row() -> None:
         start = position(window, "first line")
         assert await drag(window, start, (start[0] + 2, start[1]), (90, start[1])) == "first line"
         assert await drag(window, start, (start[0] + 2, start[1]), (190, start[1])) == "first line"
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "copied"),
+    [
+        ("first", "first", "first"),
+        ("first", "second", "first\tsecond"),
+        ("first", "third", "first\tsecond\tthird"),
+        ("third", "third", "third"),
+    ],
+)
+async def test_a_selection_that_ends_in_a_cell_has_no_tab_at_its_end(
+    begin: str, end: str, copied: str
+) -> None:
+    storage = await saved("Why?", "| first | second | third |\n|---|---|---|\n| c | d | e |")
+    async with opened(size=(100, 30), storage=storage, thread="t") as window:
+        await window.reads("third")
+        (x, y), (to_x, to_y) = position(window, begin), position(window, end)
+        text = await drag(window, (x, y), (to_x, to_y), (to_x + len(end), to_y))
+        assert text == copied

@@ -1,0 +1,32 @@
+"""The growth of the time that a function needs with the length of its input."""
+
+import gc
+from collections.abc import Callable
+from time import process_time
+
+TIMES_LONGER = 8
+_MOST = 24
+"""A linear time grows 8 times, a quadratic one 64 times."""
+
+
+def grows_linearly(
+    function: Callable[[str], object], piece: str, count: int, end: str = ""
+) -> bool:
+    """Return whether a text of 8 times as many pieces needs about 8 times as long."""
+    short, long = piece * count + end, piece * count * TIMES_LONGER + end
+    function(short)  # without the time of imports
+    return any(_seconds(function, long) < _MOST * _seconds(function, short) for _ in range(3))
+
+
+def _seconds(function: Callable[[str], object], text: str) -> float:
+    """Return the shortest of three times."""
+    times: list[float] = []
+    gc.disable()
+    try:
+        for _ in range(3):
+            begin = process_time()
+            function(text)
+            times.append(process_time() - begin)
+    finally:
+        gc.enable()
+    return min(times)
