@@ -11,6 +11,8 @@ _END_TIMEOUT = 0.05
 """Seconds without input after which a paste whose end marker has arrived is complete."""
 _SILENCE = 1.0
 """Seconds without input after which the text of a paste without an end marker is inserted."""
+_ESCAPE_TIMEOUT = 0.5
+"""Seconds without input after which a single escape character is the escape key."""
 _UNMARKED_TIMEOUT = 0.03
 """Seconds without input after which the bytes of a terminal without paste markers are decoded."""
 
@@ -34,7 +36,7 @@ _ALT_KEYS = {
 _TOKEN = re.compile(
     r"(?P<incomplete>\x1b(?:O|\[\[?[0-?]{0,64}[ -/]{0,8})?\Z)"
     r"|\x1b(?:\[\[[A-E]|\[(?P<csi>[0-?]{0,64}[ -/]{0,8}[@-~])|O(?P<ss3>[@-~])|\[|O)"
-    r"|\x1b(?P<alt>[^\x1b\r\n])"
+    r"|\x1b(?P<alt>[^\x00-\x07\x09-\x1f])"
     r"|\x1b"
     r"|(?P<control>[\x00-\x08\x0a-\x1f\x7f])"
     r"|(?P<text>[^\x00-\x08\x0a-\x1f\x7f]+)"
@@ -100,6 +102,8 @@ class InputDecoder:
         """The seconds without input after which `flush` must be called; None if not at all."""
         if self._unmarked:
             return _UNMARKED_TIMEOUT
+        if self._incomplete == "\x1b":
+            return _ESCAPE_TIMEOUT
         if not self._is_in_paste or self._is_stalled:
             return None
         return _END_TIMEOUT if self._is_ended else _SILENCE
@@ -128,6 +132,8 @@ class InputDecoder:
             text, self._unmarked = "".join(self._unmarked), []
             is_paste = PASTE_START not in text and _INNER_LINE_END.search(text)
             return [Paste(text)] if is_paste else self._keys(text)
+        if self._incomplete == "\x1b":
+            self._incomplete = ""
         if not self._is_in_paste:
             return []
         text, self._parts = "".join(self._parts), []

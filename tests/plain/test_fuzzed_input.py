@@ -40,3 +40,22 @@ def test_report_34_no_terminal_input_ends_plain_mode(count: int, has_paste_marke
             editor.take()
     output = "".join(written).replace("\b", "")
     assert safe_text(output) == output, "no control characters but backspaces"
+
+
+@pytest.mark.parametrize("count", [3_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("has_paste_markers", [True, False])
+def test_report_34_ctrl_c_arrives_after_any_sequence_and_a_pause(
+    count: int, has_paste_markers: bool
+) -> None:
+    random = Random(count)
+    for _ in range(count):
+        data = sequence(random).encode("utf-8", "surrogatepass")
+        for key, event in ((b"\x03", Key("interrupt")), (b"\x04", Key("ctrl+d"))):
+            decoder = InputDecoder(has_paste_markers=has_paste_markers)
+            decoder.feed(data)
+            while decoder.timeout is not None:
+                decoder.flush()
+            events = decoder.feed(key)
+            while decoder.timeout is not None:
+                events += decoder.flush()
+            assert events[-1:] == [event], data

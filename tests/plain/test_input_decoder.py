@@ -57,6 +57,22 @@ def test_the_escape_key_before_a_letter_loses_no_letter() -> None:
     assert joined(decoded("\x1b", "hé\tllo")) == [Typed("hé\tllo")]
 
 
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [("\x03", "interrupt"), ("\x04", "ctrl+d"), ("\x1a", "suspend"), ("\x15", "delete to start")],
+)
+def test_report_34_the_escape_key_before_a_control_key_loses_no_key(key: str, name: str) -> None:
+    for chunks in (("\x1b", key), (f"\x1b{key}",), ("\x1b", "\x1b", key)):
+        assert decoded(*chunks) == [Key(name)]
+
+
+def test_report_34_the_escape_key_and_a_pause_change_no_later_key() -> None:
+    decoder = InputDecoder()
+    assert decoder.feed(b"\x1b") == [] and decoder.timeout is not None
+    assert decoder.flush() == [] and decoder.timeout is None
+    assert decoder.feed(b"do") == [Typed("do")]
+
+
 @pytest.mark.parametrize("line_end", ["\n", "\r", "\r\n"])
 def test_report_10_a_paste_is_one_event_in_any_chunks(line_end: str) -> None:
     text = line_end.join(["one", "/quit", "é\x1b[A\x03", ""])
