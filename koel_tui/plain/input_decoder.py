@@ -44,6 +44,8 @@ _TOKEN = re.compile(
 """One key or a run of text. A tab is text."""
 _NEXT_PASTE = re.compile(f"{re.escape(PASTE_END)}([\r\n]?){re.escape(PASTE_START)}")
 """The place between two pastes that arrived together, with at most the enter key between them."""
+_IMMEDIATE_KEYS = re.compile("[\x03\x1a\x1c]+")
+"""Keys that must have an effect soon, also while they are held."""
 _INNER_LINE_END = re.compile(r"[\r\n][^\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -96,6 +98,8 @@ class InputDecoder:
         """True after an end marker in the paste."""
         self._is_stalled = False
         """True after a pause in a paste without an end marker."""
+        self.extends_wait = True
+        """False if the last bytes are no reason to wait longer for a pause: a held ctrl+c."""
 
     @property
     def timeout(self) -> float | None:
@@ -116,7 +120,10 @@ class InputDecoder:
     def feed(self, data: bytes) -> list[InputEvent]:
         """Return the events in the next bytes; a paste is returned by `flush`."""
         text = self._decoder.decode(data)
-        if self._is_stalled and (text.startswith(PASTE_START) or not _continues_paste(text)):
+        if not text:
+            return []
+        self.extends_wait = not (self.is_pasting and _IMMEDIATE_KEYS.fullmatch(text))
+        if self._is_stalled and self._is_ended_by(text):
             self._is_in_paste = self._is_stalled = False
         if self._is_in_paste:
             self._add(text)
@@ -139,6 +146,9 @@ class InputDecoder:
         text, self._parts = "".join(self._parts), []
         if not self._is_ended:
             self._is_stalled = True
+            sizes = range(len(PASTE_END) - 1, 0, -1)
+            kept = next((size for size in sizes if text.endswith(PASTE_END[:size])), 0)
+            text, self._parts = text[: len(text) - kept], [text[len(text) - kept :]]
             return [Paste(text)] if text else []
         self._is_in_paste = self._is_ended = False
         pasted, _, after = text.rpartition(PASTE_END)
@@ -147,6 +157,18 @@ class InputDecoder:
             if part:
                 events.append(Key("enter") if number % 2 else Paste(part))
         return events + self._keys(after)
+
+    def _is_ended_by(self, text: str) -> bool:
+        """Return whether text after a pause is a key or another paste, not the rest of a paste."""
+        if PASTE_END in self._tail + text:
+            return text.startswith(PASTE_START)
+        token = _TOKEN.match(text)
+        is_key = (
+            token is not None
+            and token.end() == len(text)
+            and (len(text) == 1 or (token["text"] is None and token["incomplete"] is None))
+        )
+        return is_key or bool(_IMMEDIATE_KEYS.fullmatch(text)) or text.startswith(PASTE_START)
 
     def _add(self, text: str) -> None:
         """Add text to the paste."""
@@ -184,8 +206,3 @@ def _key(token: re.Match[str]) -> InputEvent | None:
     else:
         name = _SEQUENCE_KEYS.get(token["csi"] or token["ss3"] or "")
     return None if name is None else Key(name)
-
-
-def _continues_paste(text: str) -> bool:
-    """Return whether text after a pause belongs to the paste; a single key does not."""
-    return PASTE_END in text or (len(text) > 1 and ("\n" in text or "\r" in text))

@@ -189,10 +189,7 @@ class TerminalConsole:
             self._receive([None])
 
     def _receive(self, events: Iterable[InputEvent | None]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._loop is not None and self._decoder.timeout is not None:
-            self._timer = self._loop.call_later(self._decoder.timeout, self._on_pause)
+        self._restart_timer()
         for event in events:
             if isinstance(event, Key) and event.name in _IMMEDIATE_SIGNALS:
                 self._handle_events()  # the keys before it
@@ -201,7 +198,17 @@ class TerminalConsole:
                 self._events.append(event)
         self._handle_events()
 
+    def _restart_timer(self) -> None:
+        if self._timer is not None:
+            if not self._decoder.extends_wait:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if self._loop is not None and self._decoder.timeout is not None:
+            self._timer = self._loop.call_later(self._decoder.timeout, self._on_pause)
+
     def _on_pause(self) -> None:
+        self._timer = None
         self._receive(self._decoder.flush())
 
     def _handle_events(self) -> None:

@@ -113,6 +113,35 @@ def test_report_10_a_paste_without_an_end_is_inserted_and_a_key_ends_it() -> Non
     assert decoder.feed(b"x") == [Typed("x")]
 
 
+@pytest.mark.parametrize("rest", ["/quit", "\x11q", "xé", "\x1b[Aa", "\x1b[3"])
+def test_report_10_the_rest_of_a_late_paste_is_no_keys(rest: str) -> None:
+    decoder = InputDecoder()
+    decoder.feed(f"{PASTE_START}one\n".encode())
+    decoder.flush()
+    assert decoder.feed(rest.encode()) == []
+    assert decoder.flush() == [Paste(rest)]
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_report_10_an_end_marker_with_a_pause_in_it_types_nothing(size: int) -> None:
+    decoder = InputDecoder()
+    decoder.feed(f"{PASTE_START}one\n{PASTE_END[:size]}".encode())
+    assert decoder.flush() == [Paste("one\n")]
+    assert decoder.feed(PASTE_END[size:].encode()) == []
+    assert decoder.flush() == [] and not decoder.is_pasting
+
+
+@pytest.mark.parametrize("key", ["x", "é", "\x1b", "\x1b[A", "\x1bOA", "\x1bb", "\x03\x03"])
+def test_report_10_a_single_key_after_a_pause_ends_a_paste(key: str) -> None:
+    decoder = InputDecoder()
+    decoder.feed(f"{PASTE_START}one\n".encode())
+    decoder.flush()
+    for byte in key.encode() if key == "é" else ():
+        assert decoder.feed(bytes([byte])) in ([], [Typed(key)])
+    decoder.feed(key.encode())
+    assert not decoder.is_pasting
+
+
 def test_report_10_a_late_end_marker_types_nothing() -> None:
     decoder = InputDecoder()
     decoder.feed(f"{PASTE_START}one\n".encode())

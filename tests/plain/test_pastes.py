@@ -1,9 +1,11 @@
 """Pastes in the plain mode on a real terminal: one message, and nothing in it is obeyed."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,6 +137,28 @@ def test_report_10_a_very_large_paste_is_a_placeholder_and_sent_whole() -> None:
         terminal.press("up")
         terminal.until(lambda screen: "[pasted 60000 lines #1]" in screen)
         quits(terminal, "\x15\x04")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "interval"), [("xterm-256color", 0.25), ("linux", 0.01)])
+def test_report_34_a_held_ctrl_c_quits(name: str, interval: float) -> None:
+    """Each byte would otherwise extend the wait for the end of the paste."""
+    released = threading.Event()
+    with started(environment={"TERM": name}) as terminal:
+        terminal.type("\x1b[200~one" if name.startswith("xterm") else "one")
+
+        def hold() -> None:
+            while not released.wait(interval):
+                os.write(terminal.child.child_fd, b"\x03")
+
+        holding = threading.Thread(target=hold)
+        holding.start()
+        try:
+            terminal.until(lambda screen: "Press ctrl+c again" in screen, 5)
+            assert terminal.wait() in (130, -signal.SIGINT), "one more after the terminal is restored"
+        finally:
+            released.set()
+            holding.join()
 
 
 @pytest.mark.slow
