@@ -42,8 +42,8 @@ _TOKEN = re.compile(
     r"|(?P<text>[^\x00-\x08\x0a-\x1f\x7f]+)"
 )
 """One key or a run of text. A tab is text."""
-_NEXT_PASTE = re.compile(f"{re.escape(PASTE_END)}([\r\n]?){re.escape(PASTE_START)}")
-"""The place between two pastes that arrived together, with at most the enter key between them."""
+_ENTER_AND_NEXT_PASTE = re.compile(f"{re.escape(PASTE_END)}[\r\n]{re.escape(PASTE_START)}")
+"""The place between two pastes with a line end, which may be text of one paste."""
 _IMMEDIATE_KEYS = re.compile("[\x03\x1a\x1c]+")
 """Keys that must have an effect soon, also while they are held."""
 _INNER_LINE_END = re.compile(r"[\r\n][^\x00-\x08\x0a-\x1f\x7f]")
@@ -152,11 +152,9 @@ class InputDecoder:
             return [Paste(text)] if text else []
         self._is_in_paste = self._is_ended = False
         pasted, _, after = text.rpartition(PASTE_END)
-        events: list[InputEvent] = []
-        for number, part in enumerate(_NEXT_PASTE.split(pasted)):
-            if part:
-                events.append(Key("enter") if number % 2 else Paste(part))
-        return events + self._keys(after)
+        pasted = _ENTER_AND_NEXT_PASTE.sub("\n", pasted)
+        parts = pasted.split(PASTE_END + PASTE_START)
+        return [*(Paste(part) for part in parts if part), *self._keys(after)]
 
     def _is_ended_by(self, text: str) -> bool:
         """Return whether text after a pause is a key or another paste, not the rest of a paste."""

@@ -98,8 +98,13 @@ def test_report_10_an_end_marker_within_a_paste_does_not_end_it() -> None:
 
 def test_report_10_pastes_that_arrive_together_are_distinguished() -> None:
     assert decoded(marked("a\nb"), "\r", marked("c"), marked("d"), "\r/quit\r") == [
-        Paste("a\nb"), ENTER, Paste("c"), Paste("d"), ENTER, Typed("/quit"), ENTER,
+        Paste("a\nb\nc"), Paste("d"), ENTER, Typed("/quit"), ENTER,
     ]  # fmt: skip
+
+
+def test_report_10_pasted_markers_press_no_enter_key() -> None:
+    inner = f"/quit{PASTE_END}\r{PASTE_START}x"
+    assert decoded(marked(inner)) == decoded(*marked(inner)) == [Paste("/quit\nx")]
 
 
 def test_report_10_a_paste_without_an_end_is_inserted_and_a_key_ends_it() -> None:
