@@ -76,6 +76,7 @@ class PlainChat:
             self._background,
             self._print,
             lambda: self._announcer.skip_user_message(),  # of the thread that is active then
+            self.on_text_returned,
         )
         self._handlers = CommandHandlers(
             self._workspace, self._runtime, self._print, lambda: self._quit(0), thread_handlers

@@ -71,6 +71,7 @@ class LineEditor:
 
     def begin(self, text: str) -> None:
         """Put text in front of what has been typed."""
+        text = safe_text(text)
         self.text = text + self.text
         self.cursor += len(text)
 
@@ -82,7 +83,7 @@ class LineEditor:
 
     def add_history(self, texts: Iterable[str]) -> None:
         """Add texts, oldest first, without blank ones and repetitions."""
-        for text in texts:
+        for text in map(safe_text, texts):
             if text.strip() and self._history[-1:] != [text]:
                 self._history.append(text)
         self._position = len(self._history)

@@ -100,3 +100,9 @@ def test_a_pasted_command_of_one_line_is_as_if_typed(editor: LineEditor) -> None
 def test_control_characters_are_never_in_the_text(editor: LineEditor) -> None:
     editor.type("a\x9bb\u202ec")
     assert "\x9b" not in editor.text and "\u202e" not in editor.text
+    editor.take()
+    editor.begin("a\x1b]0;x\x07b")
+    assert editor.text == "a␛]0;x␇b" and editor.cursor == 8
+    editor.add_history(["c\x1bd"])
+    editor.press("up")
+    assert editor.text == "c␛d"
