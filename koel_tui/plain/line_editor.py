@@ -70,8 +70,10 @@ class LineEditor:
         self._insert(fold(text))
 
     def begin(self, text: str) -> None:
-        """Put text in front of what has been typed."""
+        """Put text in front of what has been typed, with a line break between them."""
         text = safe_text(text)
+        if text and self.text:
+            text += "\n"
         self.text = text + self.text
         self.cursor += len(text)
 

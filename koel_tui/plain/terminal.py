@@ -59,6 +59,10 @@ class Console(Protocol):
         """The text that has been typed but not entered, or ''."""
         ...
 
+    def keep_unread_input(self) -> None:
+        """Add input that no read has handled to the typed text; for the end of the chat."""
+        ...
+
     def close(self) -> None:
         """Restore the terminal's state."""
         ...
@@ -124,6 +128,18 @@ class TerminalConsole:
         """The text that has been typed but not entered, or ''."""
         return self._editor.text
 
+    def keep_unread_input(self) -> None:
+        """Add input that no read has handled to the typed text; for the end of the chat."""
+        lines: list[str] = []
+        self._events += self._flushed()
+        while self._events:
+            event = self._events.popleft()
+            if event == Key("enter"):
+                lines.append(self._editor.take())
+            elif event is not None:
+                self._edit(event)
+        self._editor.begin("\n".join(lines))
+
     def close(self) -> None:
         """Restore the terminal's state, with the cursor on a new line."""
         if not self._is_open:
@@ -186,7 +202,12 @@ class TerminalConsole:
             self._receive(self._decoder.feed(data))
         elif self._loop is not None:
             self._loop.remove_reader(_STDIN)
-            self._receive([None])
+            self._receive([*self._flushed(), None])
+
+    def _flushed(self) -> Iterator[InputEvent]:
+        """Yield the events of all bytes that have been read."""
+        while self._decoder.timeout is not None:
+            yield from self._decoder.flush()
 
     def _receive(self, events: Iterable[InputEvent | None]) -> None:
         self._restart_timer()
@@ -223,14 +244,18 @@ class TerminalConsole:
                 with suppress(OSError):
                     self._display.leave()
                 self._on_line(self._editor.take())
-            elif isinstance(event, Key):
-                self._editor.press("delete" if event.name == "ctrl+d" else event.name)
-            elif isinstance(event, Paste):
-                self._editor.paste(event.text)
             else:
-                self._editor.type(event.text)
+                self._edit(event)
         if self._on_line is not None:
             self._show()
+
+    def _edit(self, event: InputEvent) -> None:
+        if isinstance(event, Key):
+            self._editor.press("delete" if event.name == "ctrl+d" else event.name)
+        elif isinstance(event, Paste):
+            self._editor.paste(event.text)
+        else:
+            self._editor.type(event.text)
 
     def _show(self) -> None:
         if self._prompt is not None:

@@ -52,6 +52,9 @@ class ScriptedConsole:
     def add_history(self, texts: Iterable[str]) -> None:
         self.history += texts
 
+    def keep_unread_input(self) -> None:
+        """Do nothing: a test reads each line at once."""
+
     def close(self) -> None:
         """Do nothing: there is nothing to restore."""
 

@@ -106,3 +106,14 @@ def test_control_characters_are_never_in_the_text(editor: LineEditor) -> None:
     editor.add_history(["c\x1bd"])
     editor.press("up")
     assert editor.text == "c␛d"
+
+
+def test_returned_text_is_not_joined_with_a_typed_word(editor: LineEditor) -> None:
+    editor.type("hello")
+    editor.press("left")
+    editor.begin("Why?")
+    assert editor.text == "Why?\nhello" and editor.cursor == 9
+    editor.begin("")
+    assert editor.take() == "Why?\nhello"
+    editor.begin("Why?")
+    assert editor.text == "Why?"

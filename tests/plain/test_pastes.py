@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -312,6 +313,32 @@ def test_text_typed_during_an_answer_is_kept_at_the_end(tmp_path: Path) -> None:
     with Terminal(state, command=PROGRAM) as terminal:
         terminal.until(lambda screen: screen.rstrip().endswith("You: half a thought"))
         quits(terminal, "\x15\x04")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("\x1b[200~not\nlost", ["not", "lost"]),
+        ("x\\\r/quit\\\r\x1b[200~lost", ["x", "/quit", "lost"]),
+        ("/quit\rnot\rlo\x7fost", ["not", "lost"]),
+    ],
+)
+def test_input_that_no_read_has_handled_is_kept_at_the_end(
+    tmp_path: Path, typed: str, kept: list[str]
+) -> None:
+    state = str(tmp_path / "state")
+    with started(state) as terminal:
+        terminal.type(typed)
+        if not typed.startswith("/quit"):
+            time.sleep(0.3)  # shorter than the wait for the end of a paste
+            terminal.child.kill(signal.SIGTERM)
+        assert terminal.wait() == (0 if typed.startswith("/quit") else 143)
+    with Terminal(state, command=PROGRAM) as terminal:
+        terminal.until(lambda screen: kept[-1] in screen)
+        lines = terminal.until(lambda screen: "ready" in screen).replace("More: ", "You: ")
+        assert all(f"You: {line}" in lines for line in kept)
+        quits(terminal, "\x15\x03\x03", 130)
 
 
 def test_report_10_lines_from_a_pipe_are_not_read() -> None:
