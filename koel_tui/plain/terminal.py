@@ -18,7 +18,7 @@ from koel_tui.plain.input_decoder import InputDecoder, InputEvent, Key, Paste
 from koel_tui.plain.line_display import LineDisplay
 from koel_tui.plain.line_editor import LineEditor
 from koel_tui.system.forced_exit import BRACKETED_PASTE_OFF
-from koel_tui.system.raw_terminal import RawTerminal, signal_process_group
+from koel_tui.system.raw_terminal import RawTerminal, signal_process_group, stop_this_process
 
 _STDIN = 0
 _STDOUT = 1
@@ -150,6 +150,8 @@ class TerminalConsole:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.remove_reader(_STDIN)
             self._loop.remove_signal_handler(signal.SIGCONT)
+        with suppress(ValueError):  # outside the main thread
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         with suppress(OSError):
             self._reset_modes()
 
@@ -167,6 +169,8 @@ class TerminalConsole:
     def _open(self) -> None:
         if not self._is_open:
             self._is_open = True
+            with suppress(ValueError):  # outside the main thread
+                signal.signal(signal.SIGTSTP, self._on_stop_signal)
             self._set_modes()
 
     def _set_modes(self) -> None:
@@ -191,7 +195,7 @@ class TerminalConsole:
         self._loop.add_reader(_STDIN, self._read)
         with suppress(RuntimeError, ValueError):  # outside the main thread
             self._loop.add_signal_handler(signal.SIGCONT, self._resume)
-        self._raw.enter(signals=False)
+        self._set_modes()
 
     def _read(self) -> None:
         try:
@@ -266,9 +270,17 @@ class TerminalConsole:
         if number == signal.SIGINT:
             signal.raise_signal(number)
             return
+        self._stop(lambda: signal_process_group(number))
+
+    def _on_stop_signal(self, *_: object) -> None:
+        # From the terminal before the first read, or from another process at any time.
+        self._stop(stop_this_process)
+
+    def _stop(self, stop: Callable[[], None]) -> None:
+        """Call `stop` with the terminal in its previous state; it returns when the user returns."""
         with suppress(OSError):
             self._reset_modes()
-        signal_process_group(number)
+        stop()
         self._resume()
 
     def _resume(self) -> None:

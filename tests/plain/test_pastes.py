@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
+import psutil
 import pytest
 
 from koel_tui.plain.terminal import marks_pastes
@@ -251,6 +252,36 @@ def test_report_10_a_terminal_that_ignores_paste_markers(environment: dict[str, 
 )
 def test_report_10_terminals_that_mark_pastes(environment: dict[str, str], marks: bool) -> None:
     assert marks_pastes(environment) is marks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["", "--late"])
+@pytest.mark.parametrize("stop", ["ctrl+z", "SIGTSTP"])
+def test_a_stopped_program_leaves_the_terminal_as_it_was(start: str, stop: str) -> None:
+    shell = ("bash", "--norc", "--noediting", "-i")
+    with Terminal(command=shell, columns=80, rows=24, environment={"PS1": "$ "}) as terminal:
+        terminal.type(f"{sys.executable} -m tests.plain.echo_program '' {start}\n")
+        waits = "plain mode" if start else "is ready"
+        terminal.until(lambda screen: waits in screen and (start or prompts(screen)))
+        for _ in range(2):
+            before = len(terminal.bytes)
+            if stop == "ctrl+z":
+                terminal.press("ctrl+z")
+            else:
+                (program,) = psutil.Process(terminal.child.pid).children()
+                program.send_signal(signal.SIGTSTP)
+            terminal.until(lambda screen: "Stopped" in screen)
+            stopped = terminal.bytes[before:]
+            assert OFF in stopped and ON not in stopped
+            terminal.forget_screen()
+            terminal.type("stty -a\n")
+            terminal.until(lambda screen: " icanon" in screen and " echo " in screen)
+            before = len(terminal.bytes)
+            terminal.type("fg\n")
+            terminal.until(lambda screen: screen.rstrip().endswith("You:"))
+            assert ON in terminal.bytes[before:]
+        terminal.type(marked("one\n/quit") + "\r")
+        answered(terminal, "one\n/quit")
 
 
 @pytest.mark.slow
