@@ -25,6 +25,8 @@ _STDOUT = 1
 _MAX_READ = 65536
 _DEFAULT_COLUMNS = 80
 _BRACKETED_PASTE_ON = "\x1b[?2004h"
+_PLAIN_KEYS = "\x1b[=0u"
+"""Ends the key reports of kitty, which a killed program may have left on."""
 _WITHOUT_PASTE_MARKERS = ("dumb", "linux", "eterm", "vt", "ansi", "cons")
 """The beginnings of TERM for terminals that cannot put markers around pasted text."""
 _IMMEDIATE_SIGNALS = {
@@ -75,6 +77,7 @@ class TerminalConsole:
         """`environment` describes the terminal. `pastes` keeps the text of large pastes."""
         is_dumb = environment.get("TERM", "") in ("", "dumb")
         self._raw = RawTerminal()
+        self._may_report_keys = marks_pastes(environment)  # older ones show the request
         self._decoder = InputDecoder(
             sys.stdin.encoding, has_paste_markers=marks_pastes(environment)
         )
@@ -178,6 +181,8 @@ class TerminalConsole:
         self._raw.enter(signals=self._loop is None)
         if self.has_paste_markers:
             self._write(_BRACKETED_PASTE_ON)
+        if self._may_report_keys:
+            self._write(_PLAIN_KEYS)
 
     def _reset_modes(self) -> None:
         # The rest of a paste must not become the input of the shell.

@@ -73,6 +73,43 @@ def test_report_34_the_escape_key_and_a_pause_change_no_later_key() -> None:
     assert decoder.feed(b"do") == [Typed("do")]
 
 
+@pytest.mark.parametrize(
+    ("data", "event"),
+    [
+        ("\x1b[99;5u", Key("interrupt")), ("\x1b[1089::99;69u", Key("interrupt")),
+        ("\x1b[27;5;99~", Key("interrupt")), ("\x1b[100;5u", Key("ctrl+d")),
+        ("\x1b[92;5u", Key("quit")), ("\x1b[13u", ENTER), ("\x1b[13;2:1u", ENTER),
+        ("\x1bOM", ENTER), ("\x1b[127u", Key("backspace")), ("\x1b[98;3u", Key("word left")),
+        ("\x1b[97;;97u", Typed("a")), ("\x1b[97:65;2;65u", Typed("A")), ("\x1b[1078u", Typed("ж")),
+        ("\x1b[9u", Typed("\t")), ("\x1bOp", Typed("0")), ("\x1bOk", Typed("+")),
+    ],
+)  # fmt: skip
+def test_report_34_keys_that_the_terminal_reports(data: str, event: InputEvent) -> None:
+    assert decoded(data) == decoded(*data) == [event]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "\x1b]11;rgb:1e1e/1e1e/1e1e\x1b\\", "\x1b]52;c;YWJj\x07", "\x1bP1$r0m\x1b\\",
+        "\x1b_Gi=1;OK\x1b\\", "\x1b[M !!", "\x1b[99;5:3u", "\x1b[27u", "\x1b[57441;2u",
+        "\x1b[1114112u", "\x1b[55296u", "\x1b[?1u",
+    ],
+)  # fmt: skip
+def test_report_34_replies_and_mouse_reports_type_nothing(data: str) -> None:
+    assert decoded(data) == decoded(*data) == []
+    assert joined(decoded(f"a{data}b")) == joined(decoded("a", *data, "b")) == [
+        *joined([Typed("a"), Typed("b")])
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("letter", "]P_^X")
+def test_report_34_the_escape_key_before_a_letter_that_begins_a_reply(letter: str) -> None:
+    assert joined(decoded("\x1b", f"{letter}lease")) == [Typed(f"{letter}lease")]
+    assert joined(decoded(f"\x1b{letter}x\r")) == [Typed(f"{letter}x"), ENTER]
+    assert decoded(f"\x1b{letter}\x03")[-1] == Key("interrupt")
+
+
 @pytest.mark.parametrize("line_end", ["\n", "\r", "\r\n"])
 def test_report_10_a_paste_is_one_event_in_any_chunks(line_end: str) -> None:
     text = line_end.join(["one", "/quit", "é\x1b[A\x03", ""])

@@ -304,6 +304,15 @@ def test_report_10_paste_markers_are_turned_off_at_every_end(name: str) -> None:
         assert terminal.restored() and terminal.bytes.rstrip().endswith(OFF)
 
 
+@pytest.mark.parametrize(("name", "ends"), [("xterm-kitty", True), ("linux", False)])
+def test_report_34_key_reports_that_another_program_left_on_are_ended(
+    name: str, ends: bool
+) -> None:
+    with started(environment={"TERM": name}) as terminal:
+        assert (b"\x1b[=0u" in terminal.bytes) is ends
+        quits(terminal)
+
+
 @pytest.mark.slow
 def test_report_10_paste_markers_are_turned_off_by_the_forced_exit() -> None:
     with started() as terminal:
