@@ -59,6 +59,8 @@ _TOKEN = re.compile(
 """One key, one report of the mouse, one reply of the terminal, or a run of text with tabs."""
 _ENTER_AND_NEXT_PASTE = re.compile(f"{re.escape(PASTE_END)}[\r\n]{re.escape(PASTE_START)}")
 """The place between two pastes with a line end, which may be text of one paste."""
+_MAX_TYPED = 2000
+"""The length of text above which it was not typed. A paste of this length is a placeholder."""
 _IMMEDIATE_KEYS = re.compile(r"(?:[\x03\x1a\x1c]|\x1b\[(?:99|122|92);5u)+")
 """Keys that must have an effect soon, also while they are held."""
 _INNER_LINE_END = re.compile(r"[\r\n][^\x00-\x08\x0a-\x1f\x7f]")
@@ -208,7 +210,8 @@ class InputDecoder:
                 self._add(text[token.end() :])
                 break
             elif token["text"] is not None:
-                events.append(Typed(token["text"]))
+                is_typed = len(token["text"]) <= _MAX_TYPED
+                events.append(Typed(token["text"]) if is_typed else Paste(token["text"]))
             elif (event := _key(token)) is not None:
                 events.append(event)
         return events

@@ -24,6 +24,7 @@ _STDIN = 0
 _STDOUT = 1
 _MAX_READ = 65536
 _DEFAULT_COLUMNS = 80
+_DEFAULT_ROWS = 24
 _BRACKETED_PASTE_ON = "\x1b[?2004h"
 _PLAIN_KEYS = "\x1b[=0u"
 """Ends the key reports of kitty, which a killed program may have left on."""
@@ -82,7 +83,7 @@ class TerminalConsole:
             sys.stdin.encoding, has_paste_markers=marks_pastes(environment)
         )
         self._editor = LineEditor(pastes)
-        self._display = LineDisplay(self._write, _columns, can_move=not is_dumb)
+        self._display = LineDisplay(self._write, _size, can_move=not is_dumb)
         self.has_paste_markers = not is_dumb
         """True if the terminal is asked to put markers around pasted text; it may not do so."""
         self._is_open = False
@@ -311,8 +312,9 @@ def marks_pastes(environment: Mapping[str, str]) -> bool:
     return bool(terminal) and not terminal.startswith(_WITHOUT_PASTE_MARKERS) and not is_screen
 
 
-def _columns() -> int:
-    """Return the width of the terminal; an unknown width is reported as 0."""
+def _size() -> tuple[int, int]:
+    """Return the columns and rows of the terminal; an unknown size is reported as 0."""
     with suppress(OSError):
-        return os.get_terminal_size(_STDOUT).columns or _DEFAULT_COLUMNS
-    return _DEFAULT_COLUMNS
+        columns, rows = os.get_terminal_size(_STDOUT)
+        return columns or _DEFAULT_COLUMNS, rows or _DEFAULT_ROWS
+    return _DEFAULT_COLUMNS, _DEFAULT_ROWS

@@ -1,5 +1,7 @@
 """Bytes of a terminal: keys, typed text and pastes, in any chunks."""
 
+from time import process_time
+
 import pytest
 
 from koel_tui.plain.input_decoder import (
@@ -222,9 +224,24 @@ def test_broken_utf_8_is_replaced_and_split_characters_are_joined() -> None:
 
 
 def test_a_paste_of_many_chunks_takes_linear_time() -> None:
-    decoder = InputDecoder()
-    decoder.feed(PASTE_START.encode())
-    for _ in range(4000):
-        decoder.feed(b"x" * 1000)
-    decoder.feed(PASTE_END.encode())
-    assert decoder.flush() == [Paste("x" * 4_000_000)]
+    def seconds(count: int) -> float:
+        decoder = InputDecoder()
+        begun = process_time()
+        decoder.feed(PASTE_START.encode())
+        for _ in range(count):
+            decoder.feed(b"x" * 1000)
+        decoder.feed(PASTE_END.encode())
+        assert decoder.flush() == [Paste("x" * count * 1000)]
+        return process_time() - begun
+
+    small, large = (min(seconds(count) for _ in range(3)) for count in (500, 4000))
+    assert large < 8 * 4 * small
+
+
+@pytest.mark.parametrize("has_paste_markers", [True, False])
+def test_a_long_run_of_text_is_a_paste(has_paste_markers: bool) -> None:
+    """It becomes a placeholder; each key would otherwise take long."""
+    assert decoded("x" * 2001, has_paste_markers=has_paste_markers) == [Paste("x" * 2001)]
+    assert decoded("x" * 2000, "\r", has_paste_markers=has_paste_markers) == [
+        Typed("x" * 2000), ENTER,
+    ]  # fmt: skip

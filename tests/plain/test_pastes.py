@@ -257,10 +257,12 @@ def test_report_10_terminals_that_mark_pastes(environment: dict[str, str], marks
 @pytest.mark.slow
 @pytest.mark.parametrize("start", ["", "--late"])
 @pytest.mark.parametrize("stop", ["ctrl+z", "SIGTSTP"])
-def test_a_stopped_program_leaves_the_terminal_as_it_was(start: str, stop: str) -> None:
+def test_a_stopped_program_leaves_the_terminal_as_it_was(
+    tmp_path: Path, start: str, stop: str
+) -> None:
     shell = ("bash", "--norc", "--noediting", "-i")
     with Terminal(command=shell, columns=80, rows=24, environment={"PS1": "$ "}) as terminal:
-        terminal.type(f"{sys.executable} -m tests.plain.echo_program '' {start}\n")
+        terminal.type(f"{sys.executable} -m tests.plain.echo_program {tmp_path} {start}\n")
         waits = "plain mode" if start else "is ready"
         terminal.until(lambda screen: waits in screen and (start or prompts(screen)))
         for _ in range(2):
