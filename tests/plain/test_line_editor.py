@@ -62,6 +62,27 @@ def test_up_and_down_show_the_history_and_return(editor: LineEditor) -> None:
     assert editor.text == "new"
 
 
+def test_an_edited_text_of_the_history_is_kept_until_one_is_entered(editor: LineEditor) -> None:
+    editor.add_history(["one", "two"])
+    editor.type("new")
+    editor.press("up")
+    editor.type(" edited")
+    editor.press("up")
+    assert editor.text == "one"
+    for shown in ("two edited", "new"):
+        editor.press("down")
+        assert editor.text == shown
+    editor.press("up")
+    assert editor.take() == "two edited"
+    for shown in ("two edited", "two", "one"):
+        editor.press("up")
+        assert editor.text == shown
+    editor.press("delete to start")
+    editor.press("down")
+    editor.press("up")
+    assert editor.text == ""
+
+
 def test_ctrl_r_finds_what_contains_the_typed_text(editor: LineEditor) -> None:
     editor.add_history(["the sea", "a tree", "sea salt", "salt"])
     editor.type("sea")
