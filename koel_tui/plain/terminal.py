@@ -305,10 +305,12 @@ class TerminalConsole:
 def marks_pastes(environment: Mapping[str, str]) -> bool:
     """Return whether the terminal is expected to put markers around pasted text.
 
-    GNU screen before version 5 does not, even in a terminal that does.
+    GNU screen before version 5 does not, even in a terminal that does. ssh passes on only its TERM.
     """
     terminal = environment.get("TERM", "")
-    is_screen = "STY" in environment and "TMUX" not in environment
+    is_screen = "TMUX" not in environment and (
+        "STY" in environment or terminal.startswith("screen")
+    )
     return bool(terminal) and not terminal.startswith(_WITHOUT_PASTE_MARKERS) and not is_screen
 
 

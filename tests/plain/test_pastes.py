@@ -246,6 +246,8 @@ def test_report_10_a_terminal_that_ignores_paste_markers(environment: dict[str, 
         ({"TERM": "xterm-256color"}, True),
         ({"TERM": "tmux-256color", "TMUX": "x", "STY": "1"}, True),
         ({"TERM": "screen", "STY": "1"}, False),
+        ({"TERM": "screen.xterm-256color"}, False),  # over ssh
+        ({"TERM": "screen-256color", "TMUX": "x"}, True),
         ({"TERM": "vt220"}, False),
         ({}, False),
     ],
