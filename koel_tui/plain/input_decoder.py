@@ -118,7 +118,7 @@ class InputDecoder:
         self._is_stalled = False
         """True after a pause in a paste without an end marker."""
         self.extends_wait = True
-        """False if the last bytes are no reason to wait longer for a pause: a held ctrl+c."""
+        """False if the last bytes do not extend the wait for a pause: a held ctrl+c."""
 
     @property
     def timeout(self) -> float | None:

@@ -11,7 +11,7 @@ from koel_tui.ui.internals.input_parser import InputParser
 from tests.fuzzed_input import sequence
 
 PAUSE = 1.1
-"""Seconds after which each key must arrive, whatever came before it."""
+"""Seconds after which each key must arrive, after any input."""
 
 
 class Clock:
