@@ -154,7 +154,7 @@ class TerminalConsole:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.remove_reader(_STDIN)
             self._loop.remove_signal_handler(signal.SIGCONT)
-        with suppress(ValueError):  # outside the main thread
+        if signal.getsignal(signal.SIGTSTP) == self._on_stop_signal:
             signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         with suppress(OSError):
             self._reset_modes()
@@ -173,8 +173,9 @@ class TerminalConsole:
     def _open(self) -> None:
         if not self._is_open:
             self._is_open = True
-            with suppress(ValueError):  # outside the main thread
-                signal.signal(signal.SIGTSTP, self._on_stop_signal)
+            if signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL:  # a parent may have ignored it
+                with suppress(ValueError):  # outside the main thread
+                    signal.signal(signal.SIGTSTP, self._on_stop_signal)
             self._set_modes()
 
     def _set_modes(self) -> None:
