@@ -76,6 +76,7 @@ class PlainChat:
             self._background,
             self._print,
             lambda: self._announcer.skip_user_message(),  # of the thread that is active then
+            self.on_text_returned,
         )
         self._handlers = CommandHandlers(
             self._workspace, self._runtime, self._print, lambda: self._quit(0), thread_handlers
@@ -187,7 +188,9 @@ class PlainChat:
             typed = await self._until_quit(self._prompt(conversation.draft))
             # When the chat ends, the typed text becomes the draft again.
             conversation.draft = ""
-            if not self._quitting.is_set():
+            if self._quitting.is_set():
+                self._typed_lines.append(typed)
+            else:
                 await self._process(typed)
 
     def _print_new_output(self, backend: "Backend") -> None:
@@ -204,7 +207,9 @@ class PlainChat:
 
     def _keep_typed_text(self) -> None:
         """Keep the text that was typed but not entered as a draft."""
-        text = self._line_joiner.unfinished_text(self._console.typed_text)
+        self._console.keep_unread_input()
+        lines = [line for line in (*self._typed_lines, self._console.typed_text) if line]
+        text = self._line_joiner.unfinished_text("\n".join(lines))
         conversation = self._workspace.active
         conversation.draft = join_texts(conversation.draft, unescape_message(text))
 

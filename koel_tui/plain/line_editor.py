@@ -22,8 +22,8 @@ class LineEditor:
         self._history: list[str] = []
         self._position = 0
         """The index in the history; its length while new text is typed."""
-        self._unsent = ""
-        """The new text, while a text of the history is shown."""
+        self._edits: dict[int, str] = {}
+        """The texts that were shown before, by position, until one is entered."""
         self._query: str | None = None
         """The text that the history is searched for, during a search."""
         self._actions: dict[str, Callable[[], None]] = {
@@ -70,19 +70,23 @@ class LineEditor:
         self._insert(fold(text))
 
     def begin(self, text: str) -> None:
-        """Put text in front of what has been typed."""
+        """Put text in front of what has been typed, with a line break between them."""
+        text = safe_text(text)
+        if text and self.text:
+            text += "\n"
         self.text = text + self.text
         self.cursor += len(text)
 
     def take(self) -> str:
         """Return the text, and start with an empty one."""
         text, self.text, self.cursor, self._query = self.text, "", 0, None
+        self._edits.clear()
         self.add_history([text])
         return text
 
     def add_history(self, texts: Iterable[str]) -> None:
         """Add texts, oldest first, without blank ones and repetitions."""
-        for text in texts:
+        for text in map(safe_text, texts):
             if text.strip() and self._history[-1:] != [text]:
                 self._history.append(text)
         self._position = len(self._history)
@@ -175,11 +179,9 @@ class LineEditor:
         """Show a text of the history, or the new text after its end."""
         if not 0 <= position <= len(self._history):
             return
-        if self._position == len(self._history):
-            self._unsent = self.text
+        self._edits[self._position] = self.text
         self._position = position
-        is_new = position == len(self._history)
-        self.text = self._unsent if is_new else self._history[position]
+        self.text = self._edits[position] if position in self._edits else self._history[position]
         self.cursor = len(self.text)
 
 

@@ -18,13 +18,16 @@ from koel_tui.plain.input_decoder import InputDecoder, InputEvent, Key, Paste
 from koel_tui.plain.line_display import LineDisplay
 from koel_tui.plain.line_editor import LineEditor
 from koel_tui.system.forced_exit import BRACKETED_PASTE_OFF
-from koel_tui.system.raw_terminal import RawTerminal, signal_process_group
+from koel_tui.system.raw_terminal import RawTerminal, signal_process_group, stop_this_process
 
 _STDIN = 0
 _STDOUT = 1
 _MAX_READ = 65536
 _DEFAULT_COLUMNS = 80
+_DEFAULT_ROWS = 24
 _BRACKETED_PASTE_ON = "\x1b[?2004h"
+_PLAIN_KEYS = "\x1b[=0u"
+"""Ends the key reports of kitty, which a killed program may have left on."""
 _WITHOUT_PASTE_MARKERS = ("dumb", "linux", "eterm", "vt", "ansi", "cons")
 """The beginnings of TERM for terminals that cannot put markers around pasted text."""
 _IMMEDIATE_SIGNALS = {
@@ -59,6 +62,10 @@ class Console(Protocol):
         """The text that has been typed but not entered, or ''."""
         ...
 
+    def keep_unread_input(self) -> None:
+        """Add input that no read has handled to the typed text; for the end of the chat."""
+        ...
+
     def close(self) -> None:
         """Restore the terminal's state."""
         ...
@@ -71,11 +78,12 @@ class TerminalConsole:
         """`environment` describes the terminal. `pastes` keeps the text of large pastes."""
         is_dumb = environment.get("TERM", "") in ("", "dumb")
         self._raw = RawTerminal()
+        self._may_report_keys = marks_pastes(environment)  # older ones show the request
         self._decoder = InputDecoder(
             sys.stdin.encoding, has_paste_markers=marks_pastes(environment)
         )
         self._editor = LineEditor(pastes)
-        self._display = LineDisplay(self._write, _columns, can_move=not is_dumb)
+        self._display = LineDisplay(self._write, _size, can_move=not is_dumb)
         self.has_paste_markers = not is_dumb
         """True if the terminal is asked to put markers around pasted text; it may not do so."""
         self._is_open = False
@@ -124,6 +132,18 @@ class TerminalConsole:
         """The text that has been typed but not entered, or ''."""
         return self._editor.text
 
+    def keep_unread_input(self) -> None:
+        """Add input that no read has handled to the typed text; for the end of the chat."""
+        lines: list[str] = []
+        self._events += self._flushed()
+        while self._events:
+            event = self._events.popleft()
+            if event == Key("enter"):
+                lines.append(self._editor.take())
+            elif event is not None:
+                self._edit(event)
+        self._editor.begin("\n".join(lines))
+
     def close(self) -> None:
         """Restore the terminal's state, with the cursor on a new line."""
         if not self._is_open:
@@ -134,6 +154,8 @@ class TerminalConsole:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.remove_reader(_STDIN)
             self._loop.remove_signal_handler(signal.SIGCONT)
+        if signal.getsignal(signal.SIGTSTP) == self._on_stop_signal:
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         with suppress(OSError):
             self._reset_modes()
 
@@ -151,6 +173,9 @@ class TerminalConsole:
     def _open(self) -> None:
         if not self._is_open:
             self._is_open = True
+            if signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL:  # a parent may have ignored it
+                with suppress(ValueError):  # outside the main thread
+                    signal.signal(signal.SIGTSTP, self._on_stop_signal)
             self._set_modes()
 
     def _set_modes(self) -> None:
@@ -158,6 +183,8 @@ class TerminalConsole:
         self._raw.enter(signals=self._loop is None)
         if self.has_paste_markers:
             self._write(_BRACKETED_PASTE_ON)
+        if self._may_report_keys:
+            self._write(_PLAIN_KEYS)
 
     def _reset_modes(self) -> None:
         # The rest of a paste must not become the input of the shell.
@@ -175,7 +202,7 @@ class TerminalConsole:
         self._loop.add_reader(_STDIN, self._read)
         with suppress(RuntimeError, ValueError):  # outside the main thread
             self._loop.add_signal_handler(signal.SIGCONT, self._resume)
-        self._raw.enter(signals=False)
+        self._set_modes()
 
     def _read(self) -> None:
         try:
@@ -186,13 +213,15 @@ class TerminalConsole:
             self._receive(self._decoder.feed(data))
         elif self._loop is not None:
             self._loop.remove_reader(_STDIN)
-            self._receive([None])
+            self._receive([*self._flushed(), None])
+
+    def _flushed(self) -> Iterator[InputEvent]:
+        """Yield the events of all bytes that have been read."""
+        while self._decoder.timeout is not None:
+            yield from self._decoder.flush()
 
     def _receive(self, events: Iterable[InputEvent | None]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._loop is not None and self._decoder.timeout is not None:
-            self._timer = self._loop.call_later(self._decoder.timeout, self._on_pause)
+        self._restart_timer()
         for event in events:
             if isinstance(event, Key) and event.name in _IMMEDIATE_SIGNALS:
                 self._handle_events()  # the keys before it
@@ -201,7 +230,17 @@ class TerminalConsole:
                 self._events.append(event)
         self._handle_events()
 
+    def _restart_timer(self) -> None:
+        if self._timer is not None:
+            if not self._decoder.extends_wait:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if self._loop is not None and self._decoder.timeout is not None:
+            self._timer = self._loop.call_later(self._decoder.timeout, self._on_pause)
+
     def _on_pause(self) -> None:
+        self._timer = None
         self._receive(self._decoder.flush())
 
     def _handle_events(self) -> None:
@@ -216,14 +255,18 @@ class TerminalConsole:
                 with suppress(OSError):
                     self._display.leave()
                 self._on_line(self._editor.take())
-            elif isinstance(event, Key):
-                self._editor.press("delete" if event.name == "ctrl+d" else event.name)
-            elif isinstance(event, Paste):
-                self._editor.paste(event.text)
             else:
-                self._editor.type(event.text)
+                self._edit(event)
         if self._on_line is not None:
             self._show()
+
+    def _edit(self, event: InputEvent) -> None:
+        if isinstance(event, Key):
+            self._editor.press("delete" if event.name == "ctrl+d" else event.name)
+        elif isinstance(event, Paste):
+            self._editor.paste(event.text)
+        else:
+            self._editor.type(event.text)
 
     def _show(self) -> None:
         if self._prompt is not None:
@@ -234,9 +277,17 @@ class TerminalConsole:
         if number == signal.SIGINT:
             signal.raise_signal(number)
             return
+        self._stop(lambda: signal_process_group(number))
+
+    def _on_stop_signal(self, *_: object) -> None:
+        # From the terminal before the first read, or from another process at any time.
+        self._stop(stop_this_process)
+
+    def _stop(self, stop: Callable[[], None]) -> None:
+        """Call `stop` with the terminal in its previous state; it returns when the user returns."""
         with suppress(OSError):
             self._reset_modes()
-        signal_process_group(number)
+        stop()
         self._resume()
 
     def _resume(self) -> None:
@@ -255,15 +306,18 @@ class TerminalConsole:
 def marks_pastes(environment: Mapping[str, str]) -> bool:
     """Return whether the terminal is expected to put markers around pasted text.
 
-    GNU screen before version 5 does not, even in a terminal that does.
+    GNU screen before version 5 does not, even in a terminal that does. ssh passes on only its TERM.
     """
     terminal = environment.get("TERM", "")
-    is_screen = "STY" in environment and "TMUX" not in environment
+    is_screen = "TMUX" not in environment and (
+        "STY" in environment or terminal.startswith("screen")
+    )
     return bool(terminal) and not terminal.startswith(_WITHOUT_PASTE_MARKERS) and not is_screen
 
 
-def _columns() -> int:
-    """Return the width of the terminal; an unknown width is reported as 0."""
+def _size() -> tuple[int, int]:
+    """Return the columns and rows of the terminal; an unknown size is reported as 0."""
     with suppress(OSError):
-        return os.get_terminal_size(_STDOUT).columns or _DEFAULT_COLUMNS
-    return _DEFAULT_COLUMNS
+        columns, rows = os.get_terminal_size(_STDOUT)
+        return columns or _DEFAULT_COLUMNS, rows or _DEFAULT_ROWS
+    return _DEFAULT_COLUMNS, _DEFAULT_ROWS

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from koel_tui.conversation.background_jobs import BackgroundJobs
 from koel_tui.conversation.conversation import Conversation
-from koel_tui.conversation.drafts import join_texts
 from koel_tui.conversation.titles_and_summaries import summary_job
 from koel_tui.plain.announcer import chat_entries, format_message
 from koel_tui.plain.commands import parse_index
@@ -21,7 +20,7 @@ class ThreadCommandHandlers:
     """The handlers of commands on the active thread; `say` prints a line.
 
     `skip_user_message` is called after the thread's content changed in a way that the user
-    already knows.
+    already knows, `return_text` with unsent text that becomes the draft.
     """
 
     def __init__(
@@ -31,12 +30,14 @@ class ThreadCommandHandlers:
         background: BackgroundJobs,
         say: Callable[[str], None],
         skip_user_message: Callable[[], None],
+        return_text: Callable[[Conversation, str], None],
     ) -> None:
         self._workspace = workspace
         self._runtime = runtime
         self._background = background
         self._say = say
         self._skip_user_message = skip_user_message
+        self._return_text = return_text
         self._setting_handlers = SettingCommandHandlers(workspace, runtime, say)
 
     @property
@@ -134,7 +135,7 @@ class ThreadCommandHandlers:
             for number, text in queued.items():
                 self._say(f"{number}: {safe_line(text)}")
         elif (text := queued.get(parse_index(argument), "")) and conversation.unqueue(text):
-            conversation.draft = join_texts(text, conversation.draft)
+            self._return_text(conversation, text)
             self._say("The message is not sent. You can edit it after the answer.")
         else:
             self._say("No queued message has this number. /queue lists them.")

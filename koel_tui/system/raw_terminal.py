@@ -45,9 +45,18 @@ def signal_process_group(number: int) -> None:
 
     The default action is used. Returns after the process has been continued.
     """
+    _signal_by_default(0, number)
+
+
+def stop_this_process() -> None:
+    """Stop this process as SIGTSTP does by default. Returns after it has been continued."""
+    _signal_by_default(os.getpid(), signal.SIGTSTP)
+
+
+def _signal_by_default(process: int, number: int) -> None:
     before = signal.signal(number, signal.SIG_DFL)
     try:
-        os.kill(0, number)
+        os.kill(process, number)
     finally:
         if before is not None:  # else the handler is not one of Python
             signal.signal(number, before)

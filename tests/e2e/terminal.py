@@ -185,5 +185,5 @@ class Terminal:
             return False
         assert isinstance(data, bytes)
         self.bytes += data
-        self._stream.feed(data)
+        self._stream.feed(data.replace(b"\x1b[=0u", b""))  # pyte would show its end
         return True

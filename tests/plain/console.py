@@ -7,6 +7,7 @@ from pathlib import Path
 from time import monotonic
 
 from koel_tui.conversation.backend import Backend
+from koel_tui.conversation.placeholders import PastePlaceholders
 from koel_tui.plain.chat import PlainChat
 from koel_tui.session import KoelClient, keep_usage
 from koel_tui.storage import MemoryStorage, SessionStorage
@@ -50,6 +51,9 @@ class ScriptedConsole:
 
     def add_history(self, texts: Iterable[str]) -> None:
         self.history += texts
+
+    def keep_unread_input(self) -> None:
+        """Do nothing: a test reads each line at once."""
 
     def close(self) -> None:
         """Do nothing: there is nothing to restore."""
@@ -114,6 +118,7 @@ async def plain(
     thread: str | None = None,
     connect: Callable[[], Backend] | None = None,
     home: Path | None = None,
+    pastes: PastePlaceholders | None = None,
 ) -> AsyncIterator[Plain]:
     """Run the plain mode on a scripted agent."""
     scripted = agent or ScriptedAgent()
@@ -124,7 +129,7 @@ async def plain(
         return Backend(client, kept, scripted)
 
     console = ScriptedConsole()
-    chat = PlainChat(connect or assemble, console, thread=thread, home=home)
+    chat = PlainChat(connect or assemble, console, pastes=pastes, thread=thread, home=home)
     under_test = Plain(chat, console, scripted)
     yield under_test
     if not under_test.running.done():

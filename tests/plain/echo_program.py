@@ -1,7 +1,7 @@
 """The plain mode on this terminal, with an agent that answers with the message it got, as JSON.
 
 A message that begins with "slow" is answered only after SIGUSR1, and "block" blocks the program.
-The argument is the directory of the state, as in `koel-chat`.
+The argument is the directory of the state, as in `koel-chat`. With --late it starts slowly.
 """
 
 import asyncio
@@ -67,6 +67,8 @@ def main() -> int:
     def connect() -> Backend:
         if "--crash" in sys.argv:
             raise KeyboardInterrupt
+        if "--late" in sys.argv:
+            time.sleep(2)
         client = KoelClient(agent, storage=storage, reducers=[keep_usage])
         return Backend(client, storage, agent)
 

@@ -1,5 +1,6 @@
 """Random terminal input through the decoder, the editor and the display of the plain mode."""
 
+import re
 from random import Random
 
 import pytest
@@ -13,13 +14,18 @@ from tests.fuzzed_input import sequence
 
 
 @pytest.mark.parametrize("count", [3_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("can_move", [True, False])
 @pytest.mark.parametrize("has_paste_markers", [True, False])
-def test_report_34_no_terminal_input_ends_plain_mode(count: int, has_paste_markers: bool) -> None:
+def test_report_34_no_terminal_input_ends_plain_mode(
+    count: int, has_paste_markers: bool, can_move: bool
+) -> None:
     random = Random(count)
     written: list[str] = []
     decoder = InputDecoder(has_paste_markers=has_paste_markers)
     editor = LineEditor(PastePlaceholders())
-    display = LineDisplay(written.append, lambda: random.randint(1, 9), can_move=False)
+    display = LineDisplay(
+        written.append, lambda: (random.randint(1, 9), random.randint(1, 9)), can_move=can_move
+    )
     for _ in range(count):
         data = sequence(random).encode("utf-8", "surrogatepass")
         cut = random.randint(0, len(data))
@@ -39,4 +45,25 @@ def test_report_34_no_terminal_input_ends_plain_mode(count: int, has_paste_marke
             display.leave()
             editor.take()
     output = "".join(written).replace("\b", "")
-    assert safe_text(output) == output, "no control characters but backspaces"
+    if can_move:
+        output = re.sub(r"\r|\x1b\[\d*[ABCJ]", "", output)
+    assert safe_text(output) == output, "no control characters but backspaces and moves"
+
+
+@pytest.mark.parametrize("count", [3_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("has_paste_markers", [True, False])
+def test_report_34_ctrl_c_arrives_after_any_sequence_and_a_pause(
+    count: int, has_paste_markers: bool
+) -> None:
+    random = Random(count)
+    for _ in range(count):
+        data = sequence(random).encode("utf-8", "surrogatepass")
+        for key, event in ((b"\x03", Key("interrupt")), (b"\x04", Key("ctrl+d"))):
+            decoder = InputDecoder(has_paste_markers=has_paste_markers)
+            decoder.feed(data)
+            while decoder.timeout is not None:
+                decoder.flush()
+            events = decoder.feed(key)
+            while decoder.timeout is not None:
+                events += decoder.flush()
+            assert events[-1:] == [event], data

@@ -62,6 +62,27 @@ def test_up_and_down_show_the_history_and_return(editor: LineEditor) -> None:
     assert editor.text == "new"
 
 
+def test_an_edited_text_of_the_history_is_kept_until_one_is_entered(editor: LineEditor) -> None:
+    editor.add_history(["one", "two"])
+    editor.type("new")
+    editor.press("up")
+    editor.type(" edited")
+    editor.press("up")
+    assert editor.text == "one"
+    for shown in ("two edited", "new"):
+        editor.press("down")
+        assert editor.text == shown
+    editor.press("up")
+    assert editor.take() == "two edited"
+    for shown in ("two edited", "two", "one"):
+        editor.press("up")
+        assert editor.text == shown
+    editor.press("delete to start")
+    editor.press("down")
+    editor.press("up")
+    assert editor.text == ""
+
+
 def test_ctrl_r_finds_what_contains_the_typed_text(editor: LineEditor) -> None:
     editor.add_history(["the sea", "a tree", "sea salt", "salt"])
     editor.type("sea")
@@ -100,3 +121,20 @@ def test_a_pasted_command_of_one_line_is_as_if_typed(editor: LineEditor) -> None
 def test_control_characters_are_never_in_the_text(editor: LineEditor) -> None:
     editor.type("a\x9bb\u202ec")
     assert "\x9b" not in editor.text and "\u202e" not in editor.text
+    editor.take()
+    editor.begin("a\x1b]0;x\x07b")
+    assert editor.text == "a␛]0;x␇b" and editor.cursor == 8
+    editor.add_history(["c\x1bd"])
+    editor.press("up")
+    assert editor.text == "c␛d"
+
+
+def test_returned_text_is_not_joined_with_a_typed_word(editor: LineEditor) -> None:
+    editor.type("hello")
+    editor.press("left")
+    editor.begin("Why?")
+    assert editor.text == "Why?\nhello" and editor.cursor == 9
+    editor.begin("")
+    assert editor.take() == "Why?\nhello"
+    editor.begin("Why?")
+    assert editor.text == "Why?"

@@ -1,14 +1,18 @@
 """Pastes in the plain mode on a real terminal: one message, and nothing in it is obeyed."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
+import psutil
 import pytest
 
 from koel_tui.plain.terminal import marks_pastes
@@ -138,6 +142,28 @@ def test_report_10_a_very_large_paste_is_a_placeholder_and_sent_whole() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("name", "interval"), [("xterm-256color", 0.25), ("linux", 0.01)])
+def test_report_34_a_held_ctrl_c_quits(name: str, interval: float) -> None:
+    """Each byte would otherwise extend the wait for the end of the paste."""
+    released = threading.Event()
+    with started(environment={"TERM": name}) as terminal:
+        terminal.type("\x1b[200~one" if name.startswith("xterm") else "one")
+
+        def hold() -> None:
+            while not released.wait(interval):
+                os.write(terminal.child.child_fd, b"\x03")
+
+        holding = threading.Thread(target=hold)
+        holding.start()
+        try:
+            terminal.until(lambda screen: "Press ctrl+c again" in screen, 5)
+            assert terminal.wait() in (130, -signal.SIGINT)  # the next one ends it, too
+        finally:
+            released.set()
+            holding.join()
+
+
+@pytest.mark.slow
 def test_report_10_a_paste_that_never_ends_is_ended_by_a_key() -> None:
     with started() as terminal:
         terminal.type("\x1b[200~one\n/quit\nthree")
@@ -220,12 +246,46 @@ def test_report_10_a_terminal_that_ignores_paste_markers(environment: dict[str, 
         ({"TERM": "xterm-256color"}, True),
         ({"TERM": "tmux-256color", "TMUX": "x", "STY": "1"}, True),
         ({"TERM": "screen", "STY": "1"}, False),
+        ({"TERM": "screen.xterm-256color"}, False),  # over ssh
+        ({"TERM": "screen-256color", "TMUX": "x"}, True),
         ({"TERM": "vt220"}, False),
         ({}, False),
     ],
 )
 def test_report_10_terminals_that_mark_pastes(environment: dict[str, str], marks: bool) -> None:
     assert marks_pastes(environment) is marks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["", "--late"])
+@pytest.mark.parametrize("stop", ["ctrl+z", "SIGTSTP"])
+def test_a_stopped_program_leaves_the_terminal_as_it_was(
+    tmp_path: Path, start: str, stop: str
+) -> None:
+    shell = ("bash", "--norc", "--noediting", "-i")
+    with Terminal(command=shell, columns=80, rows=24, environment={"PS1": "$ "}) as terminal:
+        terminal.type(f"{sys.executable} -m tests.plain.echo_program {tmp_path} {start}\n")
+        waits = "plain mode" if start else "is ready"
+        terminal.until(lambda screen: waits in screen and (start or prompts(screen)))
+        for _ in range(2):
+            before = len(terminal.bytes)
+            if stop == "ctrl+z":
+                terminal.press("ctrl+z")
+            else:
+                (program,) = psutil.Process(terminal.child.pid).children()
+                program.send_signal(signal.SIGTSTP)
+            terminal.until(lambda screen: "Stopped" in screen)
+            stopped = terminal.bytes[before:]
+            assert OFF in stopped and ON not in stopped
+            terminal.forget_screen()
+            terminal.type("stty -a\n")
+            terminal.until(lambda screen: " icanon" in screen and " echo " in screen)
+            before = len(terminal.bytes)
+            terminal.type("fg\n")
+            terminal.until(lambda screen: screen.rstrip().endswith("You:"))
+            assert ON in terminal.bytes[before:]
+        terminal.type(marked("one\n/quit") + "\r")
+        answered(terminal, "one\n/quit")
 
 
 @pytest.mark.slow
@@ -246,6 +306,15 @@ def test_report_10_paste_markers_are_turned_off_at_every_end(name: str) -> None:
             terminal.type(name)
         terminal.wait()
         assert terminal.restored() and terminal.bytes.rstrip().endswith(OFF)
+
+
+@pytest.mark.parametrize(("name", "ends"), [("xterm-kitty", True), ("linux", False)])
+def test_report_34_key_reports_that_another_program_left_on_are_ended(
+    name: str, ends: bool
+) -> None:
+    with started(environment={"TERM": name}) as terminal:
+        assert (b"\x1b[=0u" in terminal.bytes) is ends
+        quits(terminal)
 
 
 @pytest.mark.slow
@@ -288,6 +357,32 @@ def test_text_typed_during_an_answer_is_kept_at_the_end(tmp_path: Path) -> None:
     with Terminal(state, command=PROGRAM) as terminal:
         terminal.until(lambda screen: screen.rstrip().endswith("You: half a thought"))
         quits(terminal, "\x15\x04")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("\x1b[200~not\nlost", ["not", "lost"]),
+        ("x\\\r/quit\\\r\x1b[200~lost", ["x", "/quit", "lost"]),
+        ("/quit\rnot\rlo\x7fost", ["not", "lost"]),
+    ],
+)
+def test_input_that_no_read_has_handled_is_kept_at_the_end(
+    tmp_path: Path, typed: str, kept: list[str]
+) -> None:
+    state = str(tmp_path / "state")
+    with started(state) as terminal:
+        terminal.type(typed)
+        if not typed.startswith("/quit"):
+            time.sleep(0.3)  # shorter than the wait for the end of a paste
+            terminal.child.kill(signal.SIGTERM)
+        assert terminal.wait() == (0 if typed.startswith("/quit") else 143)
+    with Terminal(state, command=PROGRAM) as terminal:
+        terminal.until(lambda screen: kept[-1] in screen)
+        lines = terminal.until(lambda screen: "ready" in screen).replace("More: ", "You: ")
+        assert all(f"You: {line}" in lines for line in kept)
+        quits(terminal, "\x15\x03\x03", 130)
 
 
 def test_report_10_lines_from_a_pipe_are_not_read() -> None:

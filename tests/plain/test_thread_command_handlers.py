@@ -3,6 +3,7 @@
 import pytest
 
 from koel_tui.conversation.backend import Backend
+from koel_tui.conversation.placeholders import PastePlaceholders
 from koel_tui.conversation.thread_settings_form import FIELDS
 from koel_tui.protocol import Sampling, TurnSettings
 from koel_tui.session import KoelClient
@@ -210,6 +211,19 @@ async def test_what_waits_is_listed_and_taken_back() -> None:
         assert chat.agent.turns[1].prompt == "three"
         chat.agent.turns[1].finish()
         await chat.until(lambda: chat.console.typed_text == "two")
+
+
+async def test_report_10_a_large_paste_taken_back_from_the_queue_is_its_placeholder() -> None:
+    pastes = PastePlaceholders()
+    large = "".join(f"/quit {number}\n" for number in range(100))
+    async with plain(pastes=pastes) as chat:
+        turn = await chat.ask("one")
+        await chat.enter(pastes.fold(large))
+        await chat.prints("Queued. It is sent after the answer.")
+        await chat.enter("/queue 1")
+        await chat.prints("The message is not sent. You can edit it after the answer.")
+        turn.finish()
+        await chat.until(lambda: chat.console.typed_text == pastes.fold(large))
 
 
 async def test_a_summary_begins_a_new_thread_and_leaves_alone_who_types() -> None:

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Generator, Iterable
+from time import monotonic
 
 from textual import events
 from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
@@ -36,6 +37,16 @@ _ALT_EDITING_KEY = re.compile(r"\x1b\x1b\[([1-8])~")
 """Keys with alt as PuTTY, rxvt and Terminal of macOS send them: escape before the key."""
 _MAX_REPORT = 10_000
 """The length of a report above which the rest is dropped."""
+_SILENCE = 1.0
+"""Seconds without input after which the text of a paste without an end marker is delivered."""
+_SINGLE_KEY = re.compile(
+    r"\x1b?[^\x1b]|\x1b{1,2}|\x1b{1,2}(?:O[@-~]|\[[0-?]{0,64}[ -/]{0,8}[@-~])", re.DOTALL
+)
+_QUIT_KEYS = re.compile(
+    r"(?:[\x03\x11]|\x1b\[[\d:]{1,32};(?:5|69|133|197)(?::[12])?(?:;[\d:]{0,64})?u"
+    r"|\x1b\[27;5;\d{1,8}~){1,64}"
+)
+"""Ctrl+c and ctrl+q, also repeated: bytes, or reports of keys with ctrl and with any lock key."""
 
 
 class InputParser(XTermParser):
@@ -49,18 +60,27 @@ class InputParser(XTermParser):
         self._last_script = ""
         self._pastes = PasteFilter()
         self._open_report = ""
+        self._fed_at = monotonic()
         super().__init__(debug)
 
     def feed(self, data: str) -> Iterable[Message]:
         """Parse `data`; empty data means the end."""
         if not data:
             return super().feed("")
+        if not _QUIT_KEYS.fullmatch(data):  # a held key must not extend a paste without an end
+            self._fed_at = monotonic()
         filtered = self._split_reports(self._pastes.filter(data))
         for letters, ligature in LIGATURES.items():
             filtered = filtered.replace(f"\x1b{letters}", f"\x1b{ligature}")
         filtered = _ALT_CURSOR_KEY.sub("\x1b[1;3\\1", filtered)
         filtered = _ALT_EDITING_KEY.sub("\x1b[\\1;3~", filtered)
         return super().feed(filtered) if filtered else ()
+
+    def tick(self) -> Iterable[Message]:
+        """Return what a pause completes. The driver calls this every 0.1 s."""
+        yield from super().tick()
+        if self._pastes.awaits_end and monotonic() - self._fed_at >= _SILENCE:
+            yield from super().feed(self._pastes.stall())
 
     def _split_reports(self, data: str) -> str:
         """Return `data` with short key reports. An incomplete one is kept."""
@@ -134,19 +154,48 @@ class InputParser(XTermParser):
 
 
 class PasteFilter:
-    """Replaces escape characters in pastes. Textual would execute what follows as keys."""
+    """Replaces escape characters in pastes. Textual would execute what follows as keys.
+
+    A paste without an end marker is delivered after a pause; then a single key ends it. Otherwise
+    all later keys would be text of the paste.
+    """
 
     def __init__(self) -> None:
         self._in_paste = False
+        self._is_stalled = False
+        """True after a pause in a paste without an end marker."""
         self._tail = ""
+
+    @property
+    def awaits_end(self) -> bool:
+        """True in a paste of which text was not delivered."""
+        return self._in_paste and not self._is_stalled
+
+    def stall(self) -> str:
+        """Return the end of the part of a paste that came before a pause."""
+        self._is_stalled = True
+        return BRACKETED_PASTE_END
 
     def filter(self, data: str) -> str:
         """Return `data` with a visible mark for each escape character in a paste."""
         parts = []
+        if self._in_paste and self._is_ended_by(data):
+            self._in_paste = self._is_stalled = False
+            self._tail = ""
+        elif self._is_stalled:
+            parts.append(BRACKETED_PASTE_START)  # the rest of the paste is another paste
+            self._is_stalled = False
         while data:
             part, data = self._paste(data) if self._in_paste else self._keys(data)
             parts.append(part)
         return "".join(parts)
+
+    def _is_ended_by(self, data: str) -> bool:
+        """Return whether `data` is keys after a paste without an end marker."""
+        if not self._is_stalled or BRACKETED_PASTE_END in self._tail + data:
+            return False
+        is_key = _SINGLE_KEY.fullmatch(data) or _QUIT_KEYS.fullmatch(data)
+        return bool(is_key) or data.startswith(BRACKETED_PASTE_START)
 
     def _keys(self, data: str) -> tuple[str, str]:
         """Return the data up to the start of a paste, and the rest."""

@@ -10,6 +10,41 @@ from textual.message import Message
 from koel_tui.ui.internals.input_parser import InputParser
 from tests.fuzzed_input import sequence
 
+PAUSE = 1.1
+"""Seconds after which each key must arrive, after any input."""
+
+
+class Clock:
+    """The clock of the parser under test."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("textual._parser.get_time", clock)
+    monkeypatch.setattr("koel_tui.ui.internals.input_parser.monotonic", clock)
+    return clock
+
+
+def named(found: list[Message]) -> list[str]:
+    """Return the names of the keys, and the pasted texts in quotation marks."""
+    return [
+        repr(event.text) if isinstance(event, events.Paste) else event.key
+        for event in found
+        if isinstance(event, events.Paste | events.Key)
+    ]
+
+
+def paused(parser: InputParser, clock: Clock) -> list[Message]:
+    clock.seconds += PAUSE
+    return [*parser.tick()]
+
 
 def parse(*data: str) -> list[Message]:
     parser = InputParser()
@@ -68,18 +103,22 @@ def test_report_34_key_reports_with_sub_fields(
     "count", [3_000, pytest.param(1_000_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
 )
 def test_report_34_no_sequence_ends_the_parser(
-    count: int, caplog: pytest.LogCaptureFixture
+    count: int, caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
-    """No sequence makes the parser fail, and the next key still arrives."""
+    """No sequence makes the parser fail, and ctrl+c still arrives after a pause."""
     random = Random(count)
     parser = InputParser()
     with caplog.at_level(logging.WARNING):
         for _ in range(count):
             data = sequence(random)
             cut = random.randrange(1, len(data) + 1)
-            found = [*parser.feed(data[:cut]), *parser.feed(f"{data[cut:]}\x1b[201~")]
-            (last,) = parser.feed("x")
-            assert isinstance(last, events.Key) and last.key == "x", repr(data)
+            found = [*parser.feed(data[:cut])]
+            if data[cut:]:
+                found += parser.feed(data[cut:])
+            clock.seconds += PAUSE
+            found += parser.tick()
+            after = [*parser.feed("\x03"), *parser.feed("x"), *paused(parser, clock)]
+            assert named(after)[-2:] == ["ctrl+c", "x"], repr(data)
             assert caplog.records == [], repr(data)
             for event in found:
                 if isinstance(event, events.Key):
@@ -121,6 +160,39 @@ def test_report_34_an_escape_character_in_a_paste_executes_no_keys(cut: int) -> 
         for event in found
         if isinstance(event, events.Paste | events.Key)
     ] == pasted
+
+
+@pytest.mark.parametrize(
+    "key", ["\x03", "\x11", "\x1b[99;5u", "\x1b[1089::99;69u", "\x1b[27;5;99~", "\x03\x03"]
+)
+def test_report_34_a_held_ctrl_c_ends_a_paste_without_an_end(key: str, clock: Clock) -> None:
+    parser = InputParser()
+    found = [*parser.feed("\x1b[200~one\x1b[20")]
+    for _ in range(6):
+        clock.seconds += 0.3
+        found += [*parser.feed(key), *parser.tick()]
+    pasted, *after = named(found)
+    assert pasted.startswith("'one") and after and after[0].startswith("ctrl+")
+    assert named([*parser.feed("x")]) == ["x"]
+
+
+@pytest.mark.parametrize("key", ["\x1b", "\r", "\x1b[A", "\x1b[120;;120u", "x", "\x1bx", "é"])
+def test_report_34_a_single_key_after_a_pause_ends_a_paste_without_an_end(
+    key: str, clock: Clock
+) -> None:
+    parser = InputParser()
+    assert named([*parser.feed("\x1b[200~one\r/quit")]) == []
+    assert named(paused(parser, clock)) == ["'one\\r/quit'"]
+    assert len(named([*parser.feed(key), *paused(parser, clock)])) == 1
+    assert named([*parser.feed("\x03")]) == ["ctrl+c"]
+
+
+def test_report_34_the_rest_of_a_late_paste_is_no_keys(clock: Clock) -> None:
+    parser = InputParser()
+    parts = [*parser.feed("\x1b[200~one\x1b[2"), *paused(parser, clock)]
+    parts += [*parser.feed("\x11two\r"), *paused(parser, clock), *parser.feed("three\x1b[201~")]
+    assert named(parts) == ["'one'", r"'␛[2\x11two\r'", "'three'"]
+    assert named([*parser.feed("\x11")]) == ["ctrl+q"]
 
 
 @pytest.mark.parametrize(
