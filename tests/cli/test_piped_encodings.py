@@ -95,6 +95,10 @@ def test_report_24_what_cannot_be_decoded_is_replaced_and_counted(
         (RUSSIAN.encode("koi8-r"), "not UTF-8: 31 of its 41 characters cannot be read. Convert it"),
         (JAPANESE.encode("shift_jis"), "Convert it first, for example with: iconv -f latin1"),
     ],
+    ids=[
+        *("pdf", "rtf", "gzip", "zip", "png", "sqlite", "tar", "elf", "gguf", "zeros", "bytes"),
+        *("zlib", "rtf-without-version", "koi8-short", "koi8", "shift-jis"),
+    ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "no such encoding"])
 def test_report_24_data_that_is_not_text_is_refused_by_name(
