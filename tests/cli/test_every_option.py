@@ -272,7 +272,7 @@ def watch_the_window(world: World) -> None:
 
         return show
 
-    world.monkeypatch.setattr(chat, "_check_terminal", lambda: None)
+    world.monkeypatch.setattr(chat, "_check_terminal", lambda _: None)
     world.monkeypatch.setattr(chat, "why_window_impossible", lambda *_, **__: "")
     world.monkeypatch.setattr("os.get_terminal_size", lambda *_: os.terminal_size((80, 24)))
     world.monkeypatch.setattr(chat, "_run_window", shown(plain=False))

@@ -37,8 +37,8 @@ def test_a_thread_is_asked_saved_and_resumed() -> None:
         terminal.type("/quit\r")
         assert terminal.wait() == 0
         assert terminal.restored()
-        # All that is sent are lines, and what readline needs to take a paste as one.
-        sent = re.sub(rb"\x1b\[\?2004[hl]", b"", terminal.bytes)
+        # All that is sent are lines, and the modes for pastes and key reports.
+        sent = re.sub(rb"\x1b\[(\?2004[hl]|=0u)", b"", terminal.bytes)
         assert b"\x1b" not in sent
     question, answer = asyncio.run(saved_texts())
     assert question == "Say hello." and answer
