@@ -53,7 +53,7 @@ def test_ctrl_c_in_an_editor_ends_the_editor_alone(tmp_path: Path) -> None:
         terminal.press("ctrl+g")
         terminal.until(lambda screen: "the editor is here" in screen)
         terminal.press("ctrl+c")
-        terminal.until(lambda screen: "ended with -2" in screen and "kept" in screen)
+        terminal.until(lambda screen: "was ended by signal 2" in screen and "kept" in screen)
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
         assert terminal.restored()

@@ -19,6 +19,8 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
 _HEADING_LINE = re.compile(r"^[^#\n]*#{1,6}[ \t]|^[^\n]*[=-][ \t]*$", re.MULTILINE)
 _HEADING_MARK = re.compile(r"#{1,6}(?=[ \t])")
 _UNDERLINE = re.compile(r"[=-]+[ \t]*$")
+_MAX_PASSES = 20
+"""How often headings are searched in a text before it becomes a code block."""
 
 
 def to_markdown(thread: Thread) -> str:
@@ -80,7 +82,14 @@ def _answer(message: Message) -> str:
 
 def _as_part(text: str) -> str:
     """Return the Markdown of a text as a part of the document."""
-    return _hide_headings(close_markdown(safe_text(text).strip("\n")))
+    part = close_markdown(safe_text(text).strip("\n"))
+    # Without a heading, the lines after it may belong to another block, or be a heading.
+    for _ in range(_MAX_PASSES):
+        hidden = _hide_headings(part)
+        if hidden == part:
+            return part
+        part = close_markdown(hidden)
+    return code_fence(part)
 
 
 def _hide_headings(text: str) -> str:

@@ -104,14 +104,12 @@ class KoelApp(internals.AppBase):
         self._workspace = self._main.workspace
         (keymap or KeyMap()).bind(self, self._action_nodes)
         self._connect = connect
-        self._requested_thread = thread
-        self._requested_theme = theme
+        self._requested_thread, self._requested_theme = thread, theme
         self._user_themes = UserThemes(themes, partial(self.notify, severity="warning"))
         self._flags = flags or {}
         self._quit_pressed_at = float("-inf")
-        self._is_shutting_down = False
+        self._is_shutting_down = self._is_shown = False
         self._unclosed: Backend | None = None
-        self._is_shown = False
         self._forced_exit = forced_exit
         self._signals = Signals(self._shut_down, forced_exit)
         self._editor = ExternalEditor(self, self._pane.prompt, self._signals)

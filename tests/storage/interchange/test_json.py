@@ -235,7 +235,8 @@ def test_a_file_with_any_bytes_changed_is_read_or_named(
         found = list(read_threads(path))
     except ImportProblem:
         return
-    assert all(isinstance(thread, Thread) for thread in found)
+    # A problem may say that characters were replaced, and that the rest cannot be read.
+    assert all(isinstance(each, Thread | ImportProblem) for each in found)
 
 
 def test_what_is_not_there_or_no_file_is_named(tmp_path: Path) -> None:

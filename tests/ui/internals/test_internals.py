@@ -65,6 +65,7 @@ CALLED: Mapping[type | ModuleType, Mapping[str, str]] = {
     WriterThread: {"run": "self"},
     XTermParser: {
         "_parse_extended_key": "self, sequence",
+        "_sequence_to_key_events": "self, sequence, alt=False",
         "feed": "self, data",
         "parse": "self, token_callback",
         "parse_mouse_code": "self, code",

@@ -106,7 +106,7 @@ def check_words(text: str) -> None:
 
 def _written(text: str) -> str:
     """Return the text without the addresses and languages that are not shown."""
-    return re.sub(r"```.*|\]\([^)]*\)", "", "".join(text.split(" ")))
+    return re.sub(r"(?:```|~~~).*|\]\([^)]*\)", "", "".join(text.split(" ")))
 
 
 async def test_a_link_without_a_text_shows_its_address() -> None:

@@ -65,27 +65,23 @@ class AnswerParser:
         """`open_tags` is the block that the prompt leaves open (see `ThinkingTags.find_open_tags`).
 
         `begun_thinking` is the thinking in that block, `begun_text` the text of the answer with
-        which the prompt ends. Calls are parsed only when
-        `tools`, the names of the offered tools, are given. `call_prefix` makes the ids of this
-        answer's calls unique.
+        which the prompt ends. Calls are parsed only for `tools`, the names of the offered tools.
+        `call_prefix` makes the ids of the calls unique.
         """
         has_text = bool(begun_text.strip())
-        self._tools = frozenset(tools)
-        self.offers_tools = bool(tools)
-        """True if calls are parsed."""
+        self._tools, self.offers_tools = frozenset(tools), bool(tools)
         self._call_prefix = call_prefix
         forms = TAGGED if tools else ()
         self._opening: dict[str, _Kind] = {BARE.start: BARE} if tools else {}
-        self._anywhere: dict[str, _Kind] = {call_format.start: call_format for call_format in forms}
+        self._anywhere: dict[str, _Kind] = {each.start: each for each in forms}
         for tags in thinking_tags.thinking:
             self._opening[tags.start] = tags
             if tags.is_channel:
                 self._anywhere[tags.start] = tags
         self._answer_tags = {tags.start: tags for tags in thinking_tags.answer}
         self._opening |= self._answer_tags
-        self._answer_end = ""  # the tag after the text; it is not shown at the end of the answer
-        if has_text and thinking_tags.answer:
-            self._answer_end = thinking_tags.answer[0].end
+        has_end = has_text and thinking_tags.answer  # the end tag is not shown
+        self._answer_end = thinking_tags.answer[0].end if has_end else ""
         quotes = tuple(each.quote for each in forms if each.quote)
         self.tags = _all_tags((*thinking_tags.thinking, *forms)) + quotes
         """The tags to find. In many vocabularies some are control tokens, usually without text."""
@@ -96,18 +92,16 @@ class AnswerParser:
         self._mode: _Kind | None = open_tags
         self._finder: EndFinder | None = None
         self._has_text = has_text  # whether the answer has visible text so far
-        self._fed_length = 0
+        self._fed_length = self._calls = 0
         self._control_positions: set[int] = set()
         """The positions in the answer at which control tokens begin, in characters."""
-        self._calls = 0
         self._line = ""  # the last line of the pieces so far
         self._code = TagsInCode("" if open_tags is None else open_tags.start)
         self._code.read(begun_thinking)
         self._add_to_line(begun_thinking or begun_text)
         self._has_declared_tags = thinking_tags.declared
-        self._has_thought = False  # whether a block of thinking has ended
-        self._ends_with_thinking = False  # whether the last piece is thinking
-        self._needs_break = False  # whether the next thinking belongs to another block
+        # Whether thinking has ended, is the last piece, and must be separated from the next one.
+        self._has_thought = self._ends_with_thinking = self._needs_break = False
 
     is_ended = False
     """Always False: in these formats, only a token or a marker ends the answer."""
