@@ -86,6 +86,7 @@ class AppBase(App[int]):
             event.text = safe_input(event.text)
         if isinstance(event, events.Resize) and self._line_diff is not None:
             self._line_diff.forget()  # also sent after another program had the terminal
+            self.refresh(layout=True)  # the screen may have been updated before this event
         await super().on_event(event)
 
     def _max_paste(self) -> int:
