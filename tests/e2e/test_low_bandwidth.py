@@ -20,7 +20,9 @@ def frame(screen: str) -> tuple[str, ...]:
 @pytest.mark.timeout(180)
 def test_after_a_panel_and_an_editor_it_is_as_it_was(tmp_path: Path) -> None:
     editor = tmp_path / "editor"
-    editor.write_text('#!/bin/sh\nprintf "\\033[2Jthe editor was here"\nsleep 3\nprintf " " >> "$1"\n')
+    editor.write_text(
+        '#!/bin/sh\nprintf "\\033[2Jthe editor was here"\nsleep 3\nprintf " " >> "$1"\n'
+    )
     editor.chmod(0o700)
     with Terminal(
         "--low-bandwidth", environment={**ENVIRONMENT, "VISUAL": str(editor)}
