@@ -144,7 +144,7 @@ def test_report_24_head_ends_a_command() -> None:
         ["bash", "-c", f"{PROGRAM} threads show sea | head -1; echo ${{PIPESTATUS[0]}}"],
         stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
     )  # fmt: skip
-    # What the kernel accepted before head ended is no error.
+    # Output that the kernel accepted before head ended is written.
     assert done.stdout in (b"You:\n141\n", b"You:\n0\n") and done.stderr == b""
 
 

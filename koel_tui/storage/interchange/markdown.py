@@ -20,7 +20,7 @@ _HEADING_LINE = re.compile(r"^[^#\n]*#{1,6}[ \t]|^[^\n]*[=-][ \t]*$", re.MULTILI
 _HEADING_MARK = re.compile(r"#{1,6}(?=[ \t])")
 _UNDERLINE = re.compile(r"[=-]+[ \t]*$")
 _MAX_PASSES = 20
-"""How often headings are searched in a text before it becomes a code block."""
+"""The number of searches for headings in a text before it becomes a code block."""
 
 
 def to_markdown(thread: Thread) -> str:
