@@ -26,6 +26,7 @@ def test_report_4_shortcuts_work_on_a_cyrillic_layout(quit_keys: str) -> None:
             terminal.until(lambda _: " 2 " in terminal.label_row)
             terminal.type("\x1b[1094;3u")  # alt+w
             terminal.until(lambda _: " 2 " not in terminal.label_row)
+            terminal.until(lambda screen: "ctx 0/" in screen)  # the list needs the storage
             terminal.type("\x1b[1097;5u")  # ctrl+o
             terminal.until(lambda screen: "No thread is saved yet" in screen)
             terminal.press("escape")
