@@ -237,6 +237,8 @@ def test_a_file_with_any_bytes_changed_is_read_or_named(
         return
     # A problem may say that characters were replaced, and that the rest cannot be read.
     assert all(isinstance(each, Thread | ImportProblem) for each in found)
+    problems = [each for each in found if isinstance(each, ImportProblem)]
+    assert all("mutated.json" in str(problem) for problem in problems)
 
 
 def test_what_is_not_there_or_no_file_is_named(tmp_path: Path) -> None:
