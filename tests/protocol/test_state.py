@@ -53,7 +53,7 @@ def test_appending_costs_linear_time() -> None:
         return spent
 
     few = min(seconds(10_000) for _ in range(3))
-    assert min(seconds(100_000) for _ in range(2)) / few <= 12
+    assert min(seconds(100_000) for _ in range(2)) / few <= 25  # 100 if the cost were quadratic
 
 
 def test_states_are_frozen_and_compare_deeply() -> None:

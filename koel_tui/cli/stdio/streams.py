@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
+from typing import TextIO
 
 import click
 
@@ -21,7 +22,7 @@ def open_standard_streams() -> None:
     replace characters that their encoding lacks, so that these do not fail a command.
     """
     for number, (name, mode) in enumerate(_STREAMS):
-        stream = getattr(sys, name)
+        stream = _with_buffer(name)
         if isinstance(stream, io.TextIOWrapper) and stream.errors in _RAISING:
             stream.reconfigure(errors="replace")
         if stream is not None:
@@ -34,8 +35,31 @@ def open_standard_streams() -> None:
             if null_device != number:
                 os.close(null_device)
         stream = open(number, mode, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 - it stays open
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
+        _replace_stream(name, stream)
+
+
+def _with_buffer(name: str) -> TextIO | None:
+    """Return a standard stream of `sys`, with a buffer added if Python has opened it without one.
+
+    Without a buffer (PYTHONUNBUFFERED), Python does not write the rest of a text of which the
+    system accepted a part, and reports no error.
+    """
+    stream: TextIO | None = getattr(sys, name)
+    raw = getattr(stream, "buffer", None)
+    if not isinstance(stream, io.TextIOWrapper) or not isinstance(raw, io.RawIOBase):
+        return stream
+    encoding, errors = stream.encoding, stream.errors
+    stream.detach()
+    buffered = io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding=encoding, errors=errors, line_buffering=True
+    )
+    _replace_stream(name, buffered)
+    return buffered
+
+
+def _replace_stream(name: str, stream: TextIO) -> None:
+    setattr(sys, name, stream)
+    setattr(sys, f"__{name}__", stream)
 
 
 def count_unencodable(text: str) -> int:

@@ -28,8 +28,8 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-CPU_LIMIT_S = 2.0
-TIME_LIMIT_S = 10.0  # for a machine too busy to reach the limit of CPU time
+CPU_LIMIT_S = 4.0
+TIME_LIMIT_S = 20.0  # for a machine too busy to reach the limit of CPU time
 MEMORY_LIMIT = 64 * 1024 * 1024
 MEMORY_PER_BYTE = 16  # bytes of Python objects per byte of a request
 OUTPUT_LIMIT = 64 * 1024
