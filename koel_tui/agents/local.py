@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ag_ui.core import (
     BaseEvent,
@@ -23,7 +24,7 @@ from koel_tui.agents.coalescing import coalesce_deltas
 from koel_tui.agents.snapshots import Snapshots
 from koel_tui.agents.thread_sessions import ThreadSessions
 from koel_tui.agents.turn_events import TurnEvents, new_id
-from koel_tui.agents.turn_input import engine_messages, function_tool
+from koel_tui.agents.turn_input import TurnInput, function_tool
 from koel_tui.engine import (
     ChatMessage,
     Engine,
@@ -80,6 +81,7 @@ class LocalAgent:
         self._listeners: list[Callable[[float], None]] = []
         self._sessions = ThreadSessions(snapshots)
         self._ephemeral_sessions = ThreadSessions(snapshots=None)
+        self._inputs: WeakKeyDictionary[EngineSession, TurnInput] = WeakKeyDictionary()
         self._reserved = asyncio.Lock()  # held by the run that has the reserved engine session
         self._restarts = Restarts()
         self._crash_reason = ""  # of the last load that crashed
@@ -251,7 +253,7 @@ class LocalAgent:
         self, engine: Engine, session: EngineSession, request: "_Request"
     ) -> AsyncIterator[BaseEvent]:
         run = request.run
-        messages = engine_messages(run.messages)
+        messages = await self._inputs.setdefault(session, TurnInput()).convert(run.messages)
         last = run.messages[-1] if run.messages else None
         open_thought = last.thought_id if isinstance(last, OpenReasoning) else ""
         answer = TurnEvents(_answer_id(run, messages), open_thought=open_thought)

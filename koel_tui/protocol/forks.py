@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
+from operator import attrgetter
 
 from koel_tui.protocol.run_end import echo_ids, truncate
 from koel_tui.protocol.state import ChatState, Fork, RunPhase
@@ -31,7 +33,7 @@ def switch(state: ChatState, after: str | None, step: int = 1) -> ChatState:
     The order is cyclic. An empty branch is removed when it is left. Returns the identical state if
     there is no such fork.
     """
-    count = _message_counts(state).get(after)
+    count = message_counts(state).get(after)
     fork = next((fork for fork in state.forks if fork.after == after), None)
     if fork is None or count is None:
         return state
@@ -52,6 +54,8 @@ def switch(state: ChatState, after: str | None, step: int = 1) -> ChatState:
 
 def echo_shown(state: ChatState) -> Mapping[str, bytes]:
     """Return the encrypted reasoning without that of the branches that are not shown."""
+    if not state.reasoning_echo:
+        return {}
     hidden = {
         name
         for fork in state.forks
@@ -64,13 +68,14 @@ def echo_shown(state: ChatState) -> Mapping[str, bytes]:
 
 def forks_shown(state: ChatState) -> Mapping[str | None, Fork]:
     """Return the forks in the messages shown, by the id of the message before each."""
-    counts = _message_counts(state)
+    counts = message_counts(state)
     return {fork.after: fork for fork in state.forks if fork.after in counts}
 
 
-def _message_counts(state: ChatState) -> dict[str | None, int]:
+def message_counts(state: ChatState) -> dict[str | None, int]:
     """Return the number of messages up to and including each message, by its id."""
-    return {None: 0, **{message.id: count for count, message in enumerate(state.messages, 1)}}
+    ids = map(attrgetter("id"), state.messages)
+    return dict(zip(chain((None,), ids), range(len(state.messages) + 1), strict=True))
 
 
 def _with_fork(state: ChatState, fork: Fork) -> ChatState:

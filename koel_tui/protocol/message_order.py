@@ -2,22 +2,27 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from koel_tui.protocol.state import ChatState, Message, OpenMessage, ToolCall
 
+_ID = attrgetter("id")
 
-def unused_id(preferred: str, messages: Iterable[Message], opened: Iterable[OpenMessage]) -> str:
+
+def unused_id(preferred: str, messages: Sequence[Message], opened: Iterable[OpenMessage]) -> str:
     """Return `preferred`, or a variant of it if a message already has that id.
 
     Agents may reuse an id in a later run; in a thread the ids are unique.
     """
-    used = {message.id for message in messages}
-    used.update(each.head.id for each in opened)
-    unused, number = preferred, 1
-    while unused in used:
+    opened_ids = {each.head.id for each in opened}
+    # Without a set of all ids, because nearly every id is unused.
+    if preferred not in opened_ids and preferred not in map(_ID, messages):
+        return preferred
+    used = opened_ids.union(map(_ID, messages))
+    number = 2
+    while f"{preferred}-{number}" in used:
         number += 1
-        unused = f"{preferred}-{number}"
-    return unused
+    return f"{preferred}-{number}"
 
 
 def commit(messages: tuple[Message, ...], message: Message) -> tuple[Message, ...]:
@@ -67,25 +72,44 @@ def drop_unanswered(messages: Iterable[Message]) -> list[Message]:
 
     Models must not receive either: servers reject them, and templates pair them by position.
     """
+    messages = tuple(messages)
+    if not any(message.tool_calls or message.role == "tool" for message in messages):
+        return list(messages)
     answers: set[str | None] = set()
     answered: list[Message] = []
-    for message in reversed(tuple(messages)):
-        calls = tuple(
-            call
-            for call in {call.id: call for call in message.tool_calls}.values()
-            if call.id in answers
-        )
-        answers -= {call.id for call in calls}
+    for message in reversed(messages):
+        if message.tool_calls:
+            message = _with_answered_calls(message, answers)
         if message.role == "tool":
             answers.add(message.tool_call_id)
-        answered.append(
-            message if calls == message.tool_calls else replace(message, tool_calls=calls)
-        )
+        answered.append(message)
     open_calls: set[str | None] = set()
     result = []
     for message in reversed(answered):
-        open_calls.update(call.id for call in message.tool_calls)
+        if message.tool_calls:
+            open_calls.update(call.id for call in message.tool_calls)
         if message.role != "tool" or message.tool_call_id in open_calls:
             result.append(message)
-            open_calls -= {message.tool_call_id}
+            open_calls.discard(message.tool_call_id)
     return result
+
+
+def _with_answered_calls(message: Message, answers: set[str | None]) -> Message:
+    """Return `message` with only its calls that are in `answers`, and remove these there."""
+    calls = tuple(
+        call
+        for call in {call.id: call for call in message.tool_calls}.values()
+        if call.id in answers
+    )
+    answers.difference_update(call.id for call in calls)
+    return message if calls == message.tool_calls else replace(message, tool_calls=calls)
+
+
+def has_answers_to_earlier(messages: Iterable[Message]) -> bool:
+    """Return whether `messages`, the end of a thread, have answers to calls that are not theirs."""
+    answers: set[str | None] = set()
+    for message in reversed(tuple(messages)):
+        answers.difference_update(call.id for call in message.tool_calls)
+        if message.role == "tool":
+            answers.add(message.tool_call_id)
+    return bool(answers)

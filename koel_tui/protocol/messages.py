@@ -1,7 +1,7 @@
 """Conversion of messages between AG-UI's models and ours."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -15,13 +15,16 @@ from koel_tui.protocol.codec.encrypted_reasoning import (
 )
 from koel_tui.protocol.codec.json_values import plain
 from koel_tui.protocol.errors import ProtocolError
-from koel_tui.protocol.message_order import drop_unanswered
+from koel_tui.protocol.message_order import drop_unanswered, has_answers_to_earlier
+from koel_tui.protocol.run_end import echo_ids
 from koel_tui.protocol.state import Message, ToolCall
 from koel_tui.text import repair
 
 _MODELLED = ("id", "role", "content", "name", "toolCallId", "toolCalls")
 _MODELLED_OF_CALLS = ("id", "type", "function")
 _ROLES = {"developer": "system"}
+STEP = 100
+"""The number of messages that are converted at once, which takes about a millisecond."""
 
 
 def from_ag_ui(messages: Iterable[core.Message]) -> tuple[Message, ...]:
@@ -56,6 +59,66 @@ class OpenReasoning(core.ReasoningMessage):
     thought_id: str
 
 
+class MessageConverter:
+    """Converts the messages of one thread for its runs; those of earlier turns only once.
+
+    The converted messages before the last user message are returned again for the next run, as the
+    same objects.
+    """
+
+    def __init__(self) -> None:
+        self._messages: tuple[Message, ...] = ()  # ends before a user message
+        self._converted: list[core.Message] = []
+        self._names: set[str] = set()  # all ids of the encrypted reasoning so far
+        self._used: dict[str, bytes] = {}  # the encrypted reasoning in `_converted`
+
+    def steps(
+        self, messages: Iterable[Message], echo: Mapping[str, bytes] | None = None
+    ) -> Generator[None, None, list[core.Message]]:
+        """Return a generator that converts at most `STEP` messages between two yields.
+
+        It returns the messages in the form that is sent to an agent; see `to_ag_ui`.
+        """
+        messages, echo = tuple(messages), dict(echo or {})
+        if not self._fits(messages, echo):
+            self._messages, self._converted, self._used = (), [], {}
+        start = len(self._messages)
+        rest = messages[start:]
+        remaining = {name: echo[name] for name in echo if name not in self._used}
+        sendable = drop_unanswered(rest)
+        border = _last_question(sendable) or 0
+        earlier, used = list(self._converted), self._used
+        converted: list[core.Message] = []
+        for count, message in enumerate(sendable):
+            if count == border:
+                earlier, converted = earlier + converted, []
+                used = {name: echo[name] for name in echo if name not in remaining}
+            elif count % STEP == 0 and count:
+                yield
+            converted += _pop_reasoning(message, remaining)
+            sent = _to_ag_ui(message, remaining)
+            if sent is not None:
+                converted.append(sent)
+        question = _last_question(rest) or 0
+        if border and not has_answers_to_earlier(rest[question:]):
+            self._messages = messages[: start + question]
+            self._converted = earlier
+            self._names, self._used = set(echo), used
+        return [*earlier, *_with_last_reasoning(converted, sendable[-1:], remaining)]
+
+    def _fits(self, messages: tuple[Message, ...], echo: Mapping[str, bytes]) -> bool:
+        """Return whether the converted messages are those that `messages` begins with."""
+        count = len(self._messages)
+        if not count:
+            return True
+        if messages[:count] != self._messages or has_answers_to_earlier(messages[count:]):
+            return False
+        if any(echo.get(name) != value for name, value in self._used.items()):
+            return False
+        new = echo.keys() - self._names
+        return not new or all(new.isdisjoint(echo_ids(each)) for each in self._messages)
+
+
 def to_ag_ui(
     messages: Iterable[Message], echo: Mapping[str, bytes] | None = None
 ) -> list[core.Message]:
@@ -68,26 +131,13 @@ def to_ag_ui(
     Attachments are sent as content parts. Raises `ProtocolError` for an attachment that AG-UI does
     not support.
     """
-    remaining = dict(echo or {})
-    result: list[core.Message] = []
-    sendable = drop_unanswered(messages)
-    for message in sendable:
-        result += _pop_reasoning(message, remaining)
-        converted = _to_ag_ui(message, remaining)
-        if converted is not None:
-            result.append(converted)
-    if (
-        sendable
-        and sendable[-1].is_thinking_only
-        and (not result or result[-1].role != "reasoning")
-    ):
-        result.append(_reasoning_message(sendable[-1]))
-    questions = [position for position, message in enumerate(result) if message.role == "user"]
-    position = questions[-1] if questions else len(result)
-    result[position:position] = [
-        _encrypted_message(name, "", value) for name, value in remaining.items()
-    ]
-    return result
+    steps = MessageConverter().steps(messages, echo)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            converted: list[core.Message] = end.value
+            return converted
 
 
 def extract_encrypted_reasoning(messages: Iterable[core.Message]) -> dict[str, bytes]:
@@ -138,6 +188,27 @@ def _from_ag_ui(wire: dict[str, Any]) -> Message:
         attachments=attachments,
         extra={key: value for key, value in wire.items() if key not in _MODELLED},
     )
+
+
+def _last_question(messages: Sequence[Message]) -> int | None:
+    """Return the index of the last user message, None if there is none."""
+    for index in reversed(range(len(messages))):
+        if messages[index].role == "user":
+            return index
+    return None
+
+
+def _with_last_reasoning(
+    converted: list[core.Message], last: Sequence[Message], echo: Mapping[str, bytes]
+) -> list[core.Message]:
+    """Return the end of a thread with the thinking of the `last` message and the rest of `echo`."""
+    for message in last:
+        if message.is_thinking_only and (not converted or converted[-1].role != "reasoning"):
+            converted = [*converted, _reasoning_message(message)]
+    questions = [index for index, message in enumerate(converted) if message.role == "user"]
+    position = questions[-1] if questions else len(converted)
+    values = [_encrypted_message(name, "", value) for name, value in echo.items()]
+    return [*converted[:position], *values, *converted[position:]]
 
 
 def _to_ag_ui(message: Message, echo: dict[str, bytes]) -> core.Message | None:

@@ -37,7 +37,7 @@ from koel_tui.session.errors import (
 from koel_tui.session.interceptors import pipeline
 from koel_tui.session.message_index import find_message, last_question_index
 from koel_tui.session.run import SAVE_TIMEOUT, Run, wait_finished
-from koel_tui.session.run_input import new_id, run_input, state_values
+from koel_tui.session.run_input import RunInputs, new_id, state_values
 from koel_tui.session.timestamps import add_timestamp, truncate_to_milliseconds, try_clock
 from koel_tui.session.tool_loop import ToolLoop, result_event
 from koel_tui.session.tools import Tools, declarations, handlers_by_name
@@ -79,6 +79,7 @@ class ChatSession:
         self._dependencies = dependencies
         self._states: Broadcast[ChatState] = Broadcast(size=1)
         self._events: Broadcast[Event] = Broadcast()
+        self._inputs = RunInputs(thread_id)
         self._autosave = Autosave(
             thread_id,
             dependencies.storage,
@@ -295,7 +296,7 @@ class ChatSession:
             self._agents.append(self.agent)
         tool_loop = ToolLoop(
             lambda run, extend: ask(run, settings, extend),
-            lambda: run_input(self._thread_id, self._state, offered),
+            lambda: self._inputs.build(self._state, offered),
             lambda: self._state,
             handlers,
         )

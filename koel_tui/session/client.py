@@ -16,7 +16,7 @@ from koel_tui.session.errors import SessionDisposedError, ThreadInUseError
 from koel_tui.session.interceptors import Interceptor, pipeline
 from koel_tui.session.observers import Observer, Observers
 from koel_tui.session.run import release_thread
-from koel_tui.session.run_input import new_id, run_input
+from koel_tui.session.run_input import RunInputs, new_id
 from koel_tui.storage import SessionStorage
 from koel_tui.system.clock import utc_now
 
@@ -153,7 +153,7 @@ class KoelClient:
         """
         self._check_open()
         ephemeral = ephemeral_agent(self._dependencies.agent if agent is None else agent)
-        run = run_input(new_id(), ChatState(messages=tuple(messages)))
+        run = await RunInputs(new_id()).build(ChatState(messages=tuple(messages)))
         events = pipeline(ephemeral, self._dependencies.interceptors)(run, settings)
         pieces: list[str] = []
         reason = None

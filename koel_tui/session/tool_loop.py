@@ -1,6 +1,6 @@
 """The tool loop of one answer: a run, its tool calls with their results, and the next run."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 
 from ag_ui.core import (
     RunAgentInput,
@@ -34,7 +34,7 @@ class ToolLoop:
     def __init__(
         self,
         ask: Callable[[RunAgentInput, Extend], AsyncIterator[Event]],
-        make_input: Callable[[], RunAgentInput],
+        make_input: Callable[[], Awaitable[RunAgentInput]],
         state: Callable[[], ChatState],
         handlers: Mapping[str, ToolHandler],
     ) -> None:
@@ -61,7 +61,7 @@ class ToolLoop:
         """Yield the events of the answer; the last one ends the last run."""
         for _ in range(MAX_ROUNDS):
             self._needs_another_run = False
-            events = self._ask(self._make_input(), self._with_results)
+            events = self._ask(await self._make_input(), self._with_results)
             async with closing(events):
                 async for event in events:
                     ended = isinstance(event, RunFinishedEvent | RunErrorEvent)

@@ -21,13 +21,13 @@ from ag_ui.core import (
 )
 
 from koel_tui.agents import LocalAgent
-from koel_tui.agents.turn_input import engine_messages
+from koel_tui.agents.turn_input import STEP, TurnInput, engine_messages
 from koel_tui.engine import ChatMessage, ToolCallDelta, UnsupportedError
 from koel_tui.engine.wire_messages import StartTurn
 from koel_tui.protocol import AgentError, ChatState, Message
 from koel_tui.protocol.codec.state_codec import decode_state, encode_state
 from koel_tui.session import ChatSession, KoelClient
-from koel_tui.session.run_input import run_input as session_input
+from koel_tui.session.run_input import RunInputs
 from tests.agents.test_local import Loader, answer, run_input
 from tests.engine.scripted import until
 
@@ -71,6 +71,46 @@ def test_reasoning_is_taken_over_only_where_the_answer_is_to_follow() -> None:
     ]
     assert engine_messages([thought, question]) == [asked]
     assert engine_messages([question, encrypted]) == [asked]
+
+
+async def test_messages_that_stay_the_same_are_converted_once() -> None:
+    turn_input = TurnInput()
+    call = ToolCall(id="c1", type="function", function=FunctionCall(name="f", arguments="{}"))
+    messages: list[Any] = [
+        SystemMessage(id="1", role="system", content="be brief"),
+        UserMessage(id="2", role="user", content="hi", name="Ada"),
+        ReasoningMessage(id="3", role="reasoning", content="hm"),
+        AssistantMessage(id="4", role="assistant", content="x", tool_calls=[call]),
+        ToolMessage(id="5", role="tool", content="42", tool_call_id="c1"),
+    ]
+    first = await turn_input.convert(messages)
+    assert first == engine_messages(messages)
+    messages = [*messages, UserMessage(id="6", role="user", content="and?")]
+    second = await turn_input.convert(messages)
+    assert second == engine_messages(messages)
+    assert [old is new for old, new in zip(first, second, strict=False)] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    call.function.arguments, messages[1].content, messages[4].tool_call_id = "[]", "hey", "c2"
+    assert await turn_input.convert(messages) == engine_messages(messages)
+    thought = ReasoningMessage(id="7", role="reasoning", content="again")
+    assert await turn_input.convert([messages[1], thought]) == engine_messages(
+        [messages[1], thought]
+    )
+    assert await turn_input.convert([]) == []
+
+
+async def test_the_event_loop_runs_while_a_long_thread_is_converted() -> None:
+    messages = [UserMessage(id=str(n), role="user", content=f"text {n}") for n in range(10 * STEP)]
+    converting = asyncio.create_task(TurnInput().convert(messages))
+    pauses = 0
+    while not converting.done():
+        pauses += 1
+        await asyncio.sleep(0)
+    assert pauses >= 10 and len(await converting) == 10 * STEP
 
 
 async def test_an_answer_of_thinking_only_is_continued_after_its_thinking(
@@ -130,9 +170,9 @@ async def test_report_18_an_answer_stopped_while_thinking_continues_the_thought(
     assert len(state.messages) == 2
 
 
-def test_report_18_another_agent_gets_the_stopped_thinking_as_any_other() -> None:
+async def test_report_18_another_agent_gets_the_stopped_thinking_as_any_other() -> None:
     half = Message("a", "assistant", reasoning="hm", reasoning_ids=("r",), interrupted=True)
-    run = session_input("t", ChatState(messages=(Message("u", "user", "hi"), half)))
+    run = await RunInputs("t").build(ChatState(messages=(Message("u", "user", "hi"), half)))
     (_, sent) = json.loads(run.model_dump_json(by_alias=True, exclude_none=True))["messages"]
     assert sent == {"id": "a", "role": "reasoning", "content": "hm"}
 

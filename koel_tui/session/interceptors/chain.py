@@ -25,7 +25,8 @@ class Interceptor(Protocol):
         """Return the events of `run`; without a call of `following`, the agent does not run.
 
         An exception ends the run with that error. Close the iterator of `following` on every exit,
-        for instance with `koel_tui.protocol.events.streams.closing`.
+        for instance with `koel_tui.protocol.events.streams.closing`. The messages of earlier turns
+        are shared by the runs of a thread: replace a message, do not change it.
         """
         ...
 
