@@ -10,6 +10,7 @@ from typing import Protocol
 
 from koel_tui.engine.errors import EngineCrashedError, EngineError
 from koel_tui.engine.mutex import GenerationMutex, Ticket
+from koel_tui.engine.turn_inbox import TurnInbox
 from koel_tui.engine.types import (
     ChatMessage,
     Delta,
@@ -77,7 +78,7 @@ class Turn:
         self.messages = messages
         self.settings = settings
         self._host = host
-        self._inbox: asyncio.Queue[Event | Progress | Exception] = asyncio.Queue()
+        self._inbox = TurnInbox()
         self._mutex: GenerationMutex | None = None
         self._ticket: Ticket | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -94,7 +95,7 @@ class Turn:
         """Handle an event of the worker."""
         if isinstance(event, TurnEnded | Failed):
             self._finish_turn()
-        self._inbox.put_nowait(event)
+        self._inbox.put(event)
 
     def fail(self, error: Exception) -> None:
         """End the turn with an error that the worker did not send."""
@@ -102,7 +103,7 @@ class Turn:
             error = EngineCrashedError(error.how, begun=True)
         self._stop_in_worker()
         self._finish_turn()
-        self._inbox.put_nowait(error)
+        self._inbox.put(error)
 
     def stop(self) -> None:
         """Stop the turn; unread events are dropped, and the stream ends normally."""
@@ -142,7 +143,7 @@ class Turn:
 
     def _on_position(self, position: int) -> None:
         if position:
-            self._inbox.put_nowait(Progress("queued", position=position))
+            self._inbox.put(Progress("queued", position=position))
         else:
             self._starting = asyncio.create_task(self._start(), name="turn start")
 
@@ -163,7 +164,7 @@ class Turn:
 
     def _end_locally(self) -> None:
         self._finish_turn()
-        self._inbox.put_nowait(TurnEnded(0, "stopped", SessionMetrics()))
+        self._inbox.put(TurnEnded(0, "stopped", SessionMetrics()))
 
     def _finish_turn(self) -> None:
         self._is_over = True
