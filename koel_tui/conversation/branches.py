@@ -48,19 +48,19 @@ def find_branch_points(state: "ChatState") -> tuple[dict[str, BranchPoint], Bran
 
     The second value is the fork at the end, if its shown branch has no complete message.
     """
-    from koel_tui.protocol import forks_shown
+    from koel_tui.protocol.forks import message_counts
 
     if not state.forks:
         return {}, None
-    forks = forks_shown(state)
+    counts = message_counts(state)
+    shown = [fork for fork in state.forks if fork.after in counts]
     found: dict[str, BranchPoint] = {}
-    before: str | None = None
-    for message in state.messages:
-        if fork := forks.get(before):
-            found[message.id] = _to_branch_point(fork)
-        before = message.id
-    last = forks.get(before)
-    return found, _to_branch_point(last) if last is not None else None
+    for fork in sorted(shown, key=lambda fork: counts[fork.after]):
+        count = counts[fork.after]
+        if count == len(state.messages):
+            return found, _to_branch_point(fork)
+        found[state.messages[count].id] = _to_branch_point(fork)
+    return found, None
 
 
 def list_branches(state: "ChatState") -> Iterator[Branch]:

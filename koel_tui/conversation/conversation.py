@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -314,8 +315,10 @@ class Conversation:
     @property
     def needs_title(self) -> bool:
         """True if the first prompt is answered and the thread has no title."""
-        prompts = sum(message.role == "user" for message in self.messages)
-        return prompts == 1 and self.has_answered and not self.meta.title
+        if self.meta.title or not self.has_answered:
+            return False
+        prompts = (message for message in self.messages if message.role == "user")
+        return len(list(islice(prompts, 2))) == 1
 
     @property
     def messages(self) -> "Sequence[Message]":

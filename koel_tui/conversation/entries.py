@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from koel_tui.conversation.branches import BranchPoint, find_branch_points
@@ -50,8 +50,24 @@ _SHOWN_ROLES = ("user", "assistant")
 _MAX_HEADLINE = 200
 
 
+@dataclass(frozen=True, slots=True)
+class _EarlierTurns:
+    """The messages and the entries of all turns but the last, and the branches that begin there."""
+
+    messages: "tuple[Message, ...]" = ()
+    entries: tuple[Entry, ...] = ()
+    branch_points: Mapping[str, BranchPoint] = field(default_factory=dict)
+
+    @property
+    def unmarked_branch(self) -> BranchPoint | None:
+        """The last branch point if no entry has its mark, because its messages have no entry."""
+        last = next(reversed(self.branch_points.values()), None)
+        marked = any(entry.branch_point == last for entry in reversed(self.entries))
+        return None if marked else last
+
+
 class EntryCache:
-    """A cache of the entries of one thread; unchanged entries are reused."""
+    """A cache of the entries of one thread; those of earlier turns are built once."""
 
     def __init__(self) -> None:
         self.trailing_branch: BranchPoint | None = None
@@ -62,6 +78,7 @@ class EntryCache:
         self._messages: tuple[Message, ...] = ()
         self._entries: list[Entry] = []
         """The entries of `_messages`, the complete ones."""
+        self._earlier = _EarlierTurns()
         self._is_unfolded = False
 
     def entries(self, state: "ChatState") -> "Sequence[Entry]":
@@ -73,15 +90,13 @@ class EntryCache:
     def toggle_folded(self) -> None:
         """Toggle whether thinking and tool calls are folded."""
         self._is_unfolded = not self._is_unfolded
-        self._state, self._messages = None, ()
+        self._state, self._messages, self._earlier = None, (), _EarlierTurns()
 
     def _build(self, state: "ChatState") -> "Sequence[Entry]":
         if state.messages is not self._messages:
             self._messages = state.messages
             starts, self.trailing_branch = find_branch_points(state)
-            self._entries = list(
-                build_entries(state.messages, is_unfolded=self._is_unfolded, branch_points=starts)
-            )
+            self._entries = self._build_complete(state.messages, starts)
         if not state.open_messages:
             return self._entries
         pending = state.pending_messages
@@ -90,6 +105,51 @@ class EntryCache:
             pending, is_writing=True, is_unfolded=self._is_unfolded, branch_points=starts
         )
         return [*self._entries, *pending_entries]
+
+    def _build_complete(
+        self, messages: "tuple[Message, ...]", branch_points: Mapping[str, BranchPoint]
+    ) -> list[Entry]:
+        """Return the entries of complete messages; reuse those of the turns before the last."""
+        from koel_tui.protocol.message_order import has_answers_to_earlier
+
+        turn = _last_turn(messages)
+        if has_answers_to_earlier(messages[turn:]):  # they are shown with the calls
+            return self._build_part(messages, branch_points)
+        earlier, count = self._earlier, len(self._earlier.messages)
+        if (
+            turn < count
+            or messages[:count] != earlier.messages
+            or earlier.branch_points != _before(messages, count, branch_points)
+            or (count and has_answers_to_earlier(messages[count:turn]))
+        ):
+            earlier, count = _EarlierTurns(), 0
+        if turn > count:
+            added = self._build_part(
+                messages[count:turn], branch_points, begins_branch=earlier.unmarked_branch
+            )
+            earlier = _EarlierTurns(
+                messages[:turn],
+                (*earlier.entries, *added),
+                _before(messages, turn, branch_points),
+            )
+        self._earlier = earlier
+        last_turn = self._build_part(
+            messages[turn:], branch_points, begins_branch=earlier.unmarked_branch
+        )
+        return [*earlier.entries, *last_turn]
+
+    def _build_part(
+        self,
+        messages: "tuple[Message, ...]",
+        branch_points: Mapping[str, BranchPoint],
+        begins_branch: BranchPoint | None = None,
+    ) -> list[Entry]:
+        """Return the entries of some messages; their first entry gets the mark `begins_branch`."""
+        if begins_branch is not None and messages:
+            branch_points = {messages[0].id: begins_branch, **branch_points}
+        return list(
+            build_entries(messages, is_unfolded=self._is_unfolded, branch_points=branch_points)
+        )
 
 
 def build_entries(
@@ -119,6 +179,24 @@ def build_entries(
         for entry in entries:
             yield replace(entry, branch_point=branch_point) if branch_point is not None else entry
             branch_point = None
+
+
+def _last_turn(messages: "Sequence[Message]") -> int:
+    """Return the index of the last user message, 0 if there is none."""
+    for index in reversed(range(len(messages))):
+        if messages[index].role == "user":
+            return index
+    return 0
+
+
+def _before(
+    messages: "tuple[Message, ...]", count: int, branch_points: Mapping[str, BranchPoint]
+) -> Mapping[str, BranchPoint]:
+    """Return the branch points at the first `count` messages."""
+    if not branch_points:
+        return branch_points
+    later = {message.id for message in messages[count:]}
+    return {id_: point for id_, point in branch_points.items() if id_ not in later}
 
 
 def _message_entries(

@@ -1,7 +1,8 @@
 """The metrics of one turn and of a thread: tokens, times and rates."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -77,10 +78,10 @@ class ThreadMetrics:
         self.decode_rate = TokenRate()
         """The decode rate of the current answer."""
 
-    def load_saved(self, messages: "Iterable[Message]") -> None:
+    def load_saved(self, messages: "Sequence[Message]") -> None:
         """Restore the metrics saved with messages."""
-        saved = (parse_metrics(message.usage) for message in messages)
-        self.turns = tuple(filter(None, saved))[-_MAX_TURNS:]
+        newest_first = (parse_metrics(message.usage) for message in reversed(messages))
+        self.turns = tuple(islice(filter(None, newest_first), _MAX_TURNS))[::-1]
         last = self.turns[-1] if self.turns else TurnMetrics()
         # The next answer may come from another model with another context size.
         self.last = TurnMetrics(used_tokens=last.used_tokens, trimmed_turns=last.trimmed_turns)
