@@ -119,16 +119,17 @@ def _merge(
 
 def _with_activity(merged: list[Message], local: Iterable[Message]) -> list[Message]:
     """Return `merged` with the local activity messages, each after its previous predecessor."""
-    result = list(merged)
-    ids = [message.id for message in result]
-    index = 0
+    merged_ids = {message.id for message in merged}
+    following: dict[str | None, list[Message]] = {}  # activity by the id of its predecessor
+    predecessor: str | None = None
     for message in local:
-        if message.id in ids:
-            index = ids.index(message.id) + 1
+        if message.id in merged_ids:
+            predecessor = message.id
         elif message.role == "activity":
-            result.insert(index, message)
-            ids.insert(index, message.id)
-            index += 1
+            following.setdefault(predecessor, []).append(message)
+    result = following.pop(None, [])
+    for message in merged:
+        result += [message, *following.pop(message.id, ())]
     return result
 
 
