@@ -110,9 +110,9 @@ class EntryCache:
         self, messages: "tuple[Message, ...]", branch_points: Mapping[str, BranchPoint]
     ) -> list[Entry]:
         """Return the entries of complete messages; reuse those of the turns before the last."""
-        from koel_tui.protocol.message_order import has_answers_to_earlier
+        from koel_tui.protocol.message_order import has_answers_to_earlier, last_question
 
-        turn = _last_turn(messages)
+        turn = last_question(messages) or 0
         if has_answers_to_earlier(messages[turn:]):  # they are shown with the calls
             return self._build_part(messages, branch_points)
         earlier, count = self._earlier, len(self._earlier.messages)
@@ -179,14 +179,6 @@ def build_entries(
         for entry in entries:
             yield replace(entry, branch_point=branch_point) if branch_point is not None else entry
             branch_point = None
-
-
-def _last_turn(messages: "Sequence[Message]") -> int:
-    """Return the index of the last user message, 0 if there is none."""
-    for index in reversed(range(len(messages))):
-        if messages[index].role == "user":
-            return index
-    return 0
 
 
 def _before(

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -249,7 +250,7 @@ def _main_script(text: str) -> str:
 def _title_request(messages: "Sequence[Message]") -> "list[Message]":
     from koel_tui.protocol import Message
 
-    first = [each for each in messages if each.role in ("user", "assistant")][:2]
+    first = islice((each for each in messages if each.role in ("user", "assistant")), 2)
     names = {"user": "Person", "assistant": "Assistant"}
     excerpt = "\n\n".join(f"{names[each.role]}: {each.content[:_MAX_EXCERPT]}" for each in first)
     return [Message("ask", "user", f"{_TITLE_PROMPT}\n\n{excerpt}")]

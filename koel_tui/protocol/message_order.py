@@ -105,6 +105,14 @@ def _with_answered_calls(message: Message, answers: set[str | None]) -> Message:
     return message if calls == message.tool_calls else replace(message, tool_calls=calls)
 
 
+def last_question(messages: Sequence[Message]) -> int | None:
+    """Return the index of the last user message, None if there is none."""
+    for index in reversed(range(len(messages))):
+        if messages[index].role == "user":
+            return index
+    return None
+
+
 def has_answers_to_earlier(messages: Iterable[Message]) -> bool:
     """Return whether `messages`, the end of a thread, have answers to calls that are not theirs."""
     answers: set[str | None] = set()

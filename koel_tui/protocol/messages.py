@@ -15,7 +15,7 @@ from koel_tui.protocol.codec.encrypted_reasoning import (
 )
 from koel_tui.protocol.codec.json_values import plain
 from koel_tui.protocol.errors import ProtocolError
-from koel_tui.protocol.message_order import drop_unanswered, has_answers_to_earlier
+from koel_tui.protocol.message_order import drop_unanswered, has_answers_to_earlier, last_question
 from koel_tui.protocol.run_end import echo_ids
 from koel_tui.protocol.state import Message, ToolCall
 from koel_tui.text import repair
@@ -86,7 +86,7 @@ class MessageConverter:
         rest = messages[start:]
         remaining = {name: echo[name] for name in echo if name not in self._used}
         sendable = drop_unanswered(rest)
-        border = _last_question(sendable) or 0
+        border = last_question(sendable) or 0
         earlier, used = list(self._converted), self._used
         converted: list[core.Message] = []
         for count, message in enumerate(sendable):
@@ -99,7 +99,7 @@ class MessageConverter:
             sent = _to_ag_ui(message, remaining)
             if sent is not None:
                 converted.append(sent)
-        question = _last_question(rest) or 0
+        question = last_question(rest) or 0
         if border and not has_answers_to_earlier(rest[question:]):
             self._messages = messages[: start + question]
             self._converted = earlier
@@ -188,14 +188,6 @@ def _from_ag_ui(wire: dict[str, Any]) -> Message:
         attachments=attachments,
         extra={key: value for key, value in wire.items() if key not in _MODELLED},
     )
-
-
-def _last_question(messages: Sequence[Message]) -> int | None:
-    """Return the index of the last user message, None if there is none."""
-    for index in reversed(range(len(messages))):
-        if messages[index].role == "user":
-            return index
-    return None
 
 
 def _with_last_reasoning(

@@ -25,6 +25,7 @@ from koel_tui.protocol import (
     switch,
     truncate,
 )
+from koel_tui.protocol.message_order import last_question
 from koel_tui.session.autosave import Autosave
 from koel_tui.session.broadcast import Broadcast
 from koel_tui.session.dependencies import SessionDependencies
@@ -35,7 +36,7 @@ from koel_tui.session.errors import (
     SessionDisposedError,
 )
 from koel_tui.session.interceptors import pipeline
-from koel_tui.session.message_index import find_message, last_question_index
+from koel_tui.session.message_index import find_message
 from koel_tui.session.run import SAVE_TIMEOUT, Run, wait_finished
 from koel_tui.session.run_input import RunInputs, new_id, state_values
 from koel_tui.session.timestamps import add_timestamp, truncate_to_milliseconds, try_clock
@@ -150,7 +151,7 @@ class ChatSession:
         No-op if there is no user message. Raises `RunInProgressError`.
         """
         self._check_idle()
-        question = last_question_index(self._state)
+        question = last_question(self._state.messages)
         if question is None:
             return asyncio.sleep(0)
         return self._start(fork_off(self._state, question + 1), tools)

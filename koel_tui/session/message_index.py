@@ -10,9 +10,3 @@ def find_message(message_id: str, state: ChatState, thread_id: str) -> int:
         if message.id == message_id:
             return index
     raise UnknownMessageError(thread_id, message_id)
-
-
-def last_question_index(state: ChatState) -> int | None:
-    """Return the index of the last user message, None if there is none."""
-    questions = [index for index, message in enumerate(state.messages) if message.role == "user"]
-    return questions[-1] if questions else None
