@@ -56,7 +56,7 @@ class _EarlierTurns:
 
     messages: "tuple[Message, ...]" = ()
     entries: tuple[Entry, ...] = ()
-    branch_points: Mapping[str, BranchPoint] = field(default_factory=dict)
+    branch_points: dict[str, BranchPoint] = field(default_factory=dict)
 
     @property
     def unmarked_branch(self) -> BranchPoint | None:
@@ -183,10 +183,10 @@ def build_entries(
 
 def _before(
     messages: "tuple[Message, ...]", count: int, branch_points: Mapping[str, BranchPoint]
-) -> Mapping[str, BranchPoint]:
+) -> dict[str, BranchPoint]:
     """Return the branch points at the first `count` messages."""
     if not branch_points:
-        return branch_points
+        return {}
     later = {message.id for message in messages[count:]}
     return {id_: point for id_, point in branch_points.items() if id_ not in later}
 

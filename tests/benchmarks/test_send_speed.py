@@ -1,4 +1,4 @@
-"""How long a send blocks the event loop, by the length of the thread. Run alone.
+"""The time that a send blocks the event loop, by the length of the thread. Run alone.
 
 The reference is the same send in a thread of 10 messages. A beat of the event loop measures the
 longest time in which nothing else runs; `CPU` is the time of this process's thread in it, without
@@ -73,7 +73,7 @@ def collections_of_the_window() -> Iterator[None]:
 
 
 def thread(count: int) -> ChatState:
-    """Return a thread of so many messages, with 0.5 kB in the mean."""
+    """Return a thread of `count` messages of 0.5 kB in the mean."""
     longer = (replace(each, content=each.content * 4) for each in history(count).messages)
     return ChatState(messages=tuple(longer))
 
@@ -83,12 +83,9 @@ def report(what: str, blocks: dict[tuple[int, str], list[Block]]) -> None:
     few = COUNTS[0]
     for count in COUNTS:
         for send in SENDS:
-            for name, figure in (
-                ("", lambda block: block.wall),
-                (" (CPU)", lambda block: block.cpu),
-            ):
+            for name, field in (("", "wall"), (" (CPU)", "cpu")):
                 ours, reference = (
-                    median([figure(block) * 1000 for block in blocks[number, send]])
+                    median([getattr(block, field) * 1000 for block in blocks[number, send]])
                     for number in (count, few)
                 )
                 title = f"{what}: longest block of the event loop, {count} messages, {send}{name}"

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from ag_ui.core import BaseEvent, RunAgentInput
 
-from koel_tui.protocol import ChatState, Message, TurnSettings
+from koel_tui.protocol import ChatState, Event, Message, TurnSettings
 from koel_tui.protocol.messages import STEP
 from koel_tui.session import KoelClient
 from koel_tui.session.interceptors import Next
@@ -58,7 +58,7 @@ async def test_agents_and_interceptors_get_the_complete_list_of_each_run() -> No
     class Seeing:
         def __call__(
             self, run: RunAgentInput, settings: TurnSettings | None, following: Next
-        ) -> AsyncIterator[BaseEvent]:
+        ) -> AsyncIterator[Event]:
             seen.append(run.model_copy(update={"messages": list(run.messages)}))
             run.messages.clear()  # the list is its own; the next run must be complete
             return following(run.model_copy(update={"messages": seen[-1].messages}), settings)
