@@ -38,6 +38,7 @@ NO_OTHER_VALUE = {
     "SessionBusyError(message)": ANSWERED,
     "SessionClosedError(message)": ANSWERED,
     "SessionMetrics(snapshot_misses)": ANSWERED,
+    "SessionMetrics(threads)": ANSWERED,
 }
 """Parameters that are not options of a caller, with the reason."""
 

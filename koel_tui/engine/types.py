@@ -23,13 +23,13 @@ class ModelSpec:
 
     `path` is the GGUF file. `context_tokens` is the context size of each session, prompt and
     answer together; None means that of the model, at most 8192. `gpu_layers` -1 puts the layers on
-    a GPU that fit into its free memory. `threads` None means one per physical core: with more,
-    decoding is several times slower; llama.cpp accepts at most 512. `batch_tokens` is the maximum
-    prefill step. `kv_type` is the KV cache format; q8_0 takes 17/32 of the bytes of f16. `mmap`
-    maps the file instead of reading it. `slots` is how many sessions are in the context at once,
-    1 to 256, llama.cpp's limit; None means as many as fit a quarter of the free memory, that of the
-    GPU for the layers on it. `lora` is the default adapter file of sessions. `mmproj` is a
-    projector for images and sound; an engine without support for these refuses it.
+    a GPU that fit into its free memory. `threads` is the number of CPU threads, 1 to 512; None
+    means the number that is fastest at the moment, at most one per physical core. `batch_tokens` is
+    the maximum prefill step. `kv_type` is the KV cache format; q8_0 takes 17/32 of the bytes of
+    f16. `mmap` maps the file instead of reading it. `slots` is how many sessions are in the context
+    at once, 1 to 256, llama.cpp's limit; None means as many as fit a quarter of the free memory,
+    that of the GPU for the layers on it. `lora` is the default adapter file of sessions. `mmproj`
+    is a projector for images and sound; an engine without support for these refuses it.
     """
 
     path: Path
@@ -148,7 +148,8 @@ class SessionMetrics:
     speed after the first of them. `time_to_first_token_s` is measured from the turn's start in the
     worker, `load_s` is the load time of the model. `seed` is the sampling seed of the turn.
     `snapshot_misses` is 1 if the snapshot given at opening was unusable and the conversation was
-    prefilled again.
+    prefilled again. `threads` is the number of CPU threads with which answers were decoded at the
+    end of the turn.
     """
 
     prompt_tokens: int = 0
@@ -160,6 +161,7 @@ class SessionMetrics:
     load_s: float = 0.0
     seed: int | None = None
     snapshot_misses: int = 0
+    threads: int = 0
 
     @property
     def total(self) -> int:

@@ -72,12 +72,12 @@ def _request(frame: FrameType) -> tuple[str, tuple[int, ...]]:
     """Return the work a native call is made for, and the sessions it belongs to."""
     for each in _frames(frame):
         name, values = each.f_code.co_name, each.f_locals
-        if name in ("_advance", "_end", "_remove", "_fail", "_fail_invalid_logits"):
+        if name in ("_advance", "_end", "_remove", "_fail"):
             return name, (values["generation"].parameters.session,)
         if name == "_abandon":
             return name, (values["session"],)
         if name == "_step":
-            turns = [generation for generation, _ in values["batch"]] or values["same_adapter"]
+            turns = values["batched"] or values["running"][:1]
             return name, tuple(turn.parameters.session for turn in turns)
         if name == "_run_command":
             command = values["command"]

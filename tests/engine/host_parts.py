@@ -42,7 +42,8 @@ NATIVE = [
     "llama_sampler_init_top_k", "llama_sampler_init_top_n_sigma", "llama_sampler_init_top_p",
     "llama_sampler_init_typical", "llama_sampler_init_xtc", "llama_sampler_sample",
     "llama_set_abort_callback", "llama_set_adapters_lora", "llama_state_seq_get_data_ext",
-    "llama_state_seq_get_size_ext", "llama_state_seq_set_data_ext", "llama_token_to_piece",
+    "llama_state_seq_get_size_ext", "llama_state_seq_set_data_ext", "llama_synchronize",
+    "llama_token_to_piece",
     "llama_tokenize", "llama_vocab_bos", "llama_vocab_eos", "llama_vocab_get_add_bos",
     "llama_vocab_get_add_eos", "llama_vocab_is_eog", "llama_vocab_n_tokens",
 ]  # fmt: skip

@@ -22,7 +22,8 @@ from koel_tui.engine import (
     TextDelta,
     ThinkingDelta,
 )
-from koel_tui.engine.native.context.llama_context import Chunk, Context
+from koel_tui.engine.native.context.llama_context import Context
+from koel_tui.engine.native.context.token_batch import Chunk
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.weights import Model
 from tests.engine.tiny_models import (

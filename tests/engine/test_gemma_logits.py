@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from koel_tui.engine import ModelSpec
-from koel_tui.engine.native.context.llama_context import Chunk, Context
+from koel_tui.engine.native.context.llama_context import Context
+from koel_tui.engine.native.context.token_batch import Chunk
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.weights import Model
 

@@ -23,7 +23,7 @@ LONG = (ChatMessage("user", "a long text, " * 20), ChatMessage("assistant", "yes
 COUNTING = TurnSettings(sampling=Sampling(temperature=0, repeat_penalty=1.01), max_output_tokens=8)
 SAVES_TIME = {"llama_state_seq_get_size_ext", "llama_state_seq_get_data_ext"}
 """Without these a session cannot be parked, and is read again at its next turn."""
-CLOSING = ["llama_sampler_free", "llama_batch_free", "llama_free", "llama_model_free"]
+CLOSING = ["llama_sampler_free", "llama_free", "llama_model_free"]
 
 
 @pytest.fixture

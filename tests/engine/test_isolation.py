@@ -41,9 +41,10 @@ ONCE = {
 }  # fmt: skip
 """The native calls that one `work` makes once."""
 OWN = [
-    "worker:Worker._emit_pieces",
+    "answer_writer:AnswerWriter.emit",
+    "answer_writer:AnswerWriter.write",
     "worker:Worker._emit_memory",
-    "worker:next_batch",
+    "scheduling.step_scheduler:StepScheduler.next_step",
     "worker:Worker._advance",
     "worker:Worker._end",
     "worker:read_snapshot",
@@ -55,6 +56,7 @@ OWN = [
     "generation:Generation.add_token",
     "generation:Generation.next_chunk",
     "adapters:Adapters.apply",
+    "context.sequence_gaps:SequenceGaps.record",
     "context.kv_cache:KvCache.prepare",
     "context.kv_cache:KvCache.copy",
     "context.kv_cache:KvCache.add_parked",

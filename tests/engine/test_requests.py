@@ -187,7 +187,7 @@ async def test_b8_a_turn_whose_receiver_raises_harms_no_other_turn(
     [
         "llama_cpp:llama_decode:2",
         "llama_cpp:llama_sampler_sample:2",
-        "koel_tui.engine.native.worker:Worker._emit_pieces:0",
+        "koel_tui.engine.native.answer_writer:AnswerWriter.emit:0",
         "koel_tui.engine.native.answer.answer_parser:AnswerParser.finish:0",
         "koel_tui.engine.native.context.kv_cache:KvCache.prepare:0",
         "koel_tui.engine.native.loaded_model:AnswerParser:0",

@@ -2,14 +2,13 @@
 
 import codecs
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from koel_tui.engine.native.answer.answer_parser import Piece
 from koel_tui.engine.native.answer.answer_text import Answer
-from koel_tui.engine.native.context.llama_context import Chunk
 from koel_tui.engine.native.context.slots import Slot
+from koel_tui.engine.native.context.token_batch import Chunk
 from koel_tui.engine.native.sampling.sampler import Sampler
 from koel_tui.engine.types import SessionMetrics
 
@@ -30,10 +29,6 @@ class TurnParameters:
     snapshot_misses: int
     thinking_budget: int | None = None
     checkpoint_tokens: int = 0
-
-
-_MAX_PREFILL_WHILE_DECODING = 64
-"""Limit of prefill tokens in a step while other turns decode, so that these are not delayed."""
 
 
 class Generation:
@@ -140,8 +135,8 @@ class Generation:
         """
         return self.answer.finish(cut=cut)
 
-    def metrics(self, load_s: float) -> SessionMetrics:
-        """Return the metrics of the turn so far."""
+    def metrics(self, load_s: float, threads: int) -> SessionMetrics:
+        """Return the metrics of the turn so far; `threads` is the present number of CPU threads."""
         prefilled = self.prompt_tokens - self._reused_tokens
         prefill_s = self._first_token_at - self._started_at
         decode_s = self._last_token_at - self._first_token_at
@@ -155,21 +150,5 @@ class Generation:
             load_s=load_s,
             seed=self.sampler.seed,
             snapshot_misses=self.parameters.snapshot_misses,
+            threads=threads,
         )
-
-
-def next_batch(
-    generations: Sequence[Generation], batch_tokens: int
-) -> list[tuple[Generation, Chunk]]:
-    """Return a token of every decoding turn, then prompt tokens up to the batch limit."""
-    decoding = [each for each in generations if each.pending_tokens == 1]
-    free_tokens = batch_tokens - len(decoding)
-    if decoding:
-        free_tokens = min(free_tokens, _MAX_PREFILL_WHILE_DECODING)
-    batch = [(each, each.next_chunk(1)) for each in decoding]
-    for generation in generations:
-        if generation.pending_tokens > 1 and free_tokens > 0:
-            chunk = generation.next_chunk(free_tokens)
-            free_tokens -= len(chunk.tokens)
-            batch.append((generation, chunk))
-    return batch

@@ -3,24 +3,21 @@
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from koel_tui.engine.errors import EngineError
-from koel_tui.engine.native.answer.answer_parser import Piece
+from koel_tui.engine.native.answer_writer import AnswerWriter
 from koel_tui.engine.native.context.kv_snapshot import read_snapshot, write_snapshot
-from koel_tui.engine.native.context.llama_context import Chunk, DecodeAborted
+from koel_tui.engine.native.context.llama_context import DecodeAborted
+from koel_tui.engine.native.context.token_batch import Chunk
 from koel_tui.engine.native.failures import to_engine_error
-from koel_tui.engine.native.generation import Generation, TurnParameters, next_batch
+from koel_tui.engine.native.generation import Generation, TurnParameters
 from koel_tui.engine.native.loaded_model import LoadedModel, with_prefill
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.sampling.grammar import schema_grammar
 from koel_tui.engine.native.sampling.sampler import Sampler
-from koel_tui.engine.types import (
-    FinishReason,
-    TextDelta,
-    ThinkingDelta,
-    ToolCallDelta,
-)
+from koel_tui.engine.native.scheduling.step_scheduler import Step, StepScheduler
+from koel_tui.engine.types import FinishReason
 from koel_tui.engine.wire_messages import (
     CloseSession,
     Command,
@@ -29,7 +26,6 @@ from koel_tui.engine.wire_messages import (
     Done,
     Event,
     Failed,
-    HiddenThinking,
     Load,
     Loaded,
     LoadProgress,
@@ -40,16 +36,11 @@ from koel_tui.engine.wire_messages import (
     Shutdown,
     StartTurn,
     StopTurn,
-    Text,
-    Thinking,
-    ToolCalled,
     TurnEnded,
 )
 from koel_tui.protocol.turn_settings import Sampling
 
 _PROGRESS_STEP = 0.02
-_HIDDEN_STEP = 16
-"""Number of hidden thinking tokens between two reports of their count."""
 
 
 class Worker:
@@ -63,6 +54,7 @@ class Worker:
         self._commands: queue.SimpleQueue[Command | Failed] = queue.SimpleQueue()
         self._log = NativeLog(logging.getLogger("koel_tui.llama"))
         self._model: LoadedModel | None = None
+        self._scheduler = StepScheduler()
         self._sessions: dict[int, OpenSession] = {}
         # Token count of the snapshot of each session without a turn yet; None if it is invalid.
         self._snapshot_tokens: dict[int, int | None] = {}
@@ -164,6 +156,7 @@ class Worker:
             return not self._shutting_down
 
         self._model = LoadedModel(load, self._log, progress)
+        self._scheduler = StepScheduler(load.spec.threads)
         self._emit_memory()
         self._emit(Loaded(self._model.card))
 
@@ -250,34 +243,44 @@ class Worker:
         self._emit(PrefillProgress(start.turn, len(slot.tokens), len(prompt)))
 
     def _step(self) -> None:
-        """Decode one batch of the turns that share an adapter; the others follow in later steps."""
-        lora = next(iter(self._running.values())).parameters.lora
-        same_adapter = [each for each in self._running.values() if each.parameters.lora == lora]
-        batch: list[tuple[Generation, Chunk]] = []
+        """Decode the next batch of the turns; those that are not in it follow in later steps."""
+        running = list(self._running.values())
+        batched: list[Generation] = []
         try:
             loaded = self._require_model()
-            batch = next_batch(same_adapter, loaded.context.batch_tokens)
-            loaded.adapters.apply(lora)
-            rows = loaded.context.decode([chunk for _, chunk in batch])
+            step = self._scheduler.next_step(running, loaded.context.batch_tokens)
+            batched = step.generations
+            loaded.adapters.apply(step.lora)
+            loaded.context.set_threads(step.threads)
+            started_at = time.perf_counter()
+            rows = loaded.context.decode(step.chunks)
+            seconds = time.perf_counter() - started_at
+            self._scheduler.record(step, seconds)
         except DecodeAborted:
             loaded.context.abort = False
-            loaded.cache.restore(generation.slot for generation, _ in batch)
+            loaded.cache.restore(each.slot for each in batched)
         except Exception as error:
             failure = to_engine_error(error, "a step")
             if failure is error:
-                loaded.cache.restore(generation.slot for generation, _ in batch)
-            for each in [generation for generation, _ in batch] or same_adapter:
+                loaded.cache.restore(each.slot for each in batched)
+            for each in batched or running[:1]:
                 self._fail(each, failure, drop_context=failure is not error)
         else:
-            for (generation, chunk), row in zip(batch, rows, strict=True):
+            for (generation, chunk), row in zip(step.batch, rows, strict=True):
                 try:
                     self._advance(generation, chunk, row)
                 except Exception as error:
                     self._fail(generation, to_engine_error(error, "a turn"), drop_context=True)
-        if len(batch) < len(self._running):  # the others have waited, so they come first
-            for generation, _ in batch:
-                if self._running.pop(generation.turn, None):
-                    self._running[generation.turn] = generation
+            self._close_gaps(step, seconds)
+        if len(batched) < len(running):  # the others have waited, so they come first
+            for each in batched:
+                if self._running.pop(each.turn, None):
+                    self._running[each.turn] = each
+
+    def _close_gaps(self, step: Step, seconds: float) -> None:
+        if not step.is_prefill:
+            slots = [each.slot for each in step.generations if each.turn in self._running]
+            self._require_model().cache.close_gaps(slots, seconds)
 
     def _advance(self, generation: Generation, chunk: Chunk, row: int) -> None:
         generation.slot.tokens.extend(chunk.tokens)
@@ -287,66 +290,20 @@ class Worker:
         if generation.is_prefilling:
             decoded = len(generation.slot.tokens)
             self._emit(PrefillProgress(generation.turn, decoded, generation.prompt_tokens))
-        if row < 0:
-            return
-        if not loaded.context.has_valid_logits(row):
-            self._fail_invalid_logits(generation)
-            return
-        token = generation.sampler.sample(loaded.context, row)
-        if loaded.model.ends_answer(token) or token in generation.answer.end_tokens:
-            self._end(generation, "end")
-            return
-        piece = loaded.model.piece(token, special=token in generation.answer.text_controls)
-        self._emit_pieces(generation, generation.add_token(token, piece))
-        self._limit_thinking(generation)
-        if generation.answer.is_thinking_hidden and generation.hidden_tokens % _HIDDEN_STEP == 1:
-            self._emit(HiddenThinking(generation.turn, generation.hidden_tokens))
-        if generation.answer.is_ended:
-            self._end(generation, "end")
-        elif generation.is_at_limit:
-            self._end(generation, "length")
-
-    def _limit_thinking(self, generation: Generation) -> None:
-        """End thinking whose budget is used up, with tokens as if the model had written them."""
-        tags = generation.answer.open_thinking
-        if tags is None:
-            return
-        loaded = self._require_model()
-        closing = loaded.closing_tokens(tags)
-        if generation.must_end_thinking(len(closing)):
-            generation.sampler.accept_prompt(closing)
-            generation.answer.forget_code()
-            for token in closing:
-                piece = loaded.model.piece(token, special=True)
-                self._emit_pieces(generation, generation.add_token(token, piece))
-
-    def _emit_pieces(self, generation: Generation, pieces: Iterable[Piece]) -> None:
-        for piece in pieces:
-            match piece:
-                case TextDelta(text=text):
-                    self._emit(Text(generation.turn, text))
-                case ThinkingDelta(text=text):
-                    self._emit(Thinking(generation.turn, text))
-                case ToolCallDelta():
-                    self._emit(ToolCalled(generation.turn, piece))
+        reason = None if row < 0 else AnswerWriter(loaded, self._emit).write(generation, row)
+        if reason is not None:
+            self._end(generation, reason)
 
     def _end(self, generation: Generation, reason: FinishReason) -> None:
         self._remove(generation)
-        self._emit_pieces(generation, generation.finish(cut=reason != "end"))
+        writer = AnswerWriter(self._require_model(), self._emit)
+        writer.emit(generation, generation.finish(cut=reason != "end"))
         if reason == "end" and generation.has_tool_calls:
             reason = "tool_calls"
-        metrics = generation.metrics(self._require_model().model.load_s)
+        metrics = generation.metrics(self._require_model().model.load_s, self._scheduler.threads)
         self._emit_memory()
         trimmed = generation.parameters.trimmed_turns
         self._emit(TurnEnded(generation.turn, reason, metrics, trimmed))
-
-    def _fail_invalid_logits(self, generation: Generation) -> None:
-        """End a turn whose logits are not numbers, and drop its session's context."""
-        problem = EngineError(
-            "The results of the model are not numbers: its weights are damaged, or the settings do "
-            "not fit it. Send again; if that does not help, download it again or choose another."
-        )
-        self._fail(generation, problem, drop_context=True)
 
     def _fail(self, generation: Generation, failure: EngineError, *, drop_context: bool) -> None:
         self._abandon(

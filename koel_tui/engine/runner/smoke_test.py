@@ -86,7 +86,7 @@ def _test_generation(model: Any, context: Any) -> str:
     """Generate a token and decode it; return the problem, '' if there is none."""
     import llama_cpp
 
-    from koel_tui.engine.native.context.llama_context import Chunk
+    from koel_tui.engine.native.context.token_batch import Chunk
     from koel_tui.engine.native.sampling.sampler import Sampler
     from koel_tui.protocol.turn_settings import Sampling
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from koel_tui.engine import ChatMessage, EngineError, ModelSpec, Sampling, UnsupportedError
-from koel_tui.engine.native.context.llama_context import Chunk, Context
+from koel_tui.engine.native.context.llama_context import Context
+from koel_tui.engine.native.context.token_batch import Chunk
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate
 from koel_tui.engine.native.sampling.grammar import grammar_stage, schema_grammar

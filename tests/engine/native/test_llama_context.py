@@ -9,7 +9,8 @@ import llama_cpp
 import pytest
 
 from koel_tui.engine import ModelSpec
-from koel_tui.engine.native.context.llama_context import Chunk, Context, DecodeAborted
+from koel_tui.engine.native.context.llama_context import Context, DecodeAborted
+from koel_tui.engine.native.context.token_batch import Chunk
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.weights import Model
 

@@ -18,15 +18,13 @@ from koel_tui.engine.wire_messages import Event, Failed, Load, Loaded, Shutdown
 CREATING = {
     "llama_model_load_from_file": "model",
     "llama_init_from_model": "context",
-    "llama_batch_init": "batch",
 }
 FREEING = {
-    "llama_batch_free": "batch",
     "llama_free": "context",
     "llama_model_free": "model",
 }
 LOADING = [
-    "llama_batch_init", "llama_context_default_params", "llama_get_memory", "llama_init_from_model",
+    "llama_context_default_params", "llama_get_memory", "llama_init_from_model",
     "llama_model_default_params", "llama_model_get_vocab", "llama_model_is_hybrid",
     "llama_model_is_recurrent", "llama_model_load_from_file", "llama_model_meta_val_str",
     "llama_model_n_ctx_train", "llama_model_n_swa", "llama_model_size", "llama_n_batch",
@@ -111,7 +109,7 @@ def counts(tiny_path: Path) -> Counter[str]:
         natives = Natives(patch)
         ((result, left),) = loads(tiny_path, natives, 1)
     assert isinstance(result, Loaded)
-    assert left[:3] == ["model", "context", "batch"] and len(left) == 4
+    assert left[:2] == ["model", "context"] and len(left) == 3
     return natives.counts
 
 

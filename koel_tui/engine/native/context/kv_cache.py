@@ -1,7 +1,7 @@
 """The KV cache of all sessions: slots, parked contexts and shared prefixes."""
 
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 from koel_tui.engine.native.context.checkpoints import Checkpoint, Checkpoints
 from koel_tui.engine.native.context.llama_context import Context
 from koel_tui.engine.native.context.parked_contexts import ParkedContext, ParkedContexts
+from koel_tui.engine.native.context.sequence_gaps import SequenceGaps
 from koel_tui.engine.native.context.slots import Slot, SlotTable, common_prefix
 from koel_tui.engine.types import SessionMemory
 
@@ -47,6 +48,7 @@ class KvCache:
         self._checkpoints = Checkpoints(parked_limit_bytes // 2)
         self._bytes_per_token = bytes_per_token
         self._state_bytes = state_bytes
+        self._gaps = SequenceGaps(context, self._slots, bytes_per_token)
 
     def prepare(
         self, session: int, lora: Path | None, prompt: list[int], busy: Collection[int]
@@ -70,6 +72,14 @@ class KvCache:
         with _log_errors("saving a checkpoint"), suppress(MemoryError):
             state = self._context.copy_state(slot.sequence, recurrent_only=True)
             self._checkpoints.add(slot.session, Checkpoint(len(slot.tokens), state))
+
+    def close_gaps(self, decoded: Sequence[Slot], seconds: float) -> None:
+        """Make the sequences of slots that are decoded together consecutive, if that pays.
+
+        `seconds` is the time that their last step took. Call it after each step.
+        """
+        with _log_errors("moving a sequence"), suppress(MemoryError):
+            self._gaps.record(decoded, seconds)
 
     def restore(self, slots: Iterable[Slot]) -> None:
         """Make the context match the slots after a batch that may be partly decoded."""

@@ -3,7 +3,6 @@
 import ctypes
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import llama_cpp
@@ -11,6 +10,7 @@ import llama_cpp
 from koel_tui.engine.cpu_count import usable_cores
 from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.context.host_buffer import Buffer, host_buffer
+from koel_tui.engine.native.context.token_batch import Chunk, TokenBatch
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.weights import Model
 from koel_tui.engine.types import CONTEXT_STEP, ModelSpec
@@ -26,16 +26,6 @@ _CACHE_FULL = 1
 
 class DecodeAborted(Exception):  # noqa: N818 - not an error: the caller requested it
     """Decoding was aborted; the cache holds an unknown part of the batch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Consecutive tokens of one sequence; `wants_logits` requests the logits of the last one."""
-
-    sequence: int
-    position: int
-    tokens: Sequence[int]
-    wants_logits: bool
 
 
 class Context:
@@ -63,8 +53,8 @@ class Context:
         params.kv_unified = False
         params.type_k = params.type_v = KV_TYPES[spec.kv_type][0]
         # More threads than cores make decoding several times slower.
-        threads = spec.threads or usable_cores()
-        params.n_threads = params.n_threads_batch = threads
+        self._threads = spec.threads or usable_cores()
+        params.n_threads = params.n_threads_batch = self._threads
         self.abort = False
         # llama.cpp stores only the pointer, so the callback must live as long as the context.
         self._abort_callback = llama_cpp.ggml_abort_callback(lambda _data: self.abort)
@@ -78,13 +68,12 @@ class Context:
                 "Use a smaller context (--context-tokens) or fewer contexts."
             )
         self._model = model
-        self._batch: Any = None
         try:
             self.is_recurrent = model.is_recurrent
             self._memory = llama_cpp.llama_get_memory(self._context)
             self.context_tokens = int(llama_cpp.llama_n_ctx_seq(self._context))
             self.batch_tokens = min(self.batch_tokens, llama_cpp.llama_n_batch(self._context))
-            self._batch = llama_cpp.llama_batch_init(self.batch_tokens, 0, 1)
+            self._batch = TokenBatch(self.batch_tokens, slots)
         except BaseException:
             self.close()
             raise
@@ -100,21 +89,9 @@ class Context:
         Raises `DecodeAborted` when `abort` was set meanwhile, `EngineError` on failure; the
         sequences may then hold part of their chunks.
         """
-        batch, count, rows = self._batch, 0, []
-        for chunk in chunks:
-            for offset, token in enumerate(chunk.tokens):
-                batch.token[count] = token
-                batch.pos[count] = chunk.position + offset
-                batch.n_seq_id[count] = 1
-                batch.seq_id[count][0] = chunk.sequence
-                batch.logits[count] = 0
-                count += 1
-            if chunk.wants_logits:
-                batch.logits[count - 1] = 1
-            rows.append(count - 1 if chunk.wants_logits else -1)
-        batch.n_tokens = count
-        self._set_abortable(count > len(chunks))
-        result = llama_cpp.llama_decode(self._context, batch)
+        rows = self._batch.fill(chunks)
+        self._set_abortable(any(len(chunk.tokens) > 1 for chunk in chunks))
+        result = llama_cpp.llama_decode(self._context, self._batch.native)
         if result == _ABORTED and self.abort:
             raise DecodeAborted
         if result == _CACHE_FULL:
@@ -123,7 +100,16 @@ class Context:
             raise EngineError(
                 f"llama_decode failed with code {result}. Send again; see the log for its reason."
             )
+        # A GPU may still compute. Sampling needs the result anyway, and the time of a step is then
+        # known here.
+        llama_cpp.llama_synchronize(self._context)
         return rows
+
+    def set_threads(self, threads: int) -> None:
+        """Set the number of CPU threads of the next batches."""
+        if threads != self._threads:
+            llama_cpp.llama_set_n_threads(self._context, threads, threads)
+            self._threads = threads
 
     def has_valid_logits(self, row: int) -> bool:
         """Return whether the logits in `row` of the last batch are numbers, as sampling needs.
@@ -197,7 +183,5 @@ class Context:
     def close(self) -> None:
         """Free the context; close it before its model."""
         if self._context:
-            if self._batch is not None:
-                llama_cpp.llama_batch_free(self._batch)
             llama_cpp.llama_free(self._context)
             self._context = None

@@ -1,0 +1,1 @@
+"""What a step decodes, and with how many CPU threads."""

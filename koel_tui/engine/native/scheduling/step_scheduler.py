@@ -1,0 +1,139 @@
+"""The order of the steps: which turns are decoded together, and with how many threads.
+
+A step decodes a token of each answer, or tokens of prompts. Both in one batch would save no time:
+llama.cpp decodes sequences together only if each has equally many tokens.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from koel_tui.engine.cpu_count import usable_cores
+from koel_tui.engine.native.context.token_batch import Chunk
+from koel_tui.engine.native.generation import Generation
+from koel_tui.engine.native.scheduling.prefill_budget import PrefillBudget
+from koel_tui.engine.native.scheduling.thread_controller import ThreadController
+
+_ANSWERS_SHARE = 0.9
+"""The time that answers get after a step of prompts, relative to the time of that step.
+
+Less than the same time, because the small steps of a prompt are slower for each token.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The turns of a step with the tokens of each, in the order of their sequences.
+
+    All have the adapter `lora`. `is_prefill` is whether they are prompt tokens; `delays_answers`
+    is whether answers wait meanwhile.
+    """
+
+    batch: tuple[tuple[Generation, Chunk], ...]
+    lora: Path | None
+    threads: int
+    is_prefill: bool
+    delays_answers: bool = False
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        """The tokens to decode."""
+        return [chunk for _, chunk in self.batch]
+
+    @property
+    def generations(self) -> list[Generation]:
+        """The turns of the step."""
+        return [generation for generation, _ in self.batch]
+
+    @property
+    def tokens(self) -> int:
+        """The number of tokens to decode."""
+        return sum(len(chunk.tokens) for _, chunk in self.batch)
+
+
+class StepScheduler:
+    """Chooses the next step, and learns from the time that each takes."""
+
+    def __init__(
+        self, threads: int | None = None, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        """Every step uses `threads`; None means the number with which it is fastest."""
+        self._fixed_threads = threads
+        cores = usable_cores()
+        self._decode_threads = ThreadController(cores)
+        self._prefill_threads = ThreadController(cores)
+        self._budget = PrefillBudget()
+        self._clock = clock
+        self._last: Step | None = None
+        self._last_s = 0.0
+        self._started_at = 0.0
+        self._owed_s = 0.0  # time for answers until the next step of prompts
+
+    @property
+    def threads(self) -> int:
+        """The number of threads with which answers are decoded, apart from attempts."""
+        return self._fixed_threads or self._decode_threads.threads
+
+    def next_step(self, generations: Sequence[Generation], batch_tokens: int) -> Step:
+        """Return the next step of some of the turns, which are in the order of their waiting."""
+        self._count_time()
+        answers = [each for each in generations if each.pending_tokens == 1]
+        prompts = [each for each in generations if each.pending_tokens > 1]
+        if answers and (not prompts or self._owed_s > 0):
+            step = self._answers_step(answers)
+        else:
+            step = self._prompts_step(prompts, bool(answers), batch_tokens)
+        self._last, self._last_s = step, 0.0
+        return step
+
+    def record(self, step: Step, seconds: float) -> None:
+        """Learn from the time in seconds that `Context.decode` took."""
+        self._last_s = seconds
+        if step.is_prefill:
+            self._budget.record_prefill(step.tokens, seconds)
+            self._prefill_threads.record(seconds / step.tokens)
+        else:
+            self._budget.record_decode(seconds)
+            self._decode_threads.record(seconds)
+
+    def _count_time(self) -> None:
+        """Count the time since the last step began: for the answers, or against them.
+
+        It includes sampling. It is limited, because the turns may have ended and others begun.
+        """
+        now = self._clock()
+        elapsed = min(now - self._started_at, 2 * self._last_s)
+        self._started_at = now
+        if self._last is None:
+            return
+        if not self._last.is_prefill:
+            self._owed_s -= elapsed
+        elif self._last.delays_answers:
+            self._owed_s = elapsed * _ANSWERS_SHARE
+
+    def _answers_step(self, answers: Sequence[Generation]) -> Step:
+        lora = answers[0].parameters.lora
+        same_adapter = [each for each in answers if each.parameters.lora == lora]
+        # llama.cpp decodes neighbouring sequences together if they are in order.
+        same_adapter.sort(key=lambda each: each.slot.sequence)
+        work = tuple(each.turn for each in same_adapter)
+        threads = self._fixed_threads or self._decode_threads.choose(work)
+        batch = tuple((each, each.next_chunk(1)) for each in same_adapter)
+        return Step(batch, lora, threads, is_prefill=False)
+
+    def _prompts_step(
+        self, prompts: Sequence[Generation], delays_answers: bool, batch_tokens: int
+    ) -> Step:
+        lora = prompts[0].parameters.lora
+        free_tokens = self._budget.tokens(batch_tokens) if delays_answers else batch_tokens
+        batch = []
+        for each in prompts:
+            if each.parameters.lora == lora and free_tokens > 0:
+                chunk = each.next_chunk(free_tokens)
+                free_tokens -= len(chunk.tokens)
+                batch.append((each, chunk))
+        batch.sort(key=lambda each: each[1].sequence)
+        tokens = sum(len(chunk.tokens) for _, chunk in batch)
+        threads = self._fixed_threads or self._prefill_threads.choose(tokens.bit_length())
+        return Step(tuple(batch), lora, threads, is_prefill=True, delays_answers=delays_answers)

@@ -1,0 +1,134 @@
+"""Which turns a step has, and how the time is divided between answers and prompts."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from koel_tui.engine.native.context.token_batch import Chunk
+from koel_tui.engine.native.scheduling.step_scheduler import Step, StepScheduler
+
+DECODE_S, SAMPLING_S, PREFILL_PER_S = 0.012, 0.001, 300
+BATCH_TOKENS = 512
+
+
+@dataclass
+class Turn:
+    """A turn that decodes tokens of a prompt, then of an answer, for ever."""
+
+    turn: int
+    sequence: int
+    pending_tokens: int = 1
+    lora: Path | None = None
+    done: list[float] = field(default_factory=list)  # the times of its tokens
+
+    @property
+    def parameters(self) -> Any:
+        return SimpleNamespace(lora=self.lora)
+
+    @property
+    def slot(self) -> Any:
+        return SimpleNamespace(sequence=self.sequence)
+
+    def next_chunk(self, max_tokens: int) -> Chunk:
+        count = min(max_tokens, self.pending_tokens)
+        return Chunk(self.sequence, 0, [0] * count, wants_logits=count == self.pending_tokens)
+
+
+class Computer:
+    """A computer with a given speed, the clock of its scheduler, and its turns."""
+
+    def __init__(self, *turns: Turn, threads: int | None = 1) -> None:
+        self.now = 100.0
+        self.scheduler = StepScheduler(threads, lambda: self.now)
+        self.turns: list[Any] = list(turns)
+        self.read: dict[int, float] = {}  # seconds until the prompt was read
+
+    def step(self) -> Step:
+        step = self.scheduler.next_step(self.turns, BATCH_TOKENS)
+        seconds = 0.003 + step.tokens / PREFILL_PER_S if step.is_prefill else DECODE_S
+        self.now += seconds
+        self.scheduler.record(step, seconds)
+        self.now += SAMPLING_S
+        for turn, chunk in step.batch:
+            each: Any = turn
+            each.pending_tokens -= len(chunk.tokens)
+            if not each.pending_tokens:
+                each.pending_tokens = 1
+                each.done.append(self.now)
+            self.turns.remove(each)
+            self.turns.append(each)
+        return step
+
+
+def test_steps_a_writer_and_a_reader_each_get_nearly_half_of_the_time() -> None:
+    writer, reader = Turn(1, 0), Turn(2, 1, pending_tokens=2000)
+    computer = Computer(writer, reader)
+    begin = computer.now
+    while not reader.done:
+        computer.step()
+    seconds = computer.now - begin
+    alone = 1 / (DECODE_S + SAMPLING_S)
+    assert len(writer.done) / seconds >= 0.45 * alone
+    assert 2000 / seconds >= 0.45 * PREFILL_PER_S
+    gaps = [later - earlier for earlier, later in zip(writer.done, writer.done[1:], strict=False)]
+    assert max(gaps) < 0.15
+
+
+def test_steps_a_reader_alone_reads_whole_batches() -> None:
+    reader = Turn(1, 0, pending_tokens=2000)
+    computer = Computer(reader)
+    assert [computer.step().tokens for _ in range(4)] == [512, 512, 512, 464]
+
+
+def test_steps_several_readers_take_turns() -> None:
+    first, second = Turn(1, 0, pending_tokens=2000), Turn(2, 1, pending_tokens=2000)
+    computer = Computer(first, second)
+    assert [computer.step().generations for _ in range(4)] == [[first], [second]] * 2
+
+
+def test_steps_the_rest_of_a_batch_belongs_to_the_next_reader() -> None:
+    first, second = Turn(1, 5, pending_tokens=500), Turn(2, 2, pending_tokens=500)
+    step = Computer(first, second).step()
+    assert [(chunk.sequence, len(chunk.tokens)) for chunk in step.chunks] == [(2, 12), (5, 500)]
+
+
+def test_steps_answers_are_in_the_order_of_their_sequences() -> None:
+    turns = [Turn(number, sequence) for number, sequence in enumerate((3, 0, 2, 1))]
+    step = Computer(*turns).step()
+    assert [chunk.sequence for chunk in step.chunks] == [0, 1, 2, 3]
+
+
+def test_steps_of_adapters_alternate_and_a_reader_delays_no_answer_of_another() -> None:
+    writer = Turn(1, 0)
+    reader = Turn(2, 1, pending_tokens=1000, lora=Path("one"))
+    other = Turn(3, 2, lora=Path("two"))
+    computer = Computer(writer, reader, other)
+    for _ in range(60):
+        step = computer.step()
+        assert len({each.parameters.lora for each in step.generations}) == 1
+        assert step.tokens <= 40
+    assert len(writer.done) == pytest.approx(len(other.done), abs=1) and reader.pending_tokens < 800
+
+
+def test_steps_an_interrupted_prompt_delays_later_answers_no_further() -> None:
+    writer, reader = Turn(1, 0), Turn(2, 1, pending_tokens=2000)
+    computer = Computer(writer, reader)
+    computer.step()
+    computer.turns = []
+    computer.now += 3600  # nothing to do for an hour
+    writer, reader = Turn(3, 0), Turn(4, 1, pending_tokens=2000)
+    computer.turns = [writer, reader]
+    assert any(computer.step().is_prefill for _ in range(12))
+
+
+def test_steps_a_fixed_number_of_threads_never_changes() -> None:
+    writer = Turn(1, 0)
+    computer = Computer(writer, threads=3)
+    for number in range(300):
+        if number == 200:
+            computer.turns.append(Turn(2, 1, pending_tokens=5000))
+        assert computer.step().threads == 3
+    assert computer.scheduler.threads == 3
