@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,16 +16,27 @@ class BareResult:
     """Results of the bare loop: speeds in tokens/s, times in seconds.
 
     `load` is measured from the start of its process, `read` is the prefill time of all prompts,
+    `decode_by_threads` has the speed with each number of CPU threads that was tried,
     `out_s` and `in_s` are the times of copying `state_bytes` of context to memory and back.
     """
 
     load: float
     read: float
     prefill: float
-    decode: float
+    decode_by_threads: Mapping[int, float]
     state_bytes: int
     out_s: float
     in_s: float
+
+    @property
+    def threads(self) -> int:
+        """The number of CPU threads with which decoding is fastest."""
+        return max(self.decode_by_threads, key=lambda threads: self.decode_by_threads[threads])
+
+    @property
+    def decode(self) -> float:
+        """The speed with this number of threads."""
+        return self.decode_by_threads[self.threads]
 
 
 async def run_bare(
@@ -54,7 +66,7 @@ async def run_bare(
         load=figures["loaded_at"] - begin,
         read=figures["read"],
         prefill=figures["prefill"],
-        decode=figures["decode"],
+        decode_by_threads={int(each): speed for each, speed in figures["decode"].items()},
         state_bytes=figures["state_bytes"],
         out_s=figures["out"],
         in_s=figures["in"],

@@ -2,6 +2,7 @@
 
 `python -m koel_tui.engine.bench.bare_loop MODEL CONTEXT_TOKENS PROMPT OUTPUT SEQUENCES`
 prints a JSON object. It runs as a child process, so that the benchmark need not load llama.cpp.
+The answer is generated with several numbers of CPU threads, to compare with the best one.
 """
 
 import ctypes
@@ -74,6 +75,24 @@ class BareLoop:
             self.decode(batch_tokens, {len(part) - 1})
         return self.sample(-1)
 
+    def generate(self, last: list[int], position: int, output: int) -> float:
+        """Generate `output` tokens in each sequence after its last one; return tokens/s."""
+        started = time.perf_counter()
+        for index in range(output):
+            batch_tokens = [(token, position + index, seq) for seq, token in enumerate(last)]
+            self.decode(batch_tokens, set(range(len(last))))
+            last = [self.sample(row) for row in range(len(last))]
+        return len(last) * output / (time.perf_counter() - started)
+
+    def drop_answers(self, position: int) -> None:
+        """Drop all tokens from a position on."""
+        memory = llama_cpp.llama_get_memory(self.context)
+        llama_cpp.llama_memory_seq_rm(memory, -1, position, -1)
+
+    def set_threads(self, threads: int) -> None:
+        """Set the number of CPU threads."""
+        llama_cpp.llama_set_n_threads(self.context, threads, threads)
+
     def copy_state(self) -> dict[str, float]:
         """Copy the first sequence to memory and back; return its size in bytes and the times."""
         size = llama_cpp.llama_state_seq_get_size(self.context, 0)
@@ -85,6 +104,11 @@ class BareLoop:
         return {"state_bytes": size, "out": out - started, "in": time.perf_counter() - out}
 
 
+def thread_counts(cores: int) -> list[int]:
+    """Return the numbers of threads to compare, the largest first."""
+    return sorted({cores, max(1, cores - 1), max(1, cores // 2)}, reverse=True)
+
+
 def measure(path: str, context_tokens: int, prompt_tokens: int, output: int, sequences: int) -> Any:
     """Prefill a prompt in each sequence, then generate `output` tokens in all at once."""
     loop = BareLoop(path, context_tokens, sequences)
@@ -93,16 +117,16 @@ def measure(path: str, context_tokens: int, prompt_tokens: int, output: int, seq
     started = time.perf_counter()
     last = [loop.prefill(prompt, sequence) for sequence in range(sequences)]
     first = time.perf_counter()
-    for position in range(len(prompt), len(prompt) + output - 1):
-        batch_tokens = [(token, position, sequence) for sequence, token in enumerate(last)]
-        loop.decode(batch_tokens, set(range(sequences)))
-        last = [loop.sample(index) for index in range(sequences)]
-    end = time.perf_counter()
+    decode = {}
+    for threads in thread_counts(usable_cores()):
+        loop.set_threads(threads)
+        decode[threads] = loop.generate(last, len(prompt), output - 1)
+        loop.drop_answers(len(prompt))
     return {
         "loaded_at": loaded_at,
         "read": first - started,
         "prefill": sequences * len(prompt) / (first - started),
-        "decode": sequences * (output - 1) / (end - first),
+        "decode": decode,
         **loop.copy_state(),
     }
 

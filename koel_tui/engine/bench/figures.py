@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Unit = Literal["s", "ms", "MB", "tokens/s"]
+Unit = Literal["s", "ms", "MB", "tokens/s", "threads"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from koel_tui.engine.bench.bare import BareResult, run_bare
+from koel_tui.engine.bench.busy_process import busy_process
 from koel_tui.engine.bench.figures import Plan, Report, Samples
 from koel_tui.engine.bench.turns import ThreadGenerator, TurnTimes, run_timed
 from koel_tui.engine.engine import Engine
@@ -63,6 +64,7 @@ class Round:
             follow_up_s, bare = await self._measure_one_thread(engine, load)
             await self._measure_resident(engine, follow_up_s)
             await self._measure_resume(engine)
+            await self._measure_busy(engine)
             for count in self._plan.at_once:
                 await self._measure_concurrent(engine, count)
         finally:
@@ -110,6 +112,7 @@ class Round:
         self._samples.add("load", "s", load, bare.load)
         self._samples.add(f"prefill, {self._thread}", "tokens/s", turn.prefill, bare.prefill)
         self._samples.add(f"decode after {self._thread}", "tokens/s", turn.decode, bare.decode)
+        self._samples.add("CPU threads for answers", "threads", turn.metrics.threads, bare.threads)
         follow_ups = [
             await run_timed(session, self._threads.with_new_question(thread)) for _ in range(3)
         ]
@@ -172,6 +175,24 @@ class Round:
         resumed = (opening + turn.first_s) * 1e3
         self._samples.add("resume from a snapshot", "ms", resumed)
         self._samples.add("resume by reading again", "ms", again.first_s * 1e3)
+
+    async def _measure_busy(self, engine: Engine) -> None:
+        """Measure decode while another process uses a CPU core.
+
+        The first turn is not measured: in it the number of threads adapts.
+        """
+        self._report_step("generating while another process uses a CPU core")
+        session = await self._open(engine, self._plan.output_tokens)
+        question = self._threads.question()
+        async with busy_process():
+            await run_timed(session, self._threads.question())
+            turn = await run_timed(session, question)
+            self._report_step("the same with llama.cpp's own calls")
+            bare = await self._run_bare(turn)
+        await session.close()
+        name = "beside a busy process"
+        self._samples.add(f"decode {name}", "tokens/s", turn.decode, bare.decode)
+        self._samples.add(f"CPU threads {name}", "threads", turn.metrics.threads, bare.threads)
 
     async def _measure_concurrent(self, engine: Engine, count: int) -> None:
         """Measure `count` answers concurrently, sequentially, and in the bare loop.
