@@ -104,7 +104,7 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=MAX_THREADS,
-        description="CPU threads; not set = one for each physical core.",
+        description="CPU threads; not set = the number that is fastest at the moment.",
         examples=[4],
     )
     chat_template: str | None = Field(

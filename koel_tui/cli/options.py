@@ -58,7 +58,7 @@ def context_options(command: F) -> F:
         click.option(
             "--threads",
             type=click.IntRange(1, MAX_THREADS),
-            help="CPU threads (default: one for each core).",
+            help="CPU threads (default: the fastest number).",
         ),
         click.option(
             "--gpu-layers",
