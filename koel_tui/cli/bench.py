@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 _LEGEND = (
     "Medians of {rounds}; koel-chat and the bare llama.cpp loop take turns. The ratio is the value "
     "of koel-chat divided by that of the bare loop: for tokens/s more is better, for times and "
-    "memory less. The bare loop uses the number of CPU threads that is fastest for it. Extra is the "
-    "time that a switch adds to the first token. Resuming is measured to the first token, a stop to "
-    "the start of the next answer. A switch to a parked thread is "
-    "compared with one copy of its state out of the context and one back."
+    "memory less. The bare loop uses the number of CPU threads that is fastest for it. Extra is "
+    "the time that a switch adds to the first token. Resuming is measured to the first token, a "
+    "stop to the start of the next answer. A switch to a parked thread is compared with one copy "
+    "of its state out of the context and one back."
 )
 
 

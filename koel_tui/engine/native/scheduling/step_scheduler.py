@@ -90,8 +90,9 @@ class StepScheduler:
     def record(self, step: Step, seconds: float) -> None:
         """Learn from the time in seconds that `Context.decode` took."""
         self._last_s = seconds
-        if step.is_prefill:
+        if step.delays_answers:
             self._budget.record_prefill(step.tokens, seconds)
+        elif step.is_prefill:
             self._prefill_threads.record(seconds / step.tokens)
         else:
             self._budget.record_decode(seconds)
@@ -134,6 +135,8 @@ class StepScheduler:
                 free_tokens -= len(chunk.tokens)
                 batch.append((each, chunk))
         batch.sort(key=lambda each: each[1].sequence)
-        tokens = sum(len(chunk.tokens) for _, chunk in batch)
-        threads = self._fixed_threads or self._prefill_threads.choose(tokens.bit_length())
+        threads = self._fixed_threads or self._prefill_threads.threads
+        if not (self._fixed_threads or delays_answers):  # an attempt could delay them too long
+            tokens = sum(len(chunk.tokens) for _, chunk in batch)
+            threads = self._prefill_threads.choose(tokens.bit_length())
         return Step(tuple(batch), lora, threads, is_prefill=True, delays_answers=delays_answers)
