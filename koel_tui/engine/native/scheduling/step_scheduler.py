@@ -118,7 +118,7 @@ class StepScheduler:
         same_adapter = [each for each in answers if each.parameters.lora == lora]
         # llama.cpp decodes neighbouring sequences together if they are in order.
         same_adapter.sort(key=lambda each: each.slot.sequence)
-        work = tuple(each.turn for each in same_adapter)
+        work = frozenset(each.turn for each in same_adapter)
         threads = self._fixed_threads or self._decode_threads.choose(work)
         batch = tuple((each, each.next_chunk(1)) for each in same_adapter)
         return Step(batch, lora, threads, is_prefill=False)
