@@ -86,7 +86,7 @@ async def test_a_turn_reads_while_another_writes(starter_path: Path) -> None:
                 await asyncio.sleep(0.01)
             reader = await opened(engine, 1)
             began = time.perf_counter()
-            begin, end, beside = await read(reader)
+            begin, end, during_answer = await read(reader)
             await reader.close()
             writer.session.stop()
             await writing
@@ -97,14 +97,16 @@ async def test_a_turn_reads_while_another_writes(starter_path: Path) -> None:
             speed = len(during) / (end - begin)
             gap = max(b - a for a, b in itertools.pairwise(during))
             print(line("writer", speed, speed_alone, "tokens/s", "alone"))
-            print(line("reader", beside, alone, "tokens/s", "alone"), f"gap {gap * 1e3:.0f} ms")
+            print(
+                line("reader", during_answer, alone, "tokens/s", "alone"), f"gap {gap * 1e3:.0f} ms"
+            )
             written.append(speed / speed_alone)
-            was_read.append(beside / alone)
+            was_read.append(during_answer / alone)
             gaps.append(gap)
     finally:
         await engine.close()
-    print(f"writer beside a reader: median ratio {median(written):.3f} (limit 0.45)")
-    print(f"reader beside a writer: median ratio {median(was_read):.3f} (limit 0.45)")
+    print(f"writer next to a reader: median ratio {median(written):.3f} (limit 0.45)")
+    print(f"reader next to a writer: median ratio {median(was_read):.3f} (limit 0.45)")
     print(f"longest gap between two tokens: median {median(gaps) * 1e3:.0f} ms (limit 150)")
     assert min(median(written), median(was_read)) >= 0.35
 

@@ -1,4 +1,4 @@
-"""Decoding beside another process, and after it ended. Run alone: pytest -m benchmark -s.
+"""Decoding next to another process, and after it ended. Run alone: pytest -m benchmark -s.
 
 The reference is the bare loop with its best fixed number of threads, in the same situation and with
 as long a context.
@@ -68,17 +68,17 @@ async def bare_speed(path: Path, phase: Phase) -> tuple[float, int]:
     return bare.decode, bare.threads
 
 
-async def test_decode_beside_a_busy_process(starter_path: Path) -> None:
+async def test_decode_next_to_a_busy_process(starter_path: Path) -> None:
     spec = ModelSpec(starter_path, context_tokens=CONTEXT_TOKENS, slots=1)
     host = await EngineHost.load(spec, max_sessions=None)
-    ratios: dict[str, list[float]] = {"alone": [], "beside a busy process": [], "after it": []}
+    ratios: dict[str, list[float]] = {"alone": [], "next to a busy process": [], "after it": []}
     answer = Answer(host)
     whole = ADAPTING_S + MEASURED_S
     try:
         for _ in range(ROUNDS):
             for name, ours in ratios.items():
                 async with contextlib.AsyncExitStack() as stack:
-                    if name == "beside a busy process":
+                    if name == "next to a busy process":
                         await stack.enter_async_context(busy_process())
                     phase = await answer.measure(whole, ADAPTING_S)
                     bare, threads = await bare_speed(starter_path, phase)
@@ -93,5 +93,5 @@ async def test_decode_beside_a_busy_process(starter_path: Path) -> None:
         limit = 0.97 if name == "alone" else 0.9
         print(f"decode {name}: median ratio {median(ours):.3f} (limit {limit})")
     assert median(ratios["alone"]) >= 0.9
-    assert median(ratios["beside a busy process"]) >= 0.8
+    assert median(ratios["next to a busy process"]) >= 0.8
     assert median(ratios["after it"]) >= 0.8

@@ -190,7 +190,7 @@ class Round:
             self._report_step("the same with llama.cpp's own calls")
             bare = await self._run_bare(turn)
         await session.close()
-        name = "beside a busy process"
+        name = "next to a busy process"
         self._samples.add(f"decode {name}", "tokens/s", turn.decode, bare.decode)
         self._samples.add(f"CPU threads {name}", "threads", turn.metrics.threads, bare.threads)
 

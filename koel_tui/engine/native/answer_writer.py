@@ -21,7 +21,7 @@ class AnswerWriter:
         self._emit = emit
 
     def write(self, generation: Generation, row: int) -> FinishReason | None:
-        """Draw a token from a row of the logits; return why the answer ends, None if it goes on.
+        """Draw a token from a row of the logits; return why the answer ends, None if it continues.
 
         Raises `EngineError` for logits that are not numbers.
         """

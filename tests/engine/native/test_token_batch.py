@@ -1,5 +1,7 @@
 """The tokens of a batch as llama.cpp reads them."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +33,7 @@ def test_batch_has_every_field_of_every_token(batches: list[list[Chunk]]) -> Non
             for offset, token in enumerate(chunk.tokens)
         ]
         assert native.n_tokens == len(expected)
-        found = [
+        found: list[Any] = [
             (native.token[index], native.pos[index], native.seq_id[index][0])
             for index in range(native.n_tokens)
         ]

@@ -1,7 +1,7 @@
 """Gaps between the sequences that are decoded together.
 
 llama.cpp decodes sequences together only if their numbers are consecutive. Others are decoded one
-after the other, as slow as if each turn had to wait for the one before.
+after the other, which takes as long as if each turn waited for the one before.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -48,7 +48,7 @@ class SequenceGaps:
         self._lost_s = 0.0
 
     def record(self, decoded: Sequence[Slot], seconds: float) -> None:
-        """Learn that a token of each of some slots was decoded, which took so many seconds."""
+        """Learn that a token of each slot in `decoded` was decoded in `seconds`."""
         groups = count_groups(slot.sequence for slot in decoded)
         if groups < 2:
             return

@@ -4,6 +4,7 @@ import ctypes
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import llama_cpp
 
@@ -40,16 +41,13 @@ class TokenBatch:
         self._pointers = [
             bytes(ctypes.c_void_p(first + sequence * size)) for sequence in range(sequences)
         ]
-        # The structure keeps the arrays alive.
-        self.native = llama_cpp.llama_batch(
-            0,
-            self._tokens,
-            None,
-            self._positions,
-            self._id_counts,
-            self._id_pointers,
-            self._logits,
-        )
+        structure: Any = llama_cpp.llama_batch
+        self.native = structure()  # keeps the arrays alive
+        self.native.token = self._tokens
+        self.native.pos = self._positions
+        self.native.n_seq_id = self._id_counts
+        self.native.seq_id = self._id_pointers
+        self.native.logits = self._logits
 
     def fill(self, chunks: Sequence[Chunk]) -> list[int]:
         """Replace the tokens by those of `chunks`.
@@ -77,7 +75,7 @@ class TokenBatch:
         return rows
 
 
-def _copy(target: "ctypes.Array[ctypes.c_int32]", index: int, data: bytes) -> None:
+def _copy(target: "ctypes.Array[Any]", index: int, data: bytes) -> None:
     """Copy the bytes of items into an array, from an index on."""
     offset = index * ctypes.sizeof(target._type_)
     ctypes.memmove(ctypes.addressof(target) + offset, data, len(data))

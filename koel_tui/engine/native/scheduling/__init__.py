@@ -1,1 +1,1 @@
-"""What a step decodes, and with how many CPU threads."""
+"""The turns of each step, and its number of CPU threads."""

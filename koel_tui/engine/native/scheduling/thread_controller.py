@@ -2,7 +2,7 @@
 
 If another process uses a core, the threads of a step wait for the one that the system has
 suspended, hundreds of times in each step. One thread less is then several times faster. So the
-controller tries another number for a few steps now and then, and keeps it if they are faster.
+controller sometimes tries another number for a few steps, and keeps it if they are faster.
 """
 
 from collections import deque
@@ -47,7 +47,7 @@ class Attempt:
         return self._times
 
     def add(self, time: float) -> bool | None:
-        """Add the time of a step; return whether the attempt succeeded, None to go on."""
+        """Add the time of a step; return whether the attempt succeeded, None to continue."""
         self._times.append(time)
         steps, ratio = len(self._times), fmean(self._times) / self._reference
         if steps >= self._min_steps and ratio > _CLEARLY_WORSE:

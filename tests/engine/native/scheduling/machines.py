@@ -1,4 +1,4 @@
-"""Simulated computers: the time of a step with some threads beside some busy processes."""
+"""Simulated computers: the time of a step with some threads next to some busy processes."""
 
 import random
 from dataclasses import dataclass, field
@@ -57,7 +57,7 @@ class Machine:
 
 @dataclass
 class Run:
-    """What a controller did on a machine for some time."""
+    """The steps of a controller on a machine."""
 
     times: list[tuple[float, float]]  # seconds since the begin, and the time of the step
     attempted: int

@@ -1,4 +1,4 @@
-"""The prompt tokens beside an answer follow the speed of the machine."""
+"""The prompt tokens next to an answer follow the speed of the machine."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which turns a step has, and how the time is divided between answers and prompts."""
+"""The turns of a step, and the division of the time between answers and prompts."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ BATCH_TOKENS = 512
 
 @dataclass
 class Turn:
-    """A turn that decodes tokens of a prompt, then of an answer, for ever."""
+    """A turn that decodes tokens of a prompt, then of an answer, forever."""
 
     turn: int
     sequence: int
@@ -86,7 +86,8 @@ def test_steps_a_reader_alone_reads_whole_batches() -> None:
 def test_steps_several_readers_take_turns() -> None:
     first, second = Turn(1, 0, pending_tokens=2000), Turn(2, 1, pending_tokens=2000)
     computer = Computer(first, second)
-    assert [computer.step().generations for _ in range(4)] == [[first], [second]] * 2
+    turns: list[Any] = [computer.step().generations for _ in range(4)]
+    assert turns == [[first], [second]] * 2
 
 
 def test_steps_the_rest_of_a_batch_belongs_to_the_next_reader() -> None:
