@@ -252,10 +252,10 @@ class Worker:
             batched = step.generations
             loaded.adapters.apply(step.lora)
             loaded.context.set_threads(step.threads)
-            started_at = time.perf_counter()
+            started_at, cpu_s = time.perf_counter(), time.process_time()
             rows = loaded.context.decode(step.chunks)
             seconds = time.perf_counter() - started_at
-            self._scheduler.record(step, seconds)
+            self._scheduler.record(step, seconds, time.process_time() - cpu_s)
         except DecodeAborted:
             loaded.context.abort = False
             loaded.cache.restore(each.slot for each in batched)

@@ -20,6 +20,10 @@ _ANSWERS_SHARE = 0.9
 
 Less than the same time, because the small steps of a prompt are slower for each token.
 """
+_UNIT_TOKENS = 64
+"""Prompt tokens that count as a step for the number of threads, and those of an attempt."""
+_DISTURBED_SHARE = 0.8
+"""The part of the CPU time of all threads that a step has used if other processes were busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class StepScheduler:
         self._fixed_threads = threads
         cores = usable_cores()
         self._decode_threads = ThreadController(cores)
-        self._prefill_threads = ThreadController(cores)
+        # An attempt with prompt tokens takes long.
+        self._prefill_threads = ThreadController(cores, needs_reason=True)
         self._budget = PrefillBudget()
         self._clock = clock
         self._last: Step | None = None
@@ -87,13 +92,15 @@ class StepScheduler:
         self._last, self._last_s = step, 0.0
         return step
 
-    def record(self, step: Step, seconds: float) -> None:
-        """Learn from the time in seconds that `Context.decode` took."""
+    def record(self, step: Step, seconds: float, cpu_s: float) -> None:
+        """Learn from the time that `Context.decode` took, and the CPU time of all threads in it."""
         self._last_s = seconds
         if step.delays_answers:
             self._budget.record_prefill(step.tokens, seconds)
         elif step.is_prefill:
-            self._prefill_threads.record(seconds / step.tokens)
+            disturbed = cpu_s < seconds * step.threads * _DISTURBED_SHARE
+            for _ in range(step.tokens // _UNIT_TOKENS):
+                self._prefill_threads.record(seconds / step.tokens, disturbed=disturbed)
         else:
             self._budget.record_decode(seconds)
             self._decode_threads.record(seconds)
@@ -127,7 +134,14 @@ class StepScheduler:
         self, prompts: Sequence[Generation], delays_answers: bool, batch_tokens: int
     ) -> Step:
         lora = prompts[0].parameters.lora
-        free_tokens = self._budget.tokens(batch_tokens) if delays_answers else batch_tokens
+        threads = self._fixed_threads or self._prefill_threads.threads
+        free_tokens = batch_tokens
+        if delays_answers:
+            free_tokens = self._budget.tokens(batch_tokens)
+        elif not self._fixed_threads:
+            threads = self._prefill_threads.choose("prompt")
+            if self._prefill_threads.is_attempting:
+                free_tokens = min(_UNIT_TOKENS, batch_tokens)
         batch = []
         for each in prompts:
             if each.parameters.lora == lora and free_tokens > 0:
@@ -135,8 +149,4 @@ class StepScheduler:
                 free_tokens -= len(chunk.tokens)
                 batch.append((each, chunk))
         batch.sort(key=lambda each: each[1].sequence)
-        threads = self._fixed_threads or self._prefill_threads.threads
-        if not (self._fixed_threads or delays_answers):  # an attempt could delay them too long
-            tokens = sum(len(chunk.tokens) for _, chunk in batch)
-            threads = self._prefill_threads.choose(tokens.bit_length())
         return Step(tuple(batch), lora, threads, is_prefill=True, delays_answers=delays_answers)

@@ -63,8 +63,11 @@ class ThreadController:
     Call `choose` before each step and `record` after it. It counts steps and needs no clock.
     """
 
-    def __init__(self, max_threads: int) -> None:
+    def __init__(self, max_threads: int, *, needs_reason: bool = False) -> None:
+        """With `needs_reason`, fewer than `max_threads` are only tried if a step was disturbed."""
         self._max_threads = max_threads
+        self._needs_reason = needs_reason
+        self._is_disturbed = False
         self._threads = max_threads
         self._work: Hashable = None
         self._recent: deque[float] = deque(maxlen=_RECENT_STEPS)
@@ -82,6 +85,11 @@ class ThreadController:
         """The best number of threads so far."""
         return self._threads
 
+    @property
+    def is_attempting(self) -> bool:
+        """True if the next step of the same work tries another number of threads."""
+        return self._attempt is not None
+
     def choose(self, work: Hashable) -> int:
         """Return the number of threads for a step; the times of equal `work` are comparable."""
         if work != self._work:
@@ -91,8 +99,11 @@ class ThreadController:
             self._steps_to_attempt = min(self._steps_to_attempt, _BASELINE_STEPS)
         return self._threads if self._attempt is None else self._attempt.threads
 
-    def record(self, time: float) -> None:
-        """Learn from the time of the step that was chosen last, in any unit."""
+    def record(self, time: float, *, disturbed: bool = False) -> None:
+        """Learn from the time of the step that was chosen last, in any unit.
+
+        `disturbed` is whether its threads did not get all of the CPU time that they could use.
+        """
         if self._max_threads == 1:
             return
         if self._attempt is not None:
@@ -102,6 +113,7 @@ class ThreadController:
                 self._end_attempt(self._attempt, succeeded)
             return
         self._recent.append(time)
+        self._is_disturbed = disturbed
         self._credit = min(self._credit + _EXPLORED_SHARE, _MAX_CREDIT)
         self._steps_to_attempt -= 1
         self._notice_change()
@@ -109,8 +121,11 @@ class ThreadController:
             return
         if self._candidates and self._credit >= 1:
             self._attempt = Attempt(self._candidates.pop(0), fmean(self._recent), 2)
-        elif self._steps_to_attempt <= 0 and self._credit >= _RESERVE:
+        elif self._steps_to_attempt <= 0 and self._credit >= _RESERVE and self._has_reason():
             self._attempt = Attempt(self._next_candidate(), fmean(self._recent), 1)
+
+    def _has_reason(self) -> bool:
+        return not self._needs_reason or self._is_disturbed or self._threads < self._max_threads
 
     def _forget(self) -> None:
         self._recent.clear()

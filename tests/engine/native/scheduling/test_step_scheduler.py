@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from koel_tui.engine.native.context.token_batch import Chunk
+from koel_tui.engine.native.scheduling import step_scheduler
 from koel_tui.engine.native.scheduling.step_scheduler import Step, StepScheduler
 
 DECODE_S, SAMPLING_S, PREFILL_PER_S = 0.012, 0.001, 300
+CORES = 2
 BATCH_TOKENS = 512
 
 
@@ -40,17 +42,26 @@ class Turn:
 class Computer:
     """A computer with a given speed, the clock of its scheduler, and its turns."""
 
-    def __init__(self, *turns: Turn, threads: int | None = 1) -> None:
+    def __init__(self, *turns: Turn, threads: int | None = 2) -> None:
         self.now = 100.0
         self.scheduler = StepScheduler(threads, lambda: self.now)
         self.turns: list[Any] = list(turns)
-        self.read: dict[int, float] = {}  # seconds until the prompt was read
+        self.busy = 0
+
+    def slowdown(self, threads: int) -> float:
+        """Return the time of a prompt token relative to two threads without a busy process."""
+        if threads == 1:
+            return 2.0
+        return 2.6 if self.busy else 1.0
 
     def step(self) -> Step:
         step = self.scheduler.next_step(self.turns, BATCH_TOKENS)
-        seconds = 0.003 + step.tokens / PREFILL_PER_S if step.is_prefill else DECODE_S
+        seconds = DECODE_S
+        if step.is_prefill:
+            seconds = 0.003 + step.tokens / PREFILL_PER_S * self.slowdown(step.threads)
         self.now += seconds
-        self.scheduler.record(step, seconds)
+        used = min(step.threads, CORES - self.busy / 2)
+        self.scheduler.record(step, seconds, seconds * used)
         self.now += SAMPLING_S
         for turn, chunk in step.batch:
             each: Any = turn
@@ -123,6 +134,28 @@ def test_steps_an_interrupted_prompt_delays_later_answers_no_further() -> None:
     writer, reader = Turn(3, 0), Turn(4, 1, pending_tokens=2000)
     computer.turns = [writer, reader]
     assert any(computer.step().is_prefill for _ in range(12))
+
+
+def test_steps_the_threads_of_a_prompt_follow_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_scheduler, "usable_cores", lambda: CORES)
+    reader = Turn(1, 0, pending_tokens=10**9)
+    computer = Computer(reader, threads=None)
+    tokens, attempted = 0, 0
+    for busy, best in ((0, 2), (1, 1), (0, 2)):
+        computer.busy = busy
+        steps = [computer.step() for _ in range(40)]
+        assert [step.threads for step in steps if step.tokens > 64][-3:] == [best] * 3
+        tokens += sum(step.tokens for step in steps)
+        attempted += sum(step.tokens for step in steps if step.tokens <= 64)
+    assert attempted <= 0.03 * tokens
+
+
+def test_steps_without_other_processes_a_prompt_is_read_with_all_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(step_scheduler, "usable_cores", lambda: CORES)
+    computer = Computer(Turn(1, 0, pending_tokens=10**9), threads=None)
+    assert {computer.step().threads for _ in range(200)} == {2}
 
 
 def test_steps_a_fixed_number_of_threads_never_changes() -> None:
