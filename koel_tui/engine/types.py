@@ -1,5 +1,6 @@
 """Value types of the engine API: frozen dataclasses."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -105,9 +106,20 @@ class ChatMessage:
         raise TypeError(f"The content of a message must be a string, not {self.content!r}")
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that a prompt contains: the content, the name and arguments of each call."""
+        calls = (text for call in self.tool_calls for text in (call.name, call.arguments))
+        return (self.content, *calls)
+
+    @property
     def begins_answer(self) -> bool:
         """True if the model continues this message if it is the last one of a conversation."""
         return self.role == "assistant" and not self.tool_calls
+
+
+def text_size(messages: Iterable[ChatMessage]) -> int:
+    """Return the number of characters of the contents of messages, for `trim_to_fit`."""
+    return sum([len(message.content) for message in messages])
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,13 @@
 
 A prompt consists of the text of a chat template and of data: messages, names, tool calls, tool
 definitions, tool results. Only the template's own text may contain control tokens. So a prompt is
-tokenized as a whole, as the model's own tokenizer does, unless data spells a control token. Then it
-is split at the control tokens of the template, and the text between them is tokenized without
-special tokens. llama.cpp splits a text at the same places, so both ways give the same tokens for a
-prompt whose data spells none.
+split at the control tokens of the template, and the text between them is tokenized without special
+tokens. llama.cpp splits a text at the same places, so these are the tokens of the whole text if
+data spells no control token. If llama.cpp may split it at others, such a prompt is tokenized as a
+whole, as the model's own tokenizer does.
+
+The tokens of the pieces are cached, because the next prompt of a conversation has most of them,
+even if its oldest turns are left out.
 
 The attributes of the vocabulary define which tokens are special:
 
@@ -15,8 +18,11 @@ The attributes of the vocabulary define which tokens are special:
 - BYTE tokens never come from their spelling; NORMAL tokens are text.
 """
 
+from __future__ import annotations
+
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +31,8 @@ from koel_tui.engine.native.weights import Model, SpecialToken
 
 _SPACE_MARK = "\u2581".encode()
 _C_SPACE = " \t\n\v\f\r"
+_CACHED_TOKENS = 256 * 1024
+"""Tokens of the texts in the cache, some 2 MB with the texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +46,11 @@ class RenderedPrompt:
     text: str
     marked: str
 
-    def with_data(self, data: str) -> "RenderedPrompt":
+    def with_data(self, data: str) -> RenderedPrompt:
         """Return the prompt with data appended."""
         return RenderedPrompt(self.text + data, self.marked + "\x00" * len(data))
 
-    def with_template_text(self, template_text: str) -> "RenderedPrompt":
+    def with_template_text(self, template_text: str) -> RenderedPrompt:
         """Return the prompt with text of the template appended."""
         return RenderedPrompt(self.text + template_text, self.marked + template_text)
 
@@ -88,6 +96,23 @@ class Spellings:
                 occurrences.append(span)
         return sorted(occurrences, key=lambda span: span.start)
 
+    def can_overlap(self, text: str) -> bool:
+        """Return whether an occurrence of a text may overlap one of a spelling, or contain it."""
+        lengths = range(1, len(text) + 1)
+        return (
+            bool(self.spans(text))
+            or any(text[:length] in self._endings for length in lengths)
+            or any(text[-length:] in self._beginnings for length in lengths)
+        )
+
+    @cached_property
+    def _beginnings(self) -> frozenset[str]:
+        return frozenset(each[:end] for each in self._all for end in range(1, len(each) + 1))
+
+    @cached_property
+    def _endings(self) -> frozenset[str]:
+        return frozenset(each[start:] for each in self._all for start in range(len(each)))
+
     def is_part(self, text: str) -> bool:
         """Return whether a text is part of a spelling."""
         return bool(text) and text in self._joined
@@ -101,8 +126,39 @@ class Spellings:
                     yield Span(start, start + length, spelling)
 
 
+class _TokenCache:
+    """The tokens of recent texts.
+
+    When the limit is reached, the texts that were not used since the last time are dropped.
+    """
+
+    def __init__(self, max_tokens: int) -> None:
+        self._max_tokens = max_tokens
+        self._recent: dict[str, array[int]] = {}
+        self._recent_tokens = 0
+        self._older: dict[str, array[int]] = {}
+
+    def tokens(self, text: str, tokenize: Callable[[str], Iterable[int]]) -> array[int]:
+        """Return the tokens of a text; `tokenize` returns those that are not in the cache."""
+        tokens = self._recent.get(text)
+        if tokens is not None:
+            return tokens
+        tokens = self._older.pop(text, None)
+        if tokens is None:
+            tokens = array("i", tokenize(text))
+        if self._recent_tokens + len(tokens) > self._max_tokens:
+            self._older, self._recent, self._recent_tokens = self._recent, {}, 0
+        if len(tokens) <= self._max_tokens:
+            self._recent[text] = tokens
+            self._recent_tokens += len(tokens)
+        return tokens
+
+
 class PromptTokenizer:
-    """A tokenizer of prompts, with control tokens from the template's own text only."""
+    """A tokenizer of prompts, with control tokens from the template's own text only.
+
+    Use it from one thread at a time.
+    """
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -114,6 +170,17 @@ class PromptTokenizer:
             spelling: each.token for spelling, each in self._special.items() if each.control
         }
         """The control tokens, by their spelling."""
+        self._cache = _TokenCache(_CACHED_TOKENS)
+
+    def count(self, text: str) -> int:
+        """Return the number of tokens of a text that consists only of data.
+
+        If the vocabulary cannot write the text, return its length: no prompt may contain it.
+        """
+        try:
+            return len(self._plain_tokens(text))
+        except EngineError:
+            return len(text)
 
     def tokens(self, prompt: RenderedPrompt) -> list[int]:
         """Return the tokens of a prompt, with those that the vocabulary puts around a text."""
@@ -132,7 +199,9 @@ class PromptTokenizer:
         return [*first, *tokens, *last]
 
     def _tokenize(self, text: str, template_spans: list[Span]) -> list[int]:
-        if template_spans == self.spellings.spans(text):
+        # With a NUL character, the pieces can have other tokens than the whole.
+        is_split = self._is_split_at_controls and "\x00" not in text
+        if not is_split and template_spans == self.spellings.spans(text):
             tokens = self._model.tokenize(text, special=True, start=False)
             if sum(token in self._control for token in tokens) <= len(template_spans):
                 return tokens  # else text was merged into a control token
@@ -145,10 +214,22 @@ class PromptTokenizer:
             special = self._special[span.spelling]
             piece = text[done : span.start]
             piece = piece.lstrip(_C_SPACE) if strip_left else piece
-            tokens += [*self._tokenize_plain(piece), special.token]
+            tokens += self._plain_tokens(piece)
+            tokens.append(special.token)
             done, strip_left = span.end, special.strips_right
         piece = text[done:].lstrip(_C_SPACE) if strip_left else text[done:]
-        return [*tokens, *self._tokenize_plain(piece)]
+        return [*tokens, *self._plain_tokens(piece)]
+
+    @cached_property
+    def _is_split_at_controls(self) -> bool:
+        """True if llama.cpp splits every text at the spellings of control tokens.
+
+        It does not where the spelling of a user-defined token contains one or overlaps it.
+        """
+        return not any(map(self.spellings.can_overlap, self._model.user_defined_spellings()))
+
+    def _plain_tokens(self, text: str) -> array[int]:
+        return self._cache.tokens(text, self._tokenize_plain)
 
     def _tokenize_plain(self, text: str) -> Iterator[int]:
         """Yield the tokens of a text without control tokens.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,47 +10,64 @@ from typing import Any
 import llama_cpp
 
 from koel_tui.chat_templates import OWN_TEMPLATE, RAW_COMPLETION, find_template
-from koel_tui.engine.errors import EngineError
+from koel_tui.engine.errors import ContextOverflowError, EngineError
 from koel_tui.engine.native.adapters import Adapters
 from koel_tui.engine.native.answer.answer_parser import AnswerParser
 from koel_tui.engine.native.answer.answer_text import Answer
 from koel_tui.engine.native.answer.harmony_parser import HarmonyParser
-from koel_tui.engine.native.answer.thinking_tags import (
-    HARMONY,
-    HARMONY_TEXT,
-    HARMONY_TURN,
-    Tags,
-    ThinkingTags,
-)
-from koel_tui.engine.native.context.context_trimming import TrimmedConversation, trim_to_fit
+from koel_tui.engine.native.answer.thinking_tags import HARMONY, Tags, ThinkingTags
 from koel_tui.engine.native.context.free_memory import free_memory
 from koel_tui.engine.native.context.kv_cache import KvCache
 from koel_tui.engine.native.context.kv_snapshot import Fingerprint, file_id
 from koel_tui.engine.native.context.llama_context import Context
 from koel_tui.engine.native.context.slots import common_prefix
-from koel_tui.engine.native.control_tokens import PromptTokenizer, RenderedPrompt
+from koel_tui.engine.native.control_tokens import PromptTokenizer
 from koel_tui.engine.native.gpus import list_gpus
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.placement import Placement, context_size
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate, ChatTemplates
+from koel_tui.engine.native.prompt.partial_answer import (
+    continued_tags,
+    find_partial_answer,
+    raw_text,
+    with_partial_answer,
+)
 from koel_tui.engine.native.weights import Model
 from koel_tui.engine.types import (
     ChatMessage,
     MemoryReport,
     ModelCard,
+    text_size,
 )
 from koel_tui.engine.wire_messages import Load
 from koel_tui.models.ollama import describe_unused_adapters
+from koel_tui.protocol.context_trimming import Counters, trim_to_fit
 from koel_tui.protocol.turn_settings import TurnSettings
 
 _FOLLOW_UP = "."
 """Text of an answer and a question that are not known yet."""
 _TAIL_TOKENS = 64
 """Tokens at the end of a prompt to search for a tag: enough even if each byte is a token."""
+_COUNTED_CHARACTERS = 16
+"""Characters of a text to count per token of the context; a longer text does not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrimmedPrompt:
+    """The messages that fit the context, their prompt, and the number of turns left out."""
+
+    messages: tuple[ChatMessage, ...]
+    prompt: list[int]
+    dropped_turns: int
 
 
 class LoadedModel:
-    """A model with everything that a worker needs to run it. Use it from the owner thread only."""
+    """A model with everything that a worker needs to run it.
+
+    Use it from the owner thread only, except the methods that render or tokenize a prompt. These
+    use the templates and the vocabulary, and no context: `template`, `prompt`, `checkpoint_tokens`,
+    `trim_conversation` and `answer`. Call them from one thread at a time.
+    """
 
     def __init__(self, load: Load, log: NativeLog, progress: Callable[[float], bool]) -> None:
         """Load the model. Raises `ModelLoadError`; everything is then freed."""
@@ -144,23 +161,46 @@ class LoadedModel:
         return min(shared, len(prompt) - 1)
 
     def trim_conversation(
-        self, messages: tuple[ChatMessage, ...], settings: TurnSettings
-    ) -> TrimmedConversation:
+        self,
+        messages: tuple[ChatMessage, ...],
+        settings: TurnSettings,
+        check: Callable[[], None] = lambda: None,
+    ) -> TrimmedPrompt:
         """Return the turn's system prompt and the part of a conversation that fits the context.
 
-        Raises `ContextOverflowError` when not even the newest turn fits.
+        `check` is called often and may raise, to abort. Raises `ContextOverflowError` when not
+        even the newest turn fits.
         """
         if settings.system and not (messages and messages[0].role == "system"):
             messages = (ChatMessage("system", settings.system), *messages)
         context_tokens = self.context.context_tokens
-        # The tokens reserved for the answer: at most half the context, even if its limit is larger.
-        reserve = min(settings.max_output_tokens or context_tokens // 4, context_tokens // 2)
-        return trim_to_fit(
+        max_characters = _COUNTED_CHARACTERS * context_tokens
+        prompts: dict[int, list[int]] = {}  # by their number of messages
+
+        def measure(kept: tuple[ChatMessage, ...]) -> int:
+            check()
+            prompts[len(kept)] = self.prompt(kept, settings)
+            return len(prompts[len(kept)])
+
+        def count(message: ChatMessage) -> int:
+            check()
+            return sum(self._tokenizer.count(text[:max_characters]) for text in message.texts)
+
+        trimmed = trim_to_fit(
             messages,
-            lambda shorter: self.prompt(shorter, settings),
+            Counters(measure, count, text_size),
             context_tokens=context_tokens,
-            reserve=reserve,
+            # For the answer: at most half the context, even if its limit is larger.
+            reserve=min(settings.max_output_tokens or context_tokens // 4, context_tokens // 2),
         )
+        if trimmed.tokens >= context_tokens:
+            turns = "The newest turn with the system prompt" if trimmed.dropped_turns else ""
+            raise ContextOverflowError(
+                f"{turns or 'The conversation'} takes {trimmed.tokens} tokens, the context has "
+                f"{context_tokens}. Shorten it or use a larger context (--context-tokens)."
+            )
+        prompt = prompts[len(trimmed.messages)]
+        return TrimmedPrompt(trimmed.messages, prompt, trimmed.dropped_turns)
 
     def answer(
         self,
@@ -298,76 +338,6 @@ def new_parser(
         has_text=has_thinking or bool(begun_text.strip()),
         spells_tags=spells_tags,
     )
-
-
-def continued_tags(partial_answer: ChatMessage, thinking_tags: ThinkingTags) -> Tags | None:
-    """Return the tags of the thinking that the model continues, None if there is none."""
-    is_open = partial_answer.thinking_is_open and not partial_answer.content
-    if not (is_open and partial_answer.thinking.strip() and thinking_tags.declared):
-        return None
-    return thinking_tags.thinking[0]
-
-
-def with_partial_answer(
-    prompt: RenderedPrompt, partial_answer: ChatMessage, thinking_tags: ThinkingTags
-) -> RenderedPrompt:
-    """Return a prompt with the beginning of its answer: a closed block of thinking, then text.
-
-    The block stays open if the model is to continue it. The thinking is omitted if the template has
-    no thinking tags.
-    """
-    tags = thinking_tags.find_open_tags(prompt.text)
-    continued = continued_tags(partial_answer, thinking_tags)
-    if continued is not None:
-        if tags is None:
-            prompt = prompt.with_template_text(continued.start)
-        if not prompt.text.endswith("\n"):
-            prompt = prompt.with_template_text(continued.line_break)
-        return prompt.with_data(partial_answer.thinking.lstrip())
-    thinking = partial_answer.thinking.strip() if thinking_tags.declared else ""
-    if thinking:
-        if tags is None:
-            tags = thinking_tags.thinking[0]
-            prompt = prompt.with_template_text(tags.start)
-        if not prompt.text.endswith("\n"):
-            prompt = prompt.with_template_text(tags.line_break)
-        prompt = prompt.with_data(thinking).with_template_text(tags.line_break)
-    if tags is not None and (thinking or partial_answer.content):
-        prompt = prompt.with_template_text(tags.closing)
-    elif prompt.text.endswith(HARMONY_TURN) and HARMONY in thinking_tags.thinking:
-        prompt = prompt.with_template_text(HARMONY_TEXT if partial_answer.content else "")
-    return prompt.with_data(partial_answer.content)
-
-
-def raw_text(messages: tuple[ChatMessage, ...]) -> str:
-    """Return a conversation as plain text for raw completion.
-
-    An answer directly continues the text before it; a blank line precedes any other message.
-    """
-    pieces: list[str] = []
-    for message in messages:
-        if pieces and message.role != "assistant":
-            pieces.append("\n\n")
-        pieces.append(message.content)
-    return "".join(pieces)
-
-
-def find_partial_answer(messages: tuple[ChatMessage, ...]) -> ChatMessage | None:
-    """Return the answer that the end of a conversation begins, None if there is none."""
-    return messages[-1] if messages and messages[-1].begins_answer else None
-
-
-def with_prefill(messages: tuple[ChatMessage, ...], prefill: str | None) -> tuple[ChatMessage, ...]:
-    """Return a conversation that ends with `prefill` as the beginning of the answer.
-
-    If the answer has already begun, `prefill` is appended to it.
-    """
-    if not prefill:
-        return messages
-    partial_answer = find_partial_answer(messages)
-    if partial_answer is not None:
-        return (*messages[:-1], replace(partial_answer, content=partial_answer.content + prefill))
-    return (*messages, ChatMessage("assistant", prefill))
 
 
 def tool_name(tool: Mapping[str, object]) -> str:

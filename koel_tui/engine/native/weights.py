@@ -4,6 +4,7 @@ import ctypes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,11 @@ def _user_name(path: Path) -> str:
 
 
 class Model:
-    """One set of weights in memory. Use it from the owner thread only."""
+    """One set of weights in memory.
+
+    Use it from the owner thread only, except the methods of the vocabulary, which never changes:
+    `tokenize` and those that follow it may be called from any thread, until `close`.
+    """
 
     def __init__(
         self, spec: ModelSpec, log: NativeLog, progress: Callable[[float], bool] | None = None
@@ -154,19 +159,35 @@ class Model:
 
     def special_tokens(self) -> dict[str, SpecialToken]:
         """Return the control and unknown tokens of the vocabulary, by their spelling."""
-        special: dict[str, SpecialToken] = {}
+        return {
+            text: SpecialToken(
+                token,
+                not kind & llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN,
+                bool(kind & llama_cpp.LLAMA_TOKEN_ATTR_RSTRIP),
+            )
+            for token, kind, text in self._marked_tokens
+            if kind & _CONTROL or text in _RETYPED
+        }
+
+    def user_defined_spellings(self) -> list[str]:
+        """Return the spellings of the tokens that llama.cpp parses in any text."""
+        return [
+            text
+            for _, kind, text in self._marked_tokens
+            if not (kind & _CONTROL or text in _RETYPED)
+        ]
+
+    @cached_property
+    def _marked_tokens(self) -> list[tuple[int, int, str]]:
+        """The special and user-defined tokens: number, attributes and spelling."""
+        marked: list[tuple[int, int, str]] = []
         for token in range(self.vocabulary_size):
             kind = llama_cpp.llama_vocab_get_attr(self._vocab, token)
-            if not kind & (_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED):
-                continue
-            text = self._text(token)
-            if text and (kind & _CONTROL or text in _RETYPED):
-                special[text] = SpecialToken(
-                    token,
-                    not kind & llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN,
-                    bool(kind & llama_cpp.LLAMA_TOKEN_ATTR_RSTRIP),
-                )
-        return special
+            if kind & (_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED):
+                text = self._text(token)
+                if text:
+                    marked.append((token, kind, text))
+        return marked
 
     def text_edges(self) -> tuple[list[int], list[int]]:
         """Return the tokens that the vocabulary puts before and after a text."""

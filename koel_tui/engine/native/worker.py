@@ -11,13 +11,12 @@ from koel_tui.engine.native.context.kv_snapshot import read_snapshot, write_snap
 from koel_tui.engine.native.context.llama_context import DecodeAborted
 from koel_tui.engine.native.context.token_batch import Chunk
 from koel_tui.engine.native.failures import to_engine_error
-from koel_tui.engine.native.generation import Generation, TurnParameters
-from koel_tui.engine.native.loaded_model import LoadedModel, with_prefill
+from koel_tui.engine.native.generation import Generation
+from koel_tui.engine.native.loaded_model import LoadedModel
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.native.sampling.grammar import schema_grammar
-from koel_tui.engine.native.sampling.sampler import Sampler
+from koel_tui.engine.native.preparation import Preparation, PreparationThread
 from koel_tui.engine.native.scheduling.step_scheduler import Step, StepScheduler
-from koel_tui.engine.types import FinishReason
+from koel_tui.engine.types import FinishReason, SessionMetrics
 from koel_tui.engine.wire_messages import (
     CloseSession,
     Command,
@@ -38,7 +37,6 @@ from koel_tui.engine.wire_messages import (
     StopTurn,
     TurnEnded,
 )
-from koel_tui.protocol.turn_settings import Sampling
 
 _PROGRESS_STEP = 0.02
 
@@ -51,7 +49,8 @@ class Worker:
 
     def __init__(self, emit: Callable[[Event], None]) -> None:
         self._emit = emit
-        self._commands: queue.SimpleQueue[Command | Failed] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[Command | Failed | Preparation] = queue.SimpleQueue()
+        self._preparations = PreparationThread(self._commands.put)
         self._log = NativeLog(logging.getLogger("koel_tui.llama"))
         self._model: LoadedModel | None = None
         self._scheduler = StepScheduler()
@@ -64,7 +63,7 @@ class Worker:
     def post(self, command: Command | Failed) -> None:
         """Queue a command, or the failure of an invalid one.
 
-        A stop or shutdown also interrupts the prefill of a prompt.
+        A stop or shutdown also interrupts the preparation and the prefill of a prompt.
         """
         self._commands.put(command)
         match command:
@@ -72,6 +71,7 @@ class Worker:
                 self._shutting_down = True
                 self._interrupt()
             case StopTurn(turn=number):
+                self._preparations.stop(number)
                 generation = self._running.get(number)
                 if generation is not None and generation.is_prefilling:
                     self._interrupt()
@@ -84,6 +84,7 @@ class Worker:
                     if self._running:
                         self._step()
             finally:
+                self._preparations.close()
                 for generation in self._running.values():
                     generation.sampler.close()
                 self._running.clear()
@@ -105,7 +106,7 @@ class Worker:
                 return False
             self._run_command(command)
 
-    def _run_command(self, command: Command | Failed) -> None:
+    def _run_command(self, command: Command | Failed | Preparation) -> None:
         try:
             self._dispatch(command)
         except Exception as error:
@@ -113,7 +114,9 @@ class Worker:
             match command:
                 case Load():
                     self._emit(Failed.from_error(0, failure))
-                case StartTurn(turn=turn, session=session):
+                case (
+                    StartTurn(turn=turn, session=session) | Preparation(turn=turn, session=session)
+                ):
                     self._abandon(turn, session, failure, drop_context=failure is not error)
                 case StopTurn(turn=turn) if turn in self._running:
                     session = self._running[turn].parameters.session
@@ -123,7 +126,7 @@ class Worker:
                 case SaveKv(call=call) | CountTokens(call=call):
                     self._emit(Failed.from_error(call, failure))
 
-    def _dispatch(self, command: Command | Failed) -> None:
+    def _dispatch(self, command: Command | Failed | Preparation) -> None:
         match command:
             case Load():
                 self._load(command)
@@ -133,9 +136,13 @@ class Worker:
                 self._close_session(session)
             case StartTurn():
                 self._start_turn(command)
+            case Preparation():
+                self._begin_turn(command)
             case StopTurn(turn=turn):
                 if turn in self._running:
                     self._end(self._running[turn], "stopped")
+                elif self._preparations.remove(turn):
+                    self._end_unprepared(turn)
             case SaveKv():
                 self._save_kv(command)
             case CountTokens(call=call, text=text):
@@ -180,6 +187,9 @@ class Worker:
         self._sessions.pop(session, None)
         self._snapshot_tokens.pop(session, None)
         try:
+            for turn in self._preparations.turns_of(session):
+                self._preparations.remove(turn)
+                self._end_unprepared(turn)
             for generation in list(self._running.values()):
                 if generation.parameters.session == session:
                     self._end(generation, "stopped")
@@ -198,49 +208,29 @@ class Worker:
         self._emit(Done(command.call))
 
     def _start_turn(self, start: StartTurn) -> None:
-        started_at = time.perf_counter()
         loaded, session = self._require_model(), self._session(start.session)
-        settings = start.settings
-        grammar = None if settings.schema is None else schema_grammar(settings.schema)
-        messages = with_prefill(start.messages, settings.prefill)
-        trimmed_conversation = loaded.trim_conversation(messages, settings)
-        prompt = list(trimmed_conversation.prompt)
-        answer = loaded.answer(prompt, messages, settings, session.name)
-        # True and False are ints, but not budgets.
-        budget = None if isinstance(settings.thinking, bool) else settings.thinking
-        busy = {generation.parameters.session for generation in self._running.values()}
-        if start.session in busy:
+        if start.session in self._busy_sessions() | self._preparations.sessions:
             raise EngineError("The session is already generating. Wait for it or stop it first.")
+        self._preparations.start(Preparation(loaded, start, session.name))
+
+    def _begin_turn(self, preparation: Preparation) -> None:
+        """Assign a slot to a turn whose prompt is ready; the next step decodes it."""
+        turn, session = preparation.turn, preparation.session
+        if not self._preparations.remove(turn):
+            return  # it was stopped
+        prompt = preparation.result().prompt
+        loaded, lora = self._require_model(), self._session(session).lora
         try:
-            slot = loaded.cache.prepare(start.session, session.lora, prompt, busy)
+            slot = loaded.cache.prepare(session, lora, prompt, self._busy_sessions())
         except LookupError:
             raise EngineError("Every slot is in use. Wait for a turn to end.") from None
-        snapshot = self._snapshot_tokens.pop(start.session, 0)
+        snapshot = self._snapshot_tokens.pop(session, 0)
         is_miss = snapshot is None or len(slot.tokens) < min(snapshot, len(prompt) - 1)
-        free_tokens = loaded.context.context_tokens - len(prompt)
-        parameters = TurnParameters(
-            turn=start.turn,
-            session=start.session,
-            lora=session.lora,
-            output_limit=min(free_tokens, settings.max_output_tokens or free_tokens),
-            trimmed_turns=trimmed_conversation.dropped_turns,
-            snapshot_misses=int(is_miss),
-            thinking_budget=budget,
-            checkpoint_tokens=loaded.checkpoint_tokens(
-                trimmed_conversation.messages, settings, prompt
-            ),
-        )
-        sampling = settings.sampling or Sampling()
-        sampler = Sampler(sampling, loaded.model, grammar, loaded.context.context_tokens)
-        try:
-            sampler.accept_prompt(prompt)
-        except BaseException:
-            sampler.close()
-            raise
-        self._running[start.turn] = Generation(
-            parameters, slot, prompt, sampler, answer, started_at
-        )
-        self._emit(PrefillProgress(start.turn, len(slot.tokens), len(prompt)))
+        self._running[turn] = preparation.generation(lora, slot, snapshot_misses=int(is_miss))
+        self._emit(PrefillProgress(turn, len(slot.tokens), len(prompt)))
+
+    def _busy_sessions(self) -> set[int]:
+        return {generation.parameters.session for generation in self._running.values()}
 
     def _step(self) -> None:
         """Decode the next batch of the turns; those that are not in it follow in later steps."""
@@ -304,6 +294,11 @@ class Worker:
         self._emit_memory()
         trimmed = generation.parameters.trimmed_turns
         self._emit(TurnEnded(generation.turn, reason, metrics, trimmed))
+
+    def _end_unprepared(self, turn: int) -> None:
+        """End a turn that was stopped before its prompt was ready."""
+        metrics = SessionMetrics(load_s=self._require_model().model.load_s)
+        self._emit(TurnEnded(turn, "stopped", metrics))
 
     def _fail(self, generation: Generation, failure: EngineError, *, drop_context: bool) -> None:
         self._abandon(
