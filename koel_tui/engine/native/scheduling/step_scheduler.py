@@ -22,8 +22,6 @@ Less than the same time, because the small steps of a prompt are slower for each
 """
 _UNIT_TOKENS = 64
 """Prompt tokens that count as a step for the number of threads, and those of an attempt."""
-_DISTURBED_SHARE = 0.8
-"""The part of the CPU time of all threads that a step has used if other processes were busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +93,15 @@ class StepScheduler:
     def record(self, step: Step, seconds: float, cpu_s: float) -> None:
         """Learn from the time that `Context.decode` took, and the CPU time of all threads in it."""
         self._last_s = seconds
+        cpu_share = cpu_s / (seconds * step.threads)
         if step.delays_answers:
             self._budget.record_prefill(step.tokens, seconds)
         elif step.is_prefill:
-            disturbed = cpu_s < seconds * step.threads * _DISTURBED_SHARE
             for _ in range(step.tokens // _UNIT_TOKENS):
-                self._prefill_threads.record(seconds / step.tokens, disturbed=disturbed)
+                self._prefill_threads.record(seconds / step.tokens, cpu_share)
         else:
             self._budget.record_decode(seconds)
-            self._decode_threads.record(seconds)
+            self._decode_threads.record(seconds, cpu_share)
 
     def _count_time(self) -> None:
         """Count the time since the last step began: for the answers, or against them.

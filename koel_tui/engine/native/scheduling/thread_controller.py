@@ -29,6 +29,10 @@ _MIN_INTERVAL, _MAX_INTERVAL, _MAX_INTERVAL_BELOW = 16, 1024, 64
 
 Fewer threads are best while something disturbs, and that may end at any time.
 """
+_MIN_INTERVAL_ALONE = 48
+"""Additional steps until an attempt while all threads run all of the time."""
+_DISTURBED_SHARE = 0.85
+"""The part of the time that the threads run if other processes use their cores."""
 
 
 class Attempt:
@@ -67,17 +71,16 @@ class ThreadController:
         """With `needs_reason`, fewer than `max_threads` are only tried if a step was disturbed."""
         self._max_threads = max_threads
         self._needs_reason = needs_reason
-        self._is_disturbed = False
         self._threads = max_threads
         self._work: Hashable = None
         self._recent: deque[float] = deque(maxlen=_RECENT_STEPS)
+        self._cpu_shares: deque[float] = deque(maxlen=_RECENT_STEPS)
         self._baseline: float | None = None
         self._attempt: Attempt | None = None
         self._candidates: list[int] = []  # to try as soon as possible, after a change
         self._credit = _MAX_CREDIT
         self._interval = _MIN_INTERVAL
         self._steps_to_attempt = _BASELINE_STEPS
-        self._direction = -1
         self._attempts = 0
 
     @property
@@ -99,10 +102,11 @@ class ThreadController:
             self._steps_to_attempt = min(self._steps_to_attempt, _BASELINE_STEPS)
         return self._threads if self._attempt is None else self._attempt.threads
 
-    def record(self, time: float, *, disturbed: bool = False) -> None:
+    def record(self, time: float, cpu_share: float = 1.0) -> None:
         """Learn from the time of the step that was chosen last, in any unit.
 
-        `disturbed` is whether its threads did not get all of the CPU time that they could use.
+        `cpu_share` is the part of the time that its threads were running. Threads that wait for
+        each other run as well, so less than 1 means that other processes used their cores.
         """
         if self._max_threads == 1:
             return
@@ -113,7 +117,7 @@ class ThreadController:
                 self._end_attempt(self._attempt, succeeded)
             return
         self._recent.append(time)
-        self._is_disturbed = disturbed
+        self._cpu_shares.append(cpu_share)
         self._credit = min(self._credit + _EXPLORED_SHARE, _MAX_CREDIT)
         self._steps_to_attempt -= 1
         self._notice_change()
@@ -121,14 +125,25 @@ class ThreadController:
             return
         if self._candidates and self._credit >= 1:
             self._attempt = Attempt(self._candidates.pop(0), fmean(self._recent), 2)
-        elif self._steps_to_attempt <= 0 and self._credit >= _RESERVE and self._has_reason():
+        elif self._is_time_for_attempt():
             self._attempt = Attempt(self._next_candidate(), fmean(self._recent), 1)
 
-    def _has_reason(self) -> bool:
-        return not self._needs_reason or self._is_disturbed or self._threads < self._max_threads
+    @property
+    def _is_disturbed(self) -> bool:
+        """True if other processes have used the cores of the last steps."""
+        return bool(self._cpu_shares) and fmean(self._cpu_shares) < _DISTURBED_SHARE
+
+    def _is_time_for_attempt(self) -> bool:
+        if self._is_disturbed:
+            return self._steps_to_attempt <= 0 and self._credit >= 1
+        if self._threads < self._max_threads:
+            return self._steps_to_attempt <= 0 and self._credit >= _RESERVE
+        is_late = self._steps_to_attempt <= -_MIN_INTERVAL_ALONE
+        return is_late and self._credit >= _RESERVE and not self._needs_reason
 
     def _forget(self) -> None:
         self._recent.clear()
+        self._cpu_shares.clear()
         self._baseline = None
         self._candidates.clear()
 
@@ -147,15 +162,22 @@ class ThreadController:
             # A longer context makes each step slightly slower.
             self._baseline += 0.05 * (median(latest) - self._baseline)
             return
+        shares = list(self._cpu_shares)[-_CHANGED_STEPS:]
+        is_chance = not is_slower and self._is_disturbed
         self._forget()
         self._recent.extend(latest)
+        self._cpu_shares.extend(shares)
+        if is_chance:
+            return
         self._candidates = self._numbers(-1 if is_slower else 1)
         self._interval = _MIN_INTERVAL
 
     def _numbers(self, direction: int) -> list[int]:
         """Return the numbers to try that are smaller (-1) or larger (1) than the present one."""
         now = self._threads
-        numbers = (now - 1, now // 2) if direction < 0 else (now + 1, now * 2)
+        numbers = [now - 1, now // 2] if direction < 0 else [now + 1, now * 2]
+        if direction < 0 and self._is_disturbed:
+            numbers.insert(0, int(now * fmean(self._cpu_shares)))  # that many threads ran
         allowed = (min(number, self._max_threads) for number in numbers)
         return [each for each in dict.fromkeys(allowed) if each >= 1 and each != now]
 
@@ -163,20 +185,22 @@ class ThreadController:
         """Return the number to try next: alternately larger and smaller, near and far."""
         number = self._attempts
         self._attempts += 1
-        direction = self._direction if number % 2 == 0 else -self._direction
+        first = -1 if self._is_disturbed else 1
+        direction = first if number % 2 == 0 else -first
         candidates = self._numbers(direction) or self._numbers(-direction)
         return candidates[number // 2 % len(candidates)]
 
     def _end_attempt(self, attempt: Attempt, succeeded: bool) -> None:
         self._attempt = None
         if succeeded:
-            self._direction = 1 if attempt.threads > self._threads else -1
+            direction = 1 if attempt.threads > self._threads else -1
             self._attempts = 0
             self._threads = attempt.threads
             self._forget()
             self._recent.extend(attempt.times)
+            self._cpu_shares.append(1.0)
             # Several processes may have begun or ended, so try a much different number as well.
-            self._candidates = self._numbers(self._direction)[1:]
+            self._candidates = self._numbers(direction)[1:]
             self._interval = _MIN_INTERVAL
             self._steps_to_attempt = _BASELINE_STEPS
             return

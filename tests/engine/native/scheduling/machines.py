@@ -23,6 +23,7 @@ class Machine:
     slowdown: float = 4.0
     noise: float = 0.04
     busy: int = 0
+    knows_shares: bool = True
     now: float = 0.0
     context: int = 50
     chance: random.Random = field(init=False)
@@ -48,6 +49,11 @@ class Machine:
         self.now += time
         self.context += 1
         return time
+
+    def cpu_share(self, threads: int) -> float:
+        """Return the part of the time that the threads run."""
+        share = min(1.0, self.cores / (threads + self.busy)) if self.knows_shares else 1.0
+        return share * self.chance.uniform(0.92, 1.08)
 
     @property
     def best_s(self) -> float:
@@ -77,5 +83,5 @@ def run(controller: ThreadController, machine: Machine, seconds: float) -> Run:
         attempted += threads != controller.threads
         time = machine.step(threads)
         times.append((since, time))
-        controller.record(time)
+        controller.record(time, machine.cpu_share(threads))
     return Run(times, attempted)

@@ -13,11 +13,12 @@ WITHIN_S = 2.0
 
 @pytest.mark.parametrize("cores", CORES)
 @settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10_000), noise=st.sampled_from([0.0, 0.02, 0.05]))
+@given(seed=st.integers(0, 10_000), noise=st.sampled_from([0.0, 0.02, 0.05]), shares=st.booleans())
 def test_threads_follow_a_busy_process_that_begins_and_ends(
-    cores: int, seed: int, noise: float
+    cores: int, seed: int, noise: float, shares: bool
 ) -> None:
-    controller, machine = ThreadController(cores), Machine(cores, seed, noise=noise)
+    controller = ThreadController(cores)
+    machine = Machine(cores, seed, noise=noise, knows_shares=shares)
     steps = attempted = 0
     for busy, limit in ((0, 0.95), (1, 0.9), (0, 0.9)):
         machine.busy = busy
@@ -81,7 +82,7 @@ def test_threads_other_turns_and_longer_contexts_are_no_change() -> None:
     while machine.now - before < 5:
         threads = controller.choose("another turn")
         attempted += threads != 2
-        controller.record(machine.step(threads))
+        controller.record(machine.step(threads), machine.cpu_share(threads))
     assert attempted <= 6 and controller.threads == 2
 
 
