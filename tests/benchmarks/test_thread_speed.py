@@ -17,7 +17,7 @@ from koel_tui.engine.bench.busy_process import busy_process
 from tests.benchmarks.report import line, median
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
-ROUNDS, ADAPTING_S, MEASURED_S, BARE_TOKENS = 1, 2.0, 3.0, 128
+ROUNDS, ADAPTING_S, MEASURED_S, BARE_TOKENS = 5, 2.0, 3.0, 128
 STORY = "Write a very long story about a lighthouse keeper and the sea, in many chapters."
 CONTEXT_TOKENS = 4096
 LONG = Sampling(temperature=0, logit_bias={0: -100.0, 2: -100.0})

@@ -22,6 +22,7 @@ async def busy_process() -> AsyncIterator[None]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,  # Linux divides the CPU time between sessions
     )
     try:
         if process.stdout is not None:

@@ -24,7 +24,7 @@ _BETTER = 0.94
 """The ratio of the times at which another number of threads is kept; more could be chance."""
 _CLEARLY_BETTER, _CLEARLY_WORSE = 0.75, 1.25
 """The ratios that end an attempt early."""
-_MIN_INTERVAL, _MAX_INTERVAL, _MAX_INTERVAL_BELOW = 16, 1024, 64
+_MIN_INTERVAL, _MAX_INTERVAL, _MAX_INTERVAL_BELOW = 16, 1024, 48
 """Steps between two attempts: they double, and are fewer while not all threads are used.
 
 Fewer threads are best while something disturbs, and that may end at any time.
@@ -33,6 +33,8 @@ _MIN_INTERVAL_ALONE = 48
 """Additional steps until an attempt while all threads run all of the time."""
 _DISTURBED_SHARE = 0.85
 """The part of the time that the threads run if other processes use their cores."""
+_STARVED_SHARE = 0.6
+"""The part that is so small that a single step shows it."""
 
 
 class Attempt:
@@ -100,6 +102,7 @@ class ThreadController:
             self._attempt = None
             self._forget()
             self._steps_to_attempt = min(self._steps_to_attempt, _BASELINE_STEPS)
+            self._interval = _MIN_INTERVAL
         return self._threads if self._attempt is None else self._attempt.threads
 
     def record(self, time: float, cpu_share: float = 1.0) -> None:
@@ -121,8 +124,6 @@ class ThreadController:
         self._credit = min(self._credit + _EXPLORED_SHARE, _MAX_CREDIT)
         self._steps_to_attempt -= 1
         self._notice_change()
-        if len(self._recent) < _CHANGED_STEPS:
-            return
         if self._candidates and self._credit >= 1:
             self._attempt = Attempt(self._candidates.pop(0), fmean(self._recent), 2)
         elif self._is_time_for_attempt():
@@ -134,10 +135,13 @@ class ThreadController:
         return bool(self._cpu_shares) and fmean(self._cpu_shares) < _DISTURBED_SHARE
 
     def _is_time_for_attempt(self) -> bool:
+        """Return whether to try another number without a change of the time of a step."""
         if self._is_disturbed:
-            return self._steps_to_attempt <= 0 and self._credit >= 1
+            # The step of a long disturbance may take seconds, so the first one counts.
+            is_new = fmean(self._cpu_shares) < _STARVED_SHARE and self._interval == _MIN_INTERVAL
+            return self._credit >= 1 and (is_new or self._steps_to_attempt <= 0)
         if self._threads < self._max_threads:
-            return self._steps_to_attempt <= 0 and self._credit >= _RESERVE
+            return self._steps_to_attempt <= 0 and self._credit >= 1
         is_late = self._steps_to_attempt <= -_MIN_INTERVAL_ALONE
         return is_late and self._credit >= _RESERVE and not self._needs_reason
 
