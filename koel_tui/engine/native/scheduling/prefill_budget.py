@@ -1,6 +1,6 @@
 """The number of prompt tokens in a step while other turns are being written."""
 
-_STEP_S = 0.1
+_STEP_S = 0.12
 """Time of such a step in seconds: it interrupts the answers."""
 _MIN_DECODE_STEPS = 2
 """A step is at least as long as this many steps of the answers.

@@ -15,7 +15,7 @@ from koel_tui.engine.native.generation import Generation
 from koel_tui.engine.native.scheduling.prefill_budget import PrefillBudget
 from koel_tui.engine.native.scheduling.thread_controller import ThreadController
 
-_ANSWERS_SHARE = 0.9
+_ANSWERS_SHARE = 0.8
 """The time that answers get after a step of prompts, relative to the time of that step.
 
 Less than the same time, because the small steps of a prompt are slower for each token.

@@ -16,10 +16,10 @@ def steps(budget: PrefillBudget, per_step_s: float, tokens_per_s: float, count: 
 
 
 @pytest.mark.parametrize(("per_step_s", "tokens_per_s"), [(0.003, 300), (0.01, 2000), (0.0, 60)])
-def test_budget_steps_take_a_tenth_of_a_second(per_step_s: float, tokens_per_s: float) -> None:
+def test_budget_steps_take_nearly_equally_long(per_step_s: float, tokens_per_s: float) -> None:
     times = steps(PrefillBudget(), per_step_s, tokens_per_s, 12)
-    assert max(times[1:]) < 0.11
-    assert times[-1] == pytest.approx(0.1, rel=0.2) or tokens_per_s == 60
+    assert max(times[1:]) < 0.125
+    assert times[-1] == pytest.approx(0.12, rel=0.2) or tokens_per_s == 60
 
 
 def test_budget_a_gpu_reads_whole_batches_after_some_steps() -> None:

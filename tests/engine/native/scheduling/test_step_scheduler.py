@@ -82,7 +82,7 @@ def test_steps_a_writer_and_a_reader_each_get_nearly_half_of_the_time() -> None:
         computer.step()
     seconds = computer.now - begin
     alone = 1 / (DECODE_S + SAMPLING_S)
-    assert len(writer.done) / seconds >= 0.45 * alone
+    assert len(writer.done) / seconds >= 0.42 * alone
     assert 2000 / seconds >= 0.45 * PREFILL_PER_S
     gaps = [later - earlier for earlier, later in zip(writer.done, writer.done[1:], strict=False)]
     assert max(gaps) < 0.15
@@ -121,7 +121,7 @@ def test_steps_of_adapters_alternate_and_a_reader_delays_no_answer_of_another() 
     for _ in range(60):
         step = computer.step()
         assert len({each.parameters.lora for each in step.generations}) == 1
-        assert step.tokens <= 40
+        assert step.tokens <= 50
     assert len(writer.done) == pytest.approx(len(other.done), abs=1) and reader.pending_tokens < 800
 
 
