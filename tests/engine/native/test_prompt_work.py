@@ -75,7 +75,7 @@ def trim(loaded: LoadedModel, messages: tuple[ChatMessage, ...], **settings: Any
 
 
 @pytest.mark.parametrize("template", [None, RAW_COMPLETION])
-def test_a_turn_of_10_000_messages_is_no_more_work_than_one_of_300(
+def test_b12_a_turn_of_10_000_messages_is_no_more_work_than_one_of_300(
     loaded: LoadedModel, work: Work, template: str | None
 ) -> None:
     works = {}
