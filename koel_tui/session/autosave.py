@@ -8,7 +8,7 @@ from typing import Any
 from koel_tui.protocol import ChatState
 from koel_tui.session.settings import ThreadSettings
 from koel_tui.session.succession import HandoverEffect, handover_effect
-from koel_tui.storage import Access, SessionStorage
+from koel_tui.storage import Access, ProgressStorage, SessionStorage
 
 _log = logging.getLogger(__name__)
 
@@ -216,6 +216,8 @@ class Autosave:
             self._written_at = asyncio.get_running_loop().time()
             if superseded:
                 await self._storage.save_conflict(self._thread_id, state)
+            elif state.phase.is_running:
+                await self._save_progress(self._storage, state)
             else:
                 await self._storage.save(self._thread_id, state)
         except Exception as error:
@@ -223,6 +225,11 @@ class Autosave:
             raise
         self._saved = revision
         self.error = None
+
+    async def _save_progress(self, storage: SessionStorage, state: ChatState) -> None:
+        """Save the state of an active run, at a cost that follows the change if the storage can."""
+        save = storage.save_progress if isinstance(storage, ProgressStorage) else storage.save
+        await save(self._thread_id, state)
 
     async def _lock(self) -> None:
         if self._storage is not None and self.access is None:

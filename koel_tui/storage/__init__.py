@@ -18,7 +18,7 @@ from koel_tui.storage.files.conflicts import Conflict
 from koel_tui.storage.files.json_file_storage import JsonFileStorage
 from koel_tui.storage.files.quarantine import DamagedThread
 from koel_tui.storage.memory_storage import MemoryStorage
-from koel_tui.storage.session_storage import Access, SessionStorage, Summary
+from koel_tui.storage.session_storage import Access, ProgressStorage, SessionStorage, Summary
 
 __all__ = [
     "Access",
@@ -36,6 +36,7 @@ __all__ = [
     "MemoryStorage",
     "NoKeyError",
     "Passphrase",
+    "ProgressStorage",
     "SessionStorage",
     "StorageError",
     "Summary",

@@ -11,8 +11,8 @@ from pathlib import Path
 from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
 from koel_tui.storage.files.file_codec import Codec
 from koel_tui.storage.files.file_names import is_thread_file, parse_tag
-from koel_tui.storage.files.quarantine import Quarantine, Signature, file_signature
-from koel_tui.storage.files.safe_open import modified_time, read_file
+from koel_tui.storage.files.quarantine import Quarantine, Signature
+from koel_tui.storage.files.thread_file import read_thread
 from koel_tui.storage.files.thread_folder import ThreadFolder
 from koel_tui.storage.migration import MIGRATIONS, SCHEMA
 from koel_tui.storage.search.thread_index import Progress, build_entry
@@ -75,17 +75,14 @@ def scan_threads(directory: Path, codec: Codec, progress: Progress | None = None
 
 
 def _validate(folder: ThreadFolder, path: Path) -> EntrySummary | None:
-    read = read_file(path)
-    if read is None:
+    file = read_thread(path)
+    if file is None:
         return None  # deleted since it was listed
-    data, status = read
-    record = folder.decode(data, path)
+    record = folder.decode(file, path)
     record.chat_state()
     if record.header.schema > SCHEMA:
         raise FutureSchemaError(record.header.id, record.header.schema)
-    signature = file_signature(status)
-    entry = build_entry(folder, path, data, signature, modified_time(status))
-    return EntrySummary(signature, len(entry.texts))
+    return EntrySummary(file.signature, len(build_entry(folder, path, file).texts))
 
 
 def count_other_files(directory: Path, suffix: str) -> OtherFiles:

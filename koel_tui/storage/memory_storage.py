@@ -8,6 +8,7 @@ from koel_tui.protocol import ChatState
 from koel_tui.protocol.codec.state_codec import dumps
 from koel_tui.storage.errors import id_in_use_error, not_in_trash_error
 from koel_tui.storage.session_storage import Access, Summary
+from koel_tui.storage.thread_head import Outline
 from koel_tui.storage.thread_record import (
     Record,
     decode_record,
@@ -41,7 +42,8 @@ class MemoryStorage:
     async def save(self, thread_id: str, state: ChatState) -> None:
         """Save `state` as the thread's newest state; its metadata is kept."""
         header = self._record(thread_id).header.for_save(self._clock())
-        self._threads[thread_id] = encode_record(header, encode_chat_state(thread_id, state))
+        text = encode_chat_state(thread_id, state)
+        self._threads[thread_id] = encode_record(header, Outline.of_state(state), text)
 
     async def save_conflict(self, thread_id: str, state: ChatState) -> None:
         """Save a `state` that is not the thread's newest as a separate thread."""
@@ -94,7 +96,7 @@ class MemoryStorage:
         """Update a thread's metadata; None removes a field. An absent thread is created."""
         record = self._record(thread_id)
         header = record.header.with_meta(fields, self._clock())
-        self._threads[thread_id] = encode_record(header, dumps(record.state))
+        self._threads[thread_id] = encode_record(header, record.outline(), dumps(record.state))
 
     async def meta(self, thread_id: str) -> dict[str, Any]:
         """Return a thread's metadata as a new dict; empty if the thread is absent."""

@@ -12,10 +12,10 @@ from typing import Any
 from koel_tui.paths import DirectoryError, private_directory
 from koel_tui.protocol import ChatState, Message, settle
 from koel_tui.protocol.codec.state_codec import dumps
-from koel_tui.storage.encryption.encrypted_codec import ENCRYPTED_SUFFIX, is_encrypted
+from koel_tui.storage.encryption.encrypted_codec import is_encrypted
 from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
 from koel_tui.storage.files.file_codec import FileEncoding, UnencryptedCodec
-from koel_tui.storage.files.file_names import RECOVERY_STEM
+from koel_tui.storage.files.file_names import ENCRYPTED_SUFFIX, RECOVERY_STEM
 from koel_tui.storage.files.safe_open import read_file
 from koel_tui.storage.interchange.json_format import from_native, to_native
 from koel_tui.storage.interchange.portable_thread import Thread

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from koel_tui.protocol import ChatState
 
@@ -114,5 +114,17 @@ class SessionStorage(Protocol):
         """Return the saved threads, most recently changed first, at most `limit` of them.
 
         With a limit, the first screen of a long list is available sooner.
+        """
+        ...
+
+
+@runtime_checkable
+class ProgressStorage(Protocol):
+    """An optional ability of a `SessionStorage`: saves while an answer is written, at low cost."""
+
+    async def save_progress(self, thread_id: str, state: ChatState) -> None:
+        """Save the state of an active run; all methods return it as after `save`.
+
+        `save` follows when the run has ended. Raises what `save` raises.
         """
         ...

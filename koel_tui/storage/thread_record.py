@@ -4,23 +4,27 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import MAXYEAR, MINYEAR, datetime
+from datetime import datetime
 from typing import Any, Self, TypeGuard, TypeVar
 
-from koel_tui.first_words import first_words
 from koel_tui.protocol import ChatState, ProtocolError, decode_state, encode_state, settle
 from koel_tui.protocol.codec.json_values import plain
-from koel_tui.protocol.codec.state_codec import decode_time, dumps, encode_time
+from koel_tui.protocol.codec.state_codec import dumps, encode_time
 from koel_tui.storage.errors import FutureSchemaError, NotAThreadError, StorageError
 from koel_tui.storage.migration import MIGRATIONS, SCHEMA, Migrations, migrate
 from koel_tui.storage.session_storage import Summary
-from koel_tui.text import cut_letters
+from koel_tui.storage.thread_head import (
+    FORMAT,
+    Head,
+    Outline,
+    encode_head,
+    is_count,
+    parse_time,
+    summary_fields,
+)
 
 T = TypeVar("T")
-FORMAT = "koel-chat/thread"
-_KEYS = ("format", "schema", "gen", "id", "meta", "state")
-_TITLE_LENGTH = 60
-_PREVIEW_LENGTH = 120
+_KEYS = ("format", "schema", "gen", "id", "summary", "meta", "state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Header:
         # The clock may have been set back; `updated` must not precede `created`.
         updated = max(stamp, created) if _has_same_format(stamp, created) else stamp
         meta = {**self.meta, "created": created, "updated": updated}
-        return replace(self._next_generation(), meta=meta)
+        return replace(self.next_generation(), meta=meta)
 
     def with_meta(self, fields: Mapping[str, Any], at: datetime) -> "Header":
         """Return the header of the next write, with meta `fields` set, or removed if None.
@@ -61,9 +65,10 @@ class Header:
             ) from error
         meta = {"created": stamp, "updated": stamp, **self.meta, **values}
         meta = {key: value for key, value in meta.items() if value is not None}
-        return replace(self._next_generation(), meta=meta)
+        return replace(self.next_generation(), meta=meta)
 
-    def _next_generation(self) -> "Header":
+    def next_generation(self) -> "Header":
+        """Return the header of the next write. Raises `FutureSchemaError`."""
         if self.schema > SCHEMA:
             raise FutureSchemaError(self.id, self.schema)
         return replace(self, gen=self.gen + 1, schema=SCHEMA)
@@ -93,43 +98,32 @@ class Record:
             if self.header.schema > SCHEMA:
                 raise FutureSchemaError(self.header.id, self.header.schema) from error
             raise NotAThreadError(error.message) from error
-        return settle(state, _parse_time(self.header.meta.get("updated")))
+        return settle(state, parse_time(self.header.meta.get("updated")))
+
+    def outline(self) -> Outline:
+        """Return what a list shows of the state."""
+        return Outline.of_json(self.state)
 
     def summary(self, fallback_time: datetime) -> Summary:
         """Return the thread's list entry; `fallback_time` replaces missing times."""
-        meta = self.header.meta
-        messages = _message_list(self.state)
-        updated = _parse_time(meta.get("updated")) or fallback_time
-        questions = (message for message in messages if message.get("role") == "user")
-        return Summary(
-            id=self.header.id,
-            title=_string_value(meta, "title")
-            or _excerpt(first_words(_content(next(questions, {}))), _TITLE_LENGTH),
-            created=_parse_time(meta.get("created")) or updated,
-            updated=updated,
-            messages=len(messages),
-            model=_string_value(meta, "model"),
-            preview=_excerpt(_content(messages[-1]), _PREVIEW_LENGTH) if messages else "",
-        )
+        header = self.header
+        return Head(header.id, header.gen, self.outline(), header.meta).summary(fallback_time)
 
 
-def encode_record(header: Header, state: str) -> str:
+def encode_record(header: Header, outline: Outline, state: str) -> str:
     """Return the JSON of a thread as one line of ASCII; `state` is the JSON of its state."""
-    before, after = record_frame(header)
+    before, after = record_frame(header, outline, len(state))
     return f"{before}{state}{after}"
 
 
-def record_frame(header: Header) -> tuple[str, str]:
-    """Return the text before and after the state in the JSON of a thread."""
-    known = {
-        "format": FORMAT,
-        "schema": header.schema,
-        "gen": header.gen,
-        "id": header.id,
-        "meta": header.meta,
-    }
-    rest = f",{dumps(header.extra)[1:]}" if header.extra else "}"
-    return f'{dumps(known)[:-1]},"state":', rest
+def record_frame(header: Header, outline: Outline, size: int) -> tuple[str, str]:
+    """Return the text before and after a state of `size` bytes in the JSON of a thread."""
+    known = {"format": FORMAT, "schema": header.schema, "gen": header.gen, "id": header.id}
+    meta = f',"meta":{dumps(header.meta)},"state":'
+    after = f",{dumps(header.extra)[1:]}" if header.extra else "}"
+    summary = summary_fields(header.meta, outline)
+    head = encode_head(known, summary, len(meta) + size + len(after))
+    return f"{head}{meta}", after
 
 
 def encode_chat_state(thread_id: str, state: ChatState) -> str:
@@ -187,11 +181,11 @@ def parse_record(wire: Any, migrations: Migrations = MIGRATIONS) -> Record:
     if not isinstance(wire, dict) or wire.get("format") != FORMAT:
         raise NotAThreadError(f"it is not in the format {FORMAT}")
     schema = wire.get("schema")
-    if not _is_count(schema):
+    if not is_count(schema):
         raise NotAThreadError("its schema is not a number")
     wire = migrate(wire, schema, migrations)
     gen = wire.get("gen", 0)
-    if not _is_count(gen):
+    if not is_count(gen):
         raise NotAThreadError("its gen is not a number")
     thread_id, meta = wire.get("id"), wire.get("meta", {})
     if not isinstance(thread_id, str) or not isinstance(meta, dict) or "state" not in wire:
@@ -219,47 +213,3 @@ def _integer(digits: str) -> int | None:
 
 def _has_same_format(stamp: str, other: object) -> TypeGuard[str]:
     return isinstance(other, str) and len(other) == len(stamp) and other.endswith("Z")
-
-
-def _is_count(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _message_list(state: Any) -> list[dict[str, Any]]:
-    messages = state.get("messages") if isinstance(state, dict) else None
-    return (
-        [item for item in messages if isinstance(item, dict)] if isinstance(messages, list) else []
-    )
-
-
-def _string_value(source: Mapping[str, Any], key: str) -> str:
-    value = source.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _content(message: Mapping[str, Any]) -> str:
-    return _string_value(message, "content")
-
-
-def _excerpt(text: str, limit: int) -> str:
-    """Return the start of a text on one line, truncated at a word boundary if possible."""
-    line = " ".join(text[: limit * 8].split())
-    if len(line) <= limit:
-        return line
-    shortened = cut_letters(line, limit - 1)
-    return (shortened.rsplit(" ", 1)[0] if " " in shortened[limit // 2 :] else shortened) + "…"
-
-
-def _parse_time(stamp: object) -> datetime | None:
-    if not isinstance(stamp, str):
-        return None
-    try:
-        time = decode_time(stamp)
-    except (ValueError, OverflowError):
-        return None  # an invalid time must not hide the thread from lists
-    return time if is_displayable(time) else None
-
-
-def is_displayable(time: datetime) -> bool:
-    """Return whether a time is valid in every time zone, which excludes the years 1 and 9999."""
-    return MINYEAR < time.year < MAXYEAR

@@ -64,6 +64,22 @@ def install_atomically(temporary: Path, path: Path) -> None:
     flush_directory(path.parent)
 
 
+def append_durably(path: Path, data: Bytes) -> os.stat_result:
+    """Append to an existing file, and return its status.
+
+    After the return the content is durable. Raises OSError: then any part of `data` may have been
+    appended. A link at `path` is not followed.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags)
+    try:
+        _write_all(descriptor, data)
+        _flush(descriptor)
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def flush_directory(directory: Path) -> None:
     """Make the entries of `directory` durable through a power loss. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

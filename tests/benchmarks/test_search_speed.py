@@ -11,6 +11,7 @@ from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.files.file_codec import UnencryptedCodec
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file
+from koel_tui.storage.thread_head import Outline
 from koel_tui.storage.thread_record import Header, encode_chat_state, encode_record
 from tests.benchmarks.report import median
 from tests.storage.helpers import MOMENT
@@ -38,7 +39,7 @@ def fill(folder: Path, words: list[str], chance: random.Random) -> None:
             text = " ".join(said[start : start + WORDS])
             messages.append(Message(str(place), ("user", "assistant")[place % 2], text, MOMENT))
         state = encode_chat_state(str(number), ChatState(messages=tuple(messages)))
-        record = encode_record(Header(str(number)).for_save(MOMENT), state)
+        record = encode_record(Header(str(number)).for_save(MOMENT), Outline(), state)
         (folder / f"{codec.stem(str(number))}.json").write_text(record)
 
 

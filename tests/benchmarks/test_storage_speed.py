@@ -2,20 +2,24 @@
 
 import asyncio
 import json
+import math
 import os
+import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from koel_tui.protocol import ChatState, Message, encode_state
+from koel_tui.protocol import ChatState, Message, OpenMessage, RunPhase, encode_state
 from koel_tui.storage import MemoryStorage
 from koel_tui.storage.encryption.encrypted_codec import FileEncryptor
 from koel_tui.storage.encryption.key_file import read_key_file
 from koel_tui.storage.files.file_codec import FileEncoding, UnencryptedCodec
 from koel_tui.storage.files.file_storage import FileStorage
+from koel_tui.storage.thread_head import Outline
 from koel_tui.storage.thread_record import Header, encode_record
 from tests.benchmarks.report import line, median
 from tests.storage.helpers import FILE_STORES, passphrase
@@ -43,29 +47,46 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def fill(folder: Path, kind: str) -> None:
-    """Write the files as the store would, without waiting for the disk after each."""
+def sizes() -> list[int]:
+    """Return numbers of bytes of threads: 1 KB to 5 MB, median 10 KB, 250 MB in all."""
+    chance = random.Random(1)
+    found = [min(max(int(chance.lognormvariate(math.log(10e3), 1.37)), 1000), 5_000_000)
+             for _ in range(THREADS)]  # fmt: skip
+    found[0] = 5_000_000
+    return found
+
+
+def fill(folder: Path, kind: str) -> int:
+    """Write the files as the store would, without waiting for the disk after each.
+
+    Return the number of bytes.
+    """
     asyncio.run(FILE_STORES[kind](folder).save("thread 0", ChatState()))
     form: FileEncoding = UnencryptedCodec(folder)
     key = read_key_file(folder)
     if key is not None:
         form = FileEncryptor(key.unwrap(passphrase()), key.name)
-    state = encode_state(conversation(50))
-    for number in range(THREADS):
+    written = 0
+    for number, size in enumerate(sizes()):
         thread_id = f"thread {number}"
-        text = encode_record(Header(thread_id).for_save(MOMENT), state).encode("ascii")
+        state = conversation(max(size // 260, 2))
+        header = Header(thread_id).for_save(MOMENT)
+        text = encode_record(header, Outline.of_state(state), encode_state(state)).encode("ascii")
         stem = form.stem(thread_id)
-        (folder / f"{stem}{form.suffix}").write_bytes(form.encode(stem, text))
+        written += (folder / f"{stem}{form.suffix}").write_bytes(form.encode(stem, text))
+    return written
 
 
 @pytest.mark.parametrize("kind", FILE_STORES)
 def test_listing_ten_thousand_threads(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "threads"
-    fill(folder, kind)
+    written = fill(folder, kind)
+    print(f"\n{kind}: {THREADS} threads, {written / 1e6:.0f} MB")
 
     def read_everything() -> None:
         for path in folder.glob("t-*"):
-            json.loads(path.read_bytes().partition(b"\n")[0])  # of a sealed file what is JSON
+            with path.open("rb") as file:
+                file.read(4096)
 
     def listed(limit: int | None) -> float:
         storage: FileStorage = FILE_STORES[kind](folder)
@@ -78,7 +99,7 @@ def test_listing_ten_thousand_threads(tmp_path: Path, kind: str) -> None:
     storage = FILE_STORES[kind](folder)
     asyncio.run(storage.summaries())
     again = median([seconds(lambda: asyncio.run(storage.summaries())) for _ in range(ROUNDS)])
-    bare = "reading every file and its JSON"
+    bare = "reading 4 KB of every file"
     print()
     print(line(f"{kind}: first screen of {THREADS} threads", first, reading, "s", bare))
     print(line(f"{kind}: all {THREADS} threads", every, reading, "s", bare))
@@ -99,7 +120,8 @@ def test_a_thread_of_ten_thousand_messages(tmp_path: Path, kind: str) -> None:
     asyncio.run(storage.save("t", state))
     memory = MemoryStorage()
     asyncio.run(memory.save("t", state))
-    text = encode_record(Header("t").for_save(MOMENT), encode_state(state))
+    header = Header("t").for_save(MOMENT)
+    text = encode_record(header, Outline.of_state(state), encode_state(state))
     wire = json.loads(text)
     first, again, bare, loading, parsing = [], [], [], [], []
     for _ in range(ROUNDS * 3):
@@ -116,3 +138,75 @@ def test_a_thread_of_ten_thousand_messages(tmp_path: Path, kind: str) -> None:
     print(line(f"{kind}: save {size}, first", median(first), median(bare), "s", bare_words))
     print(line(f"{kind}: save {size}, again", median(again), median(bare), "s", bare_words))
     print(line(f"{kind}: load {size}", median(loading), median(parsing), "s", "json.loads"))
+
+
+@pytest.mark.parametrize("kind", FILE_STORES)
+def test_new_metadata_of_a_thread_of_ten_thousand_messages(tmp_path: Path, kind: str) -> None:
+    folder, state = tmp_path / "threads", conversation(10_000)
+    asyncio.run(FILE_STORES[kind](folder).save("t", state))
+
+    async def rename(storage: FileStorage, title: str) -> float:
+        begin = time.perf_counter()
+        await storage.update_meta("t", title=title)
+        return time.perf_counter() - begin
+
+    open_storage, unloaded, loaded, bare = FILE_STORES[kind](folder), [], [], []
+    asyncio.run(open_storage.load("t"))
+    for number in range(ROUNDS * 3):
+        other = FILE_STORES[kind](folder)
+        asyncio.run(other.meta("none"))  # asks for the key, which costs what it must
+        loaded.append(asyncio.run(rename(open_storage, f"Loaded {number}")))
+        asyncio.run(open_storage.load("t"))
+        unloaded.append(asyncio.run(rename(other, f"Title {number}")))
+        asyncio.run(open_storage.load("t"))
+        bare.append(seconds(lambda: bare_append(tmp_path / "bare")))
+    print()
+    against = "append and fsync"
+    print(line(f"{kind}: title, loaded", median(loaded), median(bare), "s", against, "0.02"))
+    print(line(f"{kind}: title, not loaded", median(unloaded), median(bare), "s", against, "0.02"))
+
+
+def bare_append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"x" * 500)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@pytest.mark.parametrize("kind", FILE_STORES)
+def test_bytes_written_while_an_answer_is_written(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A save for each second of an answer of 100 tokens a second, in 10,000 messages."""
+    written = [0]
+    real = os.write
+
+    def counting(descriptor: int, data: bytes) -> int:
+        done = real(descriptor, data)
+        written[0] += done
+        return done
+
+    state, piece = conversation(10_000), "Once upon a time, there was a \u2603. " * 12
+    answer, times = OpenMessage.of(Message("a", "assistant")), []
+
+    async def stream(storage: FileStorage) -> None:
+        nonlocal answer
+        await storage.open("t")
+        await storage.save("t", state)
+        monkeypatch.setattr(os, "write", counting)
+        for _ in range(60):
+            answer = answer.append(piece)
+            growing = replace(state, open_messages=(answer,), phase=RunPhase.RUNNING)
+            begin = time.perf_counter()
+            await storage.save_progress("t", growing)
+            times.append(time.perf_counter() - begin)
+        monkeypatch.undo()
+
+    asyncio.run(stream(FILE_STORES[kind](tmp_path / "threads")))
+    text = len(piece.encode())
+    print()
+    limit = f"{(4 * text + 64 * 1024) / 1e3:.0f}"
+    print(line(f"{kind}: written in a second", written[0] / 60e3, text / 1e3, "KB", "text", limit))
+    bare = median([seconds(lambda: bare_append(tmp_path / "bare")) for _ in range(15)])
+    print(line(f"{kind}: a save", median(times), bare, "s", "append and fsync"))
+    assert written[0] / 60 <= 4 * text + 64 * 1024

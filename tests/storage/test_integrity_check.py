@@ -32,7 +32,7 @@ async def test_threads_are_read_to_their_last_message(store: JsonFileStorage, fo
     await store.update_meta("whole", title="Words")
     for name in ("newer", "odd", "torn"):
         await store.save(name, saying("hi"))
-    for name, change in (("newer", {"schema": 2}), ("odd", {"state": {"messages": [1]}})):
+    for name, change in (("newer", {"schema": 3}), ("odd", {"state": {"messages": [1]}})):
         path = folder / file_name(name)
         path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     (folder / file_name("torn")).write_text("{")

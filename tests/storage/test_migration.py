@@ -80,7 +80,7 @@ async def test_the_first_write_of_an_older_thread_keeps_a_copy(
     (backup,) = backups(old)
     assert backup.read_bytes() == before
     wire = json.loads(old.read_bytes())
-    assert (wire["schema"], wire["gen"], wire["theirs"]) == (1, 9, 1)
+    assert (wire["schema"], wire["gen"], wire["theirs"]) == (2, 9, 1)
     assert "about" not in wire and "lines" not in wire["state"]
     assert await JsonFileStorage(old.parent).load("t") is not None
     assert [found.id for found in await storage.summaries()] == ["t"]
@@ -170,6 +170,7 @@ def test_the_steps_are_taken_one_after_another_and_change_nothing_given() -> Non
     assert wire == {"about": {}, "state": {"lines": []}}
     assert migrate(wire, 1, MIGRATIONS) is wire
     assert migrate(wire, 2, MIGRATIONS) is wire
+    assert migrate(wire, 3, MIGRATIONS) is wire
 
 
 async def test_an_encrypted_thread_in_an_older_schema_is_migrated(folder: Path) -> None:

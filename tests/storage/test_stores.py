@@ -18,6 +18,7 @@ from koel_tui.protocol import (
     decode_state,
 )
 from koel_tui.storage import Access, MemoryStorage, SessionStorage, StorageError
+from koel_tui.storage.files.thread_file import read_thread
 from koel_tui.storage.thread_record import decode_record
 from tests.protocol.golden import GOLDEN
 from tests.storage.helpers import FILE_STORES, Clock, saying
@@ -262,4 +263,6 @@ async def test_storage_case_12_every_store_keeps_the_same_json(tmp_path: Path) -
         (path,) = (tmp_path / kind).glob("t-*.[js]*")
         reader = store.reader()
         assert path.suffix in (".json", ".sealed")
-        assert reader.decode(path.read_bytes(), path) == decode_record(memory._threads["t"]), kind
+        file = read_thread(path)
+        assert file is not None
+        assert reader.decode(file, path) == decode_record(memory._threads["t"]), kind

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from koel_tui.protocol import ChatState, Message, encode_state
 from koel_tui.storage.errors import NotAThreadError
+from koel_tui.storage.thread_head import Outline
 from koel_tui.storage.thread_record import (
     Header,
     Record,
@@ -23,7 +24,7 @@ def test_a_record_round_trips(
     thread_id: str, gen: int, meta: dict[str, object], extra: dict[str, object], state: ChatState
 ) -> None:
     header = Header(thread_id, gen, meta=meta, extra=extra)
-    text = encode_record(header, encode_state(state))
+    text = encode_record(header, Outline.of_state(state), encode_state(state))
     assert text.isascii()
     record = decode_record(text)
     assert record.header == header

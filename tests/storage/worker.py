@@ -19,9 +19,12 @@ from typing import Any
 
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import ThreadLockedError, change_key, decrypt_threads, encrypt_threads
+from koel_tui.storage.files import thread_writer
 from tests.storage.helpers import FILE_STORES, passphrase, saying, words
 
 REPOSITORY = Path(__file__).parents[2]
+JOURNALED = "-journal"
+"""The end of the kind of a store that saves to its journal."""
 
 
 def start(task: str, kind: str, folder: Path, *more: str) -> subprocess.Popen[str]:
@@ -50,7 +53,9 @@ class NaiveStorage:
 
 
 def _open_store(kind: str, folder: Path) -> Any:
-    return NaiveStorage(folder) if kind == "naive" else FILE_STORES[kind](folder)
+    if kind == "naive":
+        return NaiveStorage(folder)
+    return FILE_STORES[kind.removesuffix(JOURNALED)](folder)
 
 
 async def hold(kind: str, folder: Path) -> None:
@@ -96,6 +101,7 @@ def kills(kind: str, folder: Path, rounds: str, seed: str, size: str) -> None:
     Each process is forked from this one, which has no threads, so that a round is short.
     """
     importlib.import_module("cryptography.hazmat.primitives.ciphers.aead")  # not in every round
+    thread_writer.MIN_FILE_BYTES = 0
     chance, toll, promised, pace = random.Random(int(seed)), Toll(), 0, 0.01
     for _ in range(int(rounds) + 1):
         reading, writing = os.pipe()
@@ -147,9 +153,14 @@ def _save_for_ever(kind: str, folder: Path, writing: int, text: str) -> None:
         number = int(words(state)[0]) if state is not None else _nothing(folder)
         os.write(writing, f"{number} {_left_over(folder)}\n".encode())
         number = max(number, 0)
+        if kind.endswith(JOURNALED):
+            await storage.open("t")
         while True:
             number += 1
-            await storage.save("t", saying(str(number), text))
+            # Joined with the file sometimes, as at the end of an answer.
+            is_progress = kind.endswith(JOURNALED) and number % 8
+            save = storage.save_progress if is_progress else storage.save
+            await save("t", saying(str(number), text))
             os.write(writing, f"{number}\n".encode())
 
     try:

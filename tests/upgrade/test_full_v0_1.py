@@ -91,10 +91,9 @@ async def test_the_settings_of_a_thread_are_all_usable(storage: FileStorage) -> 
     }
 
 
-async def test_a_thread_saved_again_differs_in_generation_and_time_only(
+async def test_a_thread_saved_again_is_backed_up_and_has_everything_that_it_had(
     private_home: Path,
 ) -> None:
-    """Version 0.1 reads schema 1, so it can open a thread that this version has saved."""
     install(FULL / "plain", private_home)
     storage = JsonFileStorage(paths.threads_dir())
     before = {path: json.loads(path.read_text()) for path in paths.threads_dir().glob("t-*.json")}
@@ -108,11 +107,13 @@ async def test_a_thread_saved_again_differs_in_generation_and_time_only(
         if ".conflict-" in path.name:
             assert new == old
             continue
-        assert new["schema"] == 1 and new["gen"] == old["gen"] + 1
+        assert new["schema"] == 2 and new["gen"] == old["gen"] + 1
+        assert new["summary"]["messages"] == len(new["state"]["messages"])
+        (backup,) = path.parent.glob(f"{path.stem}.schema-1-*.json")
+        assert json.loads(backup.read_text()) == old
         assert {**new["meta"], "updated": old["meta"]["updated"]} == old["meta"]
         if old["id"] not in settled:
             assert new["state"] == old["state"]
-    assert not list(paths.threads_dir().glob("*.schema-*"))
 
 
 def test_the_commands_list_show_and_export_what_0_1_did(threads: Threads) -> None:

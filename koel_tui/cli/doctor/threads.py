@@ -116,8 +116,8 @@ def inspect(access: ThreadAccess, on_progress: OnProgress) -> Threads:
 
 
 def _suffix(access: ThreadAccess) -> str:
-    from koel_tui.storage.encryption.encrypted_codec import ENCRYPTED_SUFFIX
     from koel_tui.storage.files.file_codec import UnencryptedCodec
+    from koel_tui.storage.files.file_names import ENCRYPTED_SUFFIX
 
     return ENCRYPTED_SUFFIX if access.encrypted else UnencryptedCodec.suffix
 

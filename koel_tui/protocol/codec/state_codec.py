@@ -5,7 +5,8 @@
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
@@ -24,11 +25,33 @@ _OUR_MESSAGE_KEYS = (
     "finishReason",
 )
 _MESSAGE_KEYS = frozenset((*_KOEL_MESSAGE_KEYS, *_OUR_MESSAGE_KEYS))
+_COMMON_KEYS = frozenset((*_KOEL_MESSAGE_KEYS, "usage", "finishReason"))
 _CALL_KEYS = frozenset(("id", "name", "arguments", "parentMessageId"))
 _FORK_KEYS = frozenset(("after", "shown", "branches"))
 _KOEL_KEYS = ("messages", "pendingMessage", "pendingToolCalls", "state", "reasoningEcho", "phase")
 # An error is never stored, so `error` must not be kept as an unknown key either.
 _STATE_KEYS = frozenset((*_KOEL_KEYS, "pendingMessages", "forks", "error"))
+
+# The generated `__init__` of a frozen class takes three times as long as these.
+(
+    _set_id,
+    _set_role,
+    _set_content,
+    _set_timestamp,
+    _set_tool_call_id,
+    _set_name,
+    _set_reasoning,
+    _set_tool_calls,
+    _set_interrupted,
+    _set_attachments,
+    _set_usage,
+    _set_extra,
+    _set_reasoning_ids,
+    _set_finish_reason,
+) = (vars(Message)[each.name].__set__ for each in fields(Message))
+
+STATE_START = '{"messages":['
+"""The beginning of the JSON of every state, before its messages."""
 
 
 def encode_state(state: ChatState) -> str:
@@ -37,7 +60,7 @@ def encode_state(state: ChatState) -> str:
     With several open messages, `pendingMessage` is the first and `pendingMessages` (else absent)
     the others. Raises TypeError, ValueError or RecursionError if JSON cannot represent the state.
     """
-    return "".join(_pieces(state, map(_message, state.messages)))
+    return "".join(_pieces(state))
 
 
 def encode_state_bytes(state: ChatState) -> bytearray:
@@ -46,46 +69,14 @@ def encode_state_bytes(state: ChatState) -> bytearray:
     They need about half of the memory, because no message exists twice as text.
     """
     data = bytearray()
-    for piece in _pieces(state, map(_message, state.messages)):
+    for piece in _pieces(state):
         data += piece.encode("ascii")
     return data
 
 
-class StateEncoder:
-    """Encodes successive states of one thread, as `encode_state` does.
-
-    The text of unchanged messages is cached, because most of a long thread is the same at every
-    save.
-    """
-
-    def __init__(self) -> None:
-        self._messages: tuple[Message, ...] = ()
-        self._texts: list[str] = []
-
-    def encode(self, state: ChatState) -> str:
-        """Return the result of `encode_state`, with the same errors."""
-        unchanged = 0
-        for previous, message in zip(self._messages, state.messages, strict=False):
-            if previous is not message:
-                break
-            unchanged += 1
-        texts = [*self._texts[:unchanged], *map(_message, state.messages[unchanged:])]
-        self._messages, self._texts = state.messages, texts
-        return "".join(_pieces(state, texts))
-
-    def encode_bytes(self, state: ChatState) -> bytes:
-        """Return the bytes of `encode`, with the same errors."""
-        return self.encode(state).encode("ascii")
-
-
-def _pieces(state: ChatState, messages: Iterable[str]) -> Iterator[str]:
-    """Yield the pieces of the JSON of a state; `messages` are the texts of its messages."""
-    yield '{"messages":['
-    for number, message in enumerate(messages):
-        if number:
-            yield ","
-        yield message
-    pending = [_message(message) for message in state.pending_messages]
+def encode_rest(state: ChatState) -> str:
+    """Return the part of `encode_state` after the messages, which begins with a bracket."""
+    pending = [encode_message(message) for message in state.pending_messages]
     rest: dict[str, Any] = {
         "pendingToolCalls": [_call(call) for call in state.pending_tool_calls],
         "state": state.state,
@@ -97,11 +88,21 @@ def _pieces(state: ChatState, messages: Iterable[str]) -> Iterator[str]:
     }
     others = f',"pendingMessages":[{",".join(pending[1:])}]' if len(pending) > 1 else ""
     unknown = _unknown(state.extra, _STATE_KEYS)
-    yield (f'],"pendingMessage":{pending[0] if pending else "null"},{dumps(rest)[1:-1]}{others}')
-    for number, fork in enumerate(state.forks):
-        yield "," if number else ',"forks":['
-        yield _fork(fork)
-    yield f"{']' if state.forks else ''}{_additional_fields(unknown)}}}"
+    forks = f',"forks":[{",".join(map(_fork, state.forks))}]' if state.forks else ""
+    return (
+        f'],"pendingMessage":{pending[0] if pending else "null"},{dumps(rest)[1:-1]}{others}'
+        f"{forks}{_additional_fields(unknown)}}}"
+    )
+
+
+def _pieces(state: ChatState) -> Iterator[str]:
+    """Yield the pieces of the JSON of a state."""
+    yield STATE_START
+    for number, message in enumerate(state.messages):
+        if number:
+            yield ","
+        yield encode_message(message)
+    yield encode_rest(state)
 
 
 def decode_state(wire: object) -> ChatState:
@@ -155,10 +156,13 @@ def decode_time(text: str) -> datetime:
     Raises ValueError or OverflowError for an invalid time.
     """
     time = datetime.fromisoformat(text)
+    if time.tzinfo is UTC:
+        return time
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def _message(message: Message) -> str:
+def encode_message(message: Message) -> str:
+    """Return the JSON of a message."""
     # Formatted by hand: in a long thread, building a dict per message takes longer than the rest
     # of the save, and one `dumps` call for all messages would hold the GIL too long.
     time = "null" if message.timestamp is None else f'"{encode_time(message.timestamp)}"'
@@ -172,7 +176,7 @@ def _message(message: Message) -> str:
 
 
 def _fork(fork: Fork) -> str:
-    branches = (f"[{','.join(map(_message, branch))}]" for branch in fork.branches)
+    branches = (f"[{','.join(map(encode_message, branch))}]" for branch in fork.branches)
     after = "null" if fork.after is None else _quoted(fork.after)
     more = _additional_fields(_unknown(fork.extra, _FORK_KEYS))
     return f'{{"after":{after},"shown":{fork.shown},"branches":[{",".join(branches)}]{more}}}'
@@ -217,6 +221,42 @@ def _call(call: ToolCall) -> dict[str, Any]:
 
 def _read_message(wire: object) -> Message:
     source = _object(wire, "a message")
+    get = source.get
+    message_id, role, content, time = get("id"), get("role"), get("content"), get("timestamp")
+    call, name, usage, finish = get("toolCallId"), get("name"), get("usage"), get("finishReason")
+    # Written out for speed: most messages have only these keys, and a thread may have 10,000.
+    if not (
+        type(message_id) is str
+        and type(role) is str
+        and type(content) is str
+        and (time is None or type(time) is str)
+        and (call is None or type(call) is str)
+        and (name is None or type(name) is str)
+        and (usage is None or type(usage) is dict)
+        and (finish is None or type(finish) is str)
+        and _COMMON_KEYS.issuperset(source)
+    ):
+        return _read_rare_message(source)
+    message = object.__new__(Message)
+    _set_id(message, message_id)
+    _set_role(message, role)
+    _set_content(message, content)
+    _set_timestamp(message, None if time is None else _read_time(time))
+    _set_tool_call_id(message, call)
+    _set_name(message, name)
+    _set_reasoning(message, "")
+    _set_tool_calls(message, ())
+    _set_interrupted(message, False)
+    _set_attachments(message, ())
+    _set_usage(message, usage)
+    _set_extra(message, {})
+    _set_reasoning_ids(message, ())
+    _set_finish_reason(message, finish)
+    return message
+
+
+def _read_rare_message(source: Mapping[str, Any]) -> Message:
+    """Return a message that may have any key. Raises `ProtocolError`."""
     attachments = _list(source, "attachments")
     return Message(
         id=_text(source, "id"),

@@ -21,7 +21,8 @@ from koel_tui.storage.encryption.keys import KeySource
 from koel_tui.storage.errors import NotAThreadError, StorageError
 from koel_tui.storage.files.file_codec import FileEncoding, UnencryptedCodec
 from koel_tui.storage.files.file_names import KEY_FILE, is_thread_file, parse_stem, parse_tag
-from koel_tui.storage.files.safe_open import read_file
+from koel_tui.storage.files.journal import remove_journal, remove_orphans
+from koel_tui.storage.files.thread_file import joined_text, read_thread
 from koel_tui.storage.files.thread_locks import ThreadLocks
 from koel_tui.system.atomic_write import flush_directory, remove_temporaries, write_atomically
 
@@ -94,6 +95,7 @@ def _convert(directory: Path, source: FileEncoding, target: FileEncoding) -> int
                         _convert_file(directory / "quarantine", path, source, target)
                     count += 1
                 flush_directory(folder)
+        remove_orphans(directory)  # of files whose conversion was interrupted
     except OSError as error:
         raise StorageError(
             f"The threads in {directory} are only partly converted: {error.strerror or error}. "
@@ -112,12 +114,12 @@ def _thread_files(folder: Path, suffix: str) -> list[Path]:
 
 
 def _convert_file(quarantine: Path, path: Path, source: FileEncoding, target: FileEncoding) -> None:
-    read = read_file(path)
-    if read is None:
+    file = read_thread(path)
+    if file is None:
         return
-    data, status = read
+    data, status = file.data, file.status
     try:
-        text = source.decode(parse_stem(path), data)
+        text = joined_text(source, path, file)
     except NotAThreadError:
         new, encoded = quarantine / _copy_name(parse_stem(path), path, data), data
     else:
@@ -135,6 +137,7 @@ def _convert_file(quarantine: Path, path: Path, source: FileEncoding, target: Fi
         with suppress(OSError, OverflowError):  # not every file system accepts every time
             os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
         path.unlink()
+        remove_journal(path)
 
 
 def _copy_name(stem: str, path: Path, data: bytes) -> str:

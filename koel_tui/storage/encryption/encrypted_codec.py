@@ -7,6 +7,7 @@ import secrets
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from koel_tui.protocol.codec.state_codec import dumps
 from koel_tui.storage.encryption.key_file import (
@@ -25,13 +26,20 @@ from koel_tui.storage.errors import (
     StorageError,
 )
 from koel_tui.storage.files.file_codec import UnencryptedCodec
-from koel_tui.storage.files.file_names import KEY_FILE, RECOVERY_STEM, is_thread_file
+from koel_tui.storage.files.file_names import (
+    ENCRYPTED_SUFFIX,
+    KEY_FILE,
+    RECOVERY_STEM,
+    is_thread_file,
+)
 from koel_tui.storage.files.quarantine import Signature, file_signature
+from koel_tui.storage.thread_head import HEAD_BYTES, Head, find_head, parse_head
 from koel_tui.system.atomic_write import Bytes
 
-ENCRYPTED_SUFFIX = ".sealed"
 FORMAT = "koel-chat/sealed"
 _VERSION = 1
+_TAG_BYTES = 16
+_HEAD_STEP = 256  # bytes; the size of a head must not tell that of a title
 
 
 class FileEncryptor:
@@ -39,7 +47,8 @@ class FileEncryptor:
 
     The stem, a keyed hash of the thread's id, is authenticated with the content, so a file cannot
     be swapped for another thread's. The id itself is known only after decryption, and must not be
-    visible outside.
+    visible outside. The head of a thread is encrypted a second time in the line of parameters, so
+    that a list need not decrypt whole files; version 0.1 ignores it.
     """
 
     suffix = ENCRYPTED_SUFFIX
@@ -74,6 +83,9 @@ class FileEncryptor:
             "key": self._name,
             "nonce": base64.b64encode(nonce).decode("ascii"),
         }
+        head = find_head(bytes(text[0][:HEAD_BYTES])) if text else None
+        if head is not None:
+            header["head"] = self._encrypt_head(stem, head, nonce)
         # As `AESGCM.encrypt`, which needs the text in one part: a copy of a large thread.
         encryptor = Cipher(AES(self._thread_key), GCM(nonce)).encryptor()
         encryptor.authenticate_additional_data(self._associated_data(stem))
@@ -86,12 +98,7 @@ class FileEncryptor:
         from cryptography.exceptions import InvalidTag
 
         try:
-            end = data.index(b"\n")
-            header, ciphertext = json.loads(data[:end]), memoryview(data)[end + 1 :]
-            if header["format"] != FORMAT or header["version"] != _VERSION:
-                raise NotAThreadError(f"it is not in the format {FORMAT}")
-            if header["key"] != self._name:
-                raise NotAThreadError("it is encrypted with another key")
+            header, ciphertext = self._split(data)
             nonce = base64.b64decode(header["nonce"], validate=True)
             return self._cipher.decrypt(nonce, ciphertext, self._associated_data(stem))
         except InvalidTag as error:
@@ -101,8 +108,41 @@ class FileEncryptor:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise NotAThreadError(f"it is not encrypted: {error}") from error
 
-    def _associated_data(self, stem: str) -> bytes:
-        return dumps([FORMAT, _VERSION, self._name, stem]).encode("ascii")
+    def read_head(self, stem: str, start: bytes, size: int) -> Head | None:
+        """Return the head of the thread in a file, None if the whole file must be read."""
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            header, ciphertext = self._split(start)
+            nonce = base64.b64decode(header["nonce"], validate=True)
+            sealed = base64.b64decode(header["head"], validate=True)
+            associated = self._associated_data(stem, "head", nonce.hex())
+            padded = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], associated)
+        except (InvalidTag, NotAThreadError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        head = padded.rstrip(b" ")
+        return parse_head(head, size - (len(start) - len(ciphertext)) - _TAG_BYTES)
+
+    def _encrypt_head(self, stem: str, head: bytes, nonce: bytes) -> str:
+        """Return the head encrypted for the content with `nonce`; its size is rounded up."""
+        own_nonce = secrets.token_bytes(NONCE_BYTES)
+        padded = head.ljust(-(-len(head) // _HEAD_STEP) * _HEAD_STEP)
+        associated = self._associated_data(stem, "head", nonce.hex())
+        sealed = own_nonce + self._cipher.encrypt(own_nonce, padded, associated)
+        return base64.b64encode(sealed).decode("ascii")
+
+    def _split(self, data: bytes) -> tuple[Any, memoryview]:
+        """Return the parameters and the ciphertext. Raises `NotAThreadError` and others."""
+        end = data.index(b"\n")
+        header = json.loads(data[:end])
+        if header["format"] != FORMAT or header["version"] != _VERSION:
+            raise NotAThreadError(f"it is not in the format {FORMAT}")
+        if header["key"] != self._name:
+            raise NotAThreadError("it is encrypted with another key")
+        return header, memoryview(data)[end + 1 :]
+
+    def _associated_data(self, stem: str, *more: str) -> bytes:
+        return dumps([FORMAT, _VERSION, self._name, stem, *more]).encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +187,10 @@ class EncryptedCodec:
     def decode(self, stem: str, data: bytes) -> bytes:
         """Return the text. Raises `NotAThreadError`."""
         return self._encryptor.decode(stem, data)
+
+    def read_head(self, stem: str, start: bytes, size: int) -> Head | None:
+        """Return the head of the thread in a file, None if the whole file must be read."""
+        return self._encryptor.read_head(stem, start, size)
 
     def encode_recovery(self, text: bytes) -> bytes:
         """Return `text` encrypted with the directory's key; the directory may be missing now."""

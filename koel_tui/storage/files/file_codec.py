@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Protocol
 
 from koel_tui.storage.errors import EncryptedThreadsError
-from koel_tui.storage.files.file_names import KEY_FILE
+from koel_tui.storage.files.file_names import JSON_SUFFIX, KEY_FILE
+from koel_tui.storage.thread_head import Head, find_head, parse_head
 from koel_tui.system.atomic_write import Bytes
 
 
@@ -36,6 +37,13 @@ class FileEncoding(Protocol):
         """Return the text of a file's bytes. Raises `NotAThreadError`."""
         ...
 
+    def read_head(self, stem: str, start: bytes, size: int) -> Head | None:
+        """Return the head of the thread in a file of `size` bytes that begins with `start`.
+
+        None if the whole file must be read, because it has no head or a damaged one.
+        """
+        ...
+
 
 class Codec(FileEncoding, Protocol):
     """The encoding of one directory, which can change while the program runs."""
@@ -55,7 +63,7 @@ class Codec(FileEncoding, Protocol):
 class UnencryptedCodec:
     """The codec of unencrypted files, which contain the JSON itself."""
 
-    suffix = ".json"
+    suffix = JSON_SUFFIX
 
     def __init__(self, directory: Path) -> None:
         self._key_file = directory / KEY_FILE
@@ -91,3 +99,8 @@ class UnencryptedCodec:
     def decode(self, stem: str, data: bytes) -> bytes:
         """Return the bytes unchanged."""
         return data
+
+    def read_head(self, stem: str, start: bytes, size: int) -> Head | None:
+        """Return the head of the thread in a file, None if the whole file must be read."""
+        head = find_head(start)
+        return None if head is None else parse_head(head, size)

@@ -9,6 +9,11 @@ KEY_FILE = "keys.json"
 RECOVERY_STEM = "aside"
 """The stem of recovery files."""
 
+JSON_SUFFIX = ".json"
+ENCRYPTED_SUFFIX = ".sealed"
+THREAD_SUFFIXES = (JSON_SUFFIX, ENCRYPTED_SUFFIX)
+JOURNAL_SUFFIX = ".journal"
+
 _STEM = r"t-[0-9a-f]{32}"
 _THREAD = re.compile(_STEM)
 _TAGGED = re.compile(rf"({_STEM})\.([0-9a-z-]+)")

@@ -78,6 +78,19 @@ class FileStorage:
         """
         await self._change("save", thread_id, lambda: self._files.save(thread_id, state))
 
+    async def save_progress(self, thread_id: str, state: ChatState) -> None:
+        """Save a state that will soon be followed by another one, as `save` does.
+
+        The change of a large thread that is open is written to its journal. `save`, `load` and
+        `close` join the journal with the thread's file.
+        """
+        if type(self).save is not FileStorage.save:  # a subclass may do more at each save
+            await self.save(thread_id, state)
+            return
+        await self._change(
+            "save", thread_id, lambda: self._files.save(thread_id, state, is_progress=True)
+        )
+
     async def save_conflict(self, thread_id: str, state: ChatState) -> None:
         """Write `state` to a conflict file, reported in `conflicts`.
 

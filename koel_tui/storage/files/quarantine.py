@@ -45,20 +45,31 @@ class Quarantine:
         reported = self._reports.get(path)
         return reported is not None and reported[0] == signature and reported[1].copy is not None
 
-    def report(self, path: Path, reason: str, signature: Signature, data: bytes | None) -> None:
-        """Report a damaged file, and copy its bytes unless they are None."""
+    def report(
+        self,
+        path: Path,
+        reason: str,
+        signature: Signature,
+        data: bytes | None,
+        journal: bytes = b"",
+    ) -> None:
+        """Report a damaged file, and copy its bytes unless they are None, and its journal."""
         if not self.is_reported(path, signature):
-            copy = self._copy(path, data) if self._makes_copies and data is not None else None
+            copy = None
+            if self._makes_copies and data is not None:
+                copy = self._copy(path, data)
+                if journal:
+                    self._copy(path, journal, "journal-")
             self._reports[path] = (signature, DamagedThread(path, reason, copy))
 
     def withdraw(self, path: Path) -> None:
         """Withdraw the report of a file that was deleted or is valid again; keep its copies."""
         self._reports.pop(path, None)
 
-    def _copy(self, path: Path, data: bytes) -> Path | None:
+    def _copy(self, path: Path, data: bytes, tag: str = "") -> Path | None:
         # The name contains a hash of the content, so repeated starts make only one copy.
         digest = hashlib.sha256(data).hexdigest()[:12]
-        copy = self._directory / f"{path.stem}.{digest}{path.suffix}"
+        copy = self._directory / f"{path.stem}.{tag}{digest}{path.suffix}"
         try:
             private_directory(self._directory)
             if not copy.exists():

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from koel_tui.storage.errors import StorageError
-from koel_tui.storage.thread_record import is_displayable
+from koel_tui.storage.thread_head import is_displayable
 
 MAX_BYTES = 256 * 1024 * 1024
 """The maximum size of a thread's file; parsed, it takes a multiple of that in memory."""
@@ -19,23 +19,11 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result] | None:
 
     Raises `StorageError` if it is not a regular file or exceeds `MAX_BYTES`; OSError.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        descriptor = os.open(path, flags)
-    except FileNotFoundError:
+    descriptor = _open_regular(path)
+    if descriptor is None:
         return None
-    except OSError as error:
-        if path.is_symlink():
-            raise StorageError(_not_regular(path)) from error
-        raise
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise StorageError(_not_regular(path))
-        if is_too_large(status.st_size):
-            raise StorageError(
-                f"{path} is larger than {MAX_BYTES // 1024**2} MB and is not read. Move it away."
-            )
+        status = _check_status(path, descriptor)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read(status.st_size + 1)
         if len(data) > status.st_size:
@@ -43,6 +31,41 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result] | None:
         return data, status
     finally:
         os.close(descriptor)
+
+
+def read_start(path: Path, size: int) -> tuple[bytes, os.stat_result] | None:
+    """Return the first `size` bytes of a file and its status, otherwise like `read_file`."""
+    descriptor = _open_regular(path)
+    if descriptor is None:
+        return None
+    try:
+        status = _check_status(path, descriptor)
+        return os.read(descriptor, size), status
+    finally:
+        os.close(descriptor)
+
+
+def _open_regular(path: Path) -> int | None:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(path, flags)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if path.is_symlink():
+            raise StorageError(_not_regular(path)) from error
+        raise
+
+
+def _check_status(path: Path, descriptor: int) -> os.stat_result:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise StorageError(_not_regular(path))
+    if is_too_large(status.st_size):
+        raise StorageError(
+            f"{path} is larger than {MAX_BYTES // 1024**2} MB and is not read. Move it away."
+        )
+    return status
 
 
 def modified_time(status: os.stat_result) -> datetime:

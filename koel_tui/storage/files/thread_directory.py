@@ -1,10 +1,9 @@
 """The directory of thread files; blocking, for worker threads only."""
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 
 from koel_tui.paths import private_directory
 from koel_tui.protocol import ChatState
-from koel_tui.protocol.codec.state_codec import StateEncoder, dumps, encode_state_bytes
+from koel_tui.protocol.codec.encoded_state import EncodedState
+from koel_tui.protocol.codec.state_codec import dumps, encode_state_bytes
 from koel_tui.storage.errors import (
     DamagedThreadError,
     FutureSchemaError,
@@ -22,13 +22,26 @@ from koel_tui.storage.errors import (
 from koel_tui.storage.files.conflicts import Conflicts
 from koel_tui.storage.files.file_codec import Codec
 from koel_tui.storage.files.file_names import parse_stem, tagged_path
-from koel_tui.storage.files.quarantine import Quarantine, file_signature
-from koel_tui.storage.files.safe_open import check_regular, is_too_large, read_file
+from koel_tui.storage.files.journal import journal_path, remove_journal, remove_orphans
+from koel_tui.storage.files.known_files import (
+    Found,
+    KnownFile,
+    KnownFiles,
+    digest,
+    is_content,
+    read_header,
+    stamp_of,
+)
+from koel_tui.storage.files.quarantine import Quarantine
+from koel_tui.storage.files.safe_open import check_regular, read_file
+from koel_tui.storage.files.thread_file import ThreadFile, read_thread
 from koel_tui.storage.files.thread_folder import ThreadFolder
 from koel_tui.storage.files.thread_locks import ThreadLocks
+from koel_tui.storage.files.thread_writer import ThreadWriter
 from koel_tui.storage.migration import SCHEMA, Migrations
 from koel_tui.storage.session_storage import Access, Summary
-from koel_tui.storage.thread_record import Header, Record, encode_state_with, record_frame
+from koel_tui.storage.thread_head import Outline
+from koel_tui.storage.thread_record import Header, Record, encode_state_with
 from koel_tui.system.atomic_write import (
     Bytes,
     flush_directory,
@@ -37,25 +50,13 @@ from koel_tui.system.atomic_write import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _KnownFile:
-    """The digest and header of a file that this process loaded or wrote.
-
-    `frame` is the number of bytes before and after the state, only for a file that was written.
-    """
-
-    digest: bytes
-    header: Header
-    frame: tuple[int, int] | None = None
-
-
 class ThreadDirectory:
     """Reads and writes the thread files of one directory.
 
-    Every write holds the thread's lock, reads the file that it would replace, and replaces it only
-    if it has the content that was last loaded or saved here; other content is from another process.
-    Calls for one thread must not overlap. In addition to their documented errors, all methods raise
-    OSError.
+    Every write holds the thread's lock, and replaces or continues a file only if it has the content
+    that was last loaded or saved here; other content is from another process. Small changes of a
+    large thread go to its journal, which is joined with the file later. Calls for one thread must
+    not overlap. In addition to their documented errors, all methods raise OSError.
     """
 
     def __init__(
@@ -69,9 +70,9 @@ class ThreadDirectory:
         self._migrations = migrations
         self._folder = self.folder_at(".")
         self._locks = ThreadLocks(path)
-        self._known: dict[Path, _KnownFile] = {}
-        self._attempted: dict[Path, _KnownFile] = {}  # by writes that raised an error
-        self._encoders: dict[Path, StateEncoder] = {}
+        self._known = KnownFiles()
+        self._writer = ThreadWriter(codec, self._known)
+        self._encoded: dict[Path, EncodedState | None] = {}  # the last state of each open thread
         self._open_paths: dict[str, Path] = {}
         self._prepare_lock = threading.Lock()
         self._is_prepared = False
@@ -82,15 +83,20 @@ class ThreadDirectory:
         path = self.thread_path(thread_id)
         access = self._locks.open(parse_stem(path))
         self._open_paths[thread_id] = path
-        self._encoders[path] = StateEncoder()
+        self._encoded[path] = None
         return access
 
     def close(self, thread_id: str) -> None:
         """Release the thread's lock, also if the directory has become unusable."""
         path = self._open_paths.pop(thread_id, None)
         if path is not None:
-            self._encoders.pop(path, None)
-            self._locks.close(parse_stem(path))
+            try:
+                if self._locks.is_held(parse_stem(path)):
+                    self.join_journal(thread_id, path)
+            finally:
+                self._encoded.pop(path, None)
+                self._known.release(path)
+                self._locks.close(parse_stem(path))
 
     def is_held_elsewhere(self, thread_id: str) -> bool:
         """Return whether another process holds the thread's lock at this moment."""
@@ -99,38 +105,53 @@ class ThreadDirectory:
     def load(self, thread_id: str) -> ChatState | None:
         """Return the thread's state; None if it is absent or unreadable."""
         path = self.thread_path(thread_id)
-        data = _read_content(path)
-        if data is None:
+        file = read_thread(path)
+        if file is None:
             return None
         try:
-            record, state = self._validate(thread_id, path, data)
+            record, state = self._validate(thread_id, path, file)
         except DamagedThreadError:
             return None  # reported in `quarantine`; other threads must still open
-        self._known[path] = _KnownFile(_digest(data), record.header)
+        self._known.complete(path, _known_file(file, record))
         self.conflicts.resolve(path)
+        if self._locks.is_held(parse_stem(path)):
+            self.join_journal(thread_id, path)
         return state
 
-    def save(self, thread_id: str, state: ChatState) -> None:
+    def save(self, thread_id: str, state: ChatState, *, is_progress: bool = False) -> None:
         """Save `state` and keep the metadata.
 
-        If another process changed the thread, `state` goes to a conflict file. Raises
+        With `is_progress`, a state that will soon be followed by another one may be written to the
+        journal. If another process changed the thread, `state` goes to a conflict file. Raises
         `StorageError`; nothing has changed then.
         """
-        encoder = self._encoders.get(self.thread_path(thread_id))
-        encode: Callable[[ChatState], Bytes] = encode_state_bytes
-        if encoder is not None:
-            encode = encoder.encode_bytes
-        text = encode_state_with(encode, thread_id, state)
+        path = self.thread_path(thread_id)
+        encoded = None
+        if path in self._encoded:  # the thread is open
+
+            def encode(state: ChatState) -> EncodedState:
+                return EncodedState.of(state, self._encoded[path])
+
+            self._encoded[path] = encoded = encode_state_with(encode, thread_id, state)
+        text: Bytes = b""
+        if encoded is None:
+            text = encode_state_with(encode_state_bytes, thread_id, state)
         with self.hold_for_write(thread_id) as path:
-            data = _read_content(path)
-            foreign = None if data is None or self._is_known(path, data) else data
-            header = self._known_header(thread_id, path)  # after `_is_known`, which may change it
-            if foreign is None:
-                self._back_up(path, header, data)
-                self._write(path, header.for_save(self._clock()), text, as_known=True)
-                self.conflicts.resolve(path)
-            else:
-                self._save_to_conflict_file(path, header, text, foreign)
+            found = self._known.compare(path)
+            header = self._known_header(thread_id, path)  # after `compare`, which may change it
+            if found is Found.KNOWN and is_progress and self._append(path, state, encoded):
+                return
+            if encoded is not None:
+                text = encoded.to_bytes()
+            if found is Found.FOREIGN:
+                self._save_to_conflict_file(path, header, state, text)
+                return
+            if found is Found.KNOWN:
+                self._back_up(path, header)
+            header, outline = header.for_save(self._clock()), Outline.of_state(state)
+            self._writer.write(path, header, outline, text, encoded=encoded)
+            self._folder.forget_summary(path)
+            self.conflicts.resolve(path)
 
     def save_conflict(self, thread_id: str, state: ChatState) -> None:
         """Write `state` to a new conflict file of the thread. Raises `StorageError`."""
@@ -138,30 +159,35 @@ class ThreadDirectory:
         with self.hold_for_write(thread_id) as path:
             header = self._known_header(thread_id, path)
             conflict_path, base = self.conflicts.free_path(path, header)
-            self._write(conflict_path, base.for_save(self._clock()), text, as_known=False)
+            header, outline = base.for_save(self._clock()), Outline.of_state(state)
+            self._writer.write(conflict_path, header, outline, text, as_known=False)
             self.conflicts.add(thread_id, conflict_path)
 
     def update_meta(self, thread_id: str, fields: Mapping[str, Any]) -> None:
         """Set or remove fields of the thread's metadata. Raises `StorageError`."""
         with self.hold_for_write(thread_id) as path:
-            data = _read_content(path)
-            may_replace = data is None or self._is_known(path, data)
-            header, state = self._header_and_state(thread_id, path, data)
-            del data  # a large thread, whose state would be in memory twice
-            header = header.with_meta(fields, self._clock())
-            # If another process wrote this state, a later save must still not replace it.
-            self._write(path, header, state, as_known=may_replace)
+            found = self._known.compare(path)
+            if found is Found.ABSENT or not self._append_meta(path, found, fields):
+                record, outline, state = self._record_and_state(thread_id, path, found)
+                header = record.with_meta(fields, self._clock())
+                known = self._known.get(path)
+                encoded = None if known is None or found is not Found.KNOWN else known.encoded
+                # If another process wrote this state, a later save must still not replace it.
+                as_known = found is not Found.FOREIGN
+                self._writer.write(path, header, outline, state, encoded=encoded, as_known=as_known)
+            self._folder.forget_summary(path)
 
     def meta(self, thread_id: str) -> dict[str, Any]:
         """Return the thread's metadata; empty if it is absent or unreadable."""
         path = self.thread_path(thread_id)
-        data = _read_content(path)
-        if data is None:
+        known = self._known.get(path) if self._known.compare(path) is Found.KNOWN else None
+        if known is not None:
+            return dict(known.header.meta)
+        file = read_thread(path)
+        if file is None:
             return {}
-        if self._is_known(path, data):
-            return dict(self._known[path].header.meta)
         try:
-            record, _ = self._validate(thread_id, path, data)
+            record, _ = self._validate(thread_id, path, file)
         except DamagedThreadError:
             return {}  # reported in `quarantine`
         return dict(record.header.meta)
@@ -174,6 +200,7 @@ class ThreadDirectory:
             for backup in self.path.glob(f"{path.stem}.schema-*{path.suffix}"):
                 backup.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
+            remove_journal(path)
             flush_directory(self.path)
             self.forget(path)
 
@@ -206,8 +233,7 @@ class ThreadDirectory:
 
     def forget(self, path: Path) -> None:
         """Drop the cached data of a deleted file."""
-        self._known.pop(path, None)
-        self._attempted.pop(path, None)
+        self._known.forget(path)
         self._folder.forget(path)
         self.conflicts.resolve(path)
 
@@ -219,117 +245,133 @@ class ThreadDirectory:
                 for folder in (self.path, self.path / "quarantine", self.path / "trash"):
                     if folder.is_dir():
                         remove_temporaries(folder)
+                remove_orphans(self.path)
                 self._is_prepared = True
         self._codec.check_directory()
 
-    def _validate(self, thread_id: str, path: Path, data: bytes) -> tuple[Record, ChatState]:
-        """Return the record and the validated state in the bytes of a thread's file.
+    def join_journal(self, thread_id: str, path: Path) -> None:
+        """Write the changes in a thread's journal to its file; the caller holds the lock.
+
+        After an error, both are as they were.
+        """
+        with suppress(StorageError, OSError):
+            if not check_regular(journal_path(path)):
+                return
+            self._codec.check_directory()
+            file = read_thread(path)
+            if file is None or not file.records.contents:
+                return
+            known = self._known.get(path)
+            as_known = known is not None and is_content(file, known)
+            record, _ = self._validate(thread_id, path, file)
+            header, text = record.header.next_generation(), dumps(record.state).encode("ascii")
+            self._writer.write(path, header, record.outline(), text, as_known=as_known)
+            self._folder.forget_summary(path)
+
+    def _validate(self, thread_id: str, path: Path, file: ThreadFile) -> tuple[Record, ChatState]:
+        """Return the record and the validated state in a thread's file and journal.
 
         Raises `DamagedThreadError` and copies the file to the quarantine if it is invalid.
         """
         try:
-            record = self._folder.decode(data, path)
+            record = self._folder.decode(file, path)
             state = record.chat_state()
         except NotAThreadError as error:
-            self.quarantine.report(path, str(error), file_signature(path.lstat()), data)
+            self.quarantine.report(path, str(error), file.signature, file.data, file.journal)
             raise DamagedThreadError(thread_id, str(error)) from error
         self.quarantine.withdraw(path)
         return record, state
-
-    def _is_known(self, path: Path, data: bytes) -> bool:
-        """Return whether `data`, the file's content, was last loaded or saved here.
-
-        A write that raised an error may have replaced the file. If the file has the content of
-        that write, the write is recorded as successful.
-        """
-        digest = _digest(data)
-        attempted = self._attempted.get(path)
-        if attempted is not None and attempted.digest == digest:
-            self._known[path] = attempted
-        known = self._known.get(path)
-        return known is not None and known.digest == digest
 
     def _known_header(self, thread_id: str, path: Path) -> Header:
         """Return the header of the last load or save here; a new one if there was none."""
         known = self._known.get(path)
         return Header(thread_id) if known is None else known.header
 
-    def _header_and_state(
-        self, thread_id: str, path: Path, data: bytes | None
-    ) -> tuple[Header, Bytes]:
-        """Return the header and the JSON of the state in `data`, the content of a thread's file.
+    def _append(self, path: Path, state: ChatState, encoded: EncodedState | None) -> bool:
+        """Write the change to a state to the journal; return False if the file must be written."""
+        known = self._known.get(path)
+        if known is None or known.encoded is None or known.frame is None or encoded is None:
+            return False
+        if not self._writer.can_append(path, known):
+            return False
+        header, outline = known.header.for_save(self._clock()), Outline.of_state(state)
+        change = encoded.change_from(known.encoded)
+        change = replace(change, offset=change.offset + known.frame[0])
+        changed = replace(known, header=header, outline=outline, encoded=encoded)
+        self._writer.append(path, changed, text=change)
+        self._folder.forget_summary(path)
+        self.conflicts.resolve(path)
+        return True
+
+    def _append_meta(self, path: Path, found: Found, fields: Mapping[str, Any]) -> bool:
+        """Write changed metadata to the journal; return False if the file must be written."""
+        is_known = found is Found.KNOWN
+        known = self._known.get(path) if is_known else read_header(self._codec, path)
+        if known is None or not self._writer.can_append(path, known):
+            return False
+        header = known.header.with_meta(fields, self._clock())
+        changed = replace(known, header=header)
+        # If another process wrote this state, a later save must still not replace it.
+        self._writer.append(path, changed, meta=dict(header.meta), as_known=is_known)
+        return True
+
+    def _record_and_state(
+        self, thread_id: str, path: Path, found: Found
+    ) -> tuple[Header, Outline, Bytes]:
+        """Return the header and outline of a thread, and the JSON of its state.
 
         A state that was written here is returned as it is, because parsing a large one is slow and
         needs a multiple of its size. Raises `DamagedThreadError`.
         """
-        if data is None:
+        file = None if found is Found.ABSENT else read_thread(path)
+        if file is None:
             record = Record.empty(thread_id)
-            return record.header, dumps(record.state).encode("ascii")
-        known = self._known[path] if self._is_known(path, data) else None
-        if known is not None and known.frame is not None:
+            return record.header, record.outline(), dumps(record.state).encode("ascii")
+        known = self._known.get(path) if found is Found.KNOWN else None
+        if known is not None and known.frame is not None and not known.journal_size:
             before, after = known.frame
-            text = memoryview(self._codec.decode(parse_stem(path), data))
-            return known.header, text[before : len(text) - after]
-        record, _ = self._validate(thread_id, path, data)
-        self._back_up(path, record.header, data)
-        return record.header, dumps(record.state).encode("ascii")
+            text = memoryview(self._codec.decode(parse_stem(path), file.data))
+            return known.header, known.outline, text[before : len(text) - after]
+        record, _ = self._validate(thread_id, path, file)
+        self._back_up(path, record.header)
+        return record.header, record.outline(), dumps(record.state).encode("ascii")
 
-    def _save_to_conflict_file(self, path: Path, known: Header, text: Bytes, data: bytes) -> None:
-        """Write a state to the thread's conflict file, because `data` must not be replaced.
+    def _save_to_conflict_file(
+        self, path: Path, known: Header, state: ChatState, text: Bytes
+    ) -> None:
+        """Write a state to the thread's conflict file, because its file must not be replaced.
 
-        Raises `DamagedThreadError` or `FutureSchemaError` if `data` is damaged or from a newer
+        Raises `DamagedThreadError` or `FutureSchemaError` if the file is damaged or from a newer
         version.
         """
-        current, _ = self._validate(known.id, path, data)
-        if current.header.schema > SCHEMA:
-            raise FutureSchemaError(current.header.id, current.header.schema)
+        file = read_thread(path)
+        if file is not None:
+            current, _ = self._validate(known.id, path, file)
+            if current.header.schema > SCHEMA:
+                raise FutureSchemaError(current.header.id, current.header.schema)
         conflict_path, base = self.conflicts.save_path(path, known)
         header = base.for_save(self._clock())
-        self._write(conflict_path, header, text, as_known=False)
+        self._writer.write(conflict_path, header, Outline.of_state(state), text, as_known=False)
         self.conflicts.record_conflict(path, conflict_path, header)
 
-    def _back_up(self, path: Path, header: Header, data: bytes | None) -> None:
+    def _back_up(self, path: Path, header: Header) -> None:
         """Copy the file if it has an older schema, because the next write changes its schema."""
-        if data is None or header.schema >= SCHEMA:
+        if header.schema >= SCHEMA:
             return
-        backup = tagged_path(path, f"schema-{header.schema}-{_digest(data).hex()[:12]}")
-        if not backup.exists():
-            write_atomically(backup, data)
-
-    def _write(self, path: Path, header: Header, state: Bytes, *, as_known: bool) -> None:
-        """Write a file; `as_known` allows a later save to replace it."""
-        before, after = (text.encode("ascii") for text in record_frame(header))
-        # In parts, because each copy of a large thread needs its size in memory.
-        data = self._codec.encode_parts(parse_stem(path), before, state, after)
-        size = sum(map(len, data))
-        if is_too_large(size):
-            raise StorageError(
-                f"Thread {header.id!r} was not saved: its {size / 1024**2:,.0f} MB are too "
-                "large to be loaded again. It is still in memory; continue in a new thread."
-            )
-        written = _KnownFile(_digest(*data), header, (len(before), len(after)))
-        if as_known:
-            self._attempted[path] = written
-        try:
-            write_atomically(path, *data)
-        except OSError as error:
-            raise StorageError(
-                f"Thread {header.id!r} was not saved to {path}: {error.strerror or error}. "
-                "It is still in memory and will be saved again; free some space or check the disk."
-            ) from error
-        self._folder.forget_summary(path)
-        if as_known:
-            self._known[path] = written
-            self._attempted.pop(path, None)
+        read = read_file(path)
+        if read is not None:
+            backup = tagged_path(path, f"schema-{header.schema}-{digest(read[0]).hex()[:12]}")
+            if not backup.exists():
+                write_atomically(backup, read[0])
 
 
-def _read_content(path: Path) -> bytes | None:
-    read = read_file(path)
-    return None if read is None else read[0]
-
-
-def _digest(*parts: Bytes) -> bytes:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.digest()
+def _known_file(file: ThreadFile, record: Record) -> KnownFile:
+    """Return what is known of a file that was loaded."""
+    return KnownFile(
+        record.header,
+        record.outline(),
+        digest(file.data),
+        file.records.check,
+        file.records.size,
+        stamp=stamp_of(file),
+    )

@@ -6,12 +6,19 @@ from pathlib import Path
 
 from koel_tui.storage.errors import NotAThreadError, StorageError
 from koel_tui.storage.files.file_codec import Codec
-from koel_tui.storage.files.file_names import is_thread_file, parse_stem
+from koel_tui.storage.files.file_names import JOURNAL_SUFFIX, is_thread_file, parse_stem
+from koel_tui.storage.files.journal import decode_change
 from koel_tui.storage.files.quarantine import Quarantine, Signature, file_signature
-from koel_tui.storage.files.safe_open import modified_time, read_file
+from koel_tui.storage.files.safe_open import modified_time
+from koel_tui.storage.files.thread_file import (
+    ThreadFile,
+    decode_thread,
+    join_signatures,
+    read_thread,
+)
 from koel_tui.storage.migration import Migrations
 from koel_tui.storage.session_storage import Summary
-from koel_tui.storage.thread_record import Record, decode_record
+from koel_tui.storage.thread_record import Record
 
 _NO_SIGNATURE = (0, 0, 0, 0)
 
@@ -32,21 +39,17 @@ class ThreadFolder:
         """Return the path of a thread's file, which need not exist."""
         return self.path / f"{self._codec.stem(thread_id)}{self._codec.suffix}"
 
-    def decode(self, data: bytes, path: Path) -> Record:
-        """Return the thread in a file's bytes. Raises `NotAThreadError`."""
-        stem = parse_stem(path)
-        record = decode_record(self._codec.decode(stem, data), self._migrations)
-        if self._codec.stem(record.header.id) != stem:
-            raise NotAThreadError("its id is that of another thread")
-        return record
+    def decode(self, file: ThreadFile, path: Path) -> Record:
+        """Return the thread in a file and its journal. Raises `NotAThreadError`."""
+        return decode_thread(self._codec, path, file, self._migrations)
 
     def summaries(self) -> Iterator[Summary]:
         """Yield the readable threads, most recently changed files first.
 
-        For speed, messages are counted, but not validated; a damaged one is found at load.
+        For speed, only the head of a file is read, if it has one; a damaged state is found at load.
         """
-        for path, signature in self.files():
-            summary = self._summary(path, signature)
+        for name, signature, has_journal in self._scan():
+            summary = self._summary(name, signature, has_journal=has_journal)
             if summary is not None:
                 yield summary
 
@@ -68,12 +71,23 @@ class ThreadFolder:
         return [(self.path / name, signature) for name, signature in self.names()]
 
     def names(self) -> list[tuple[str, Signature]]:
-        """Return the file names, most recently changed first, in half the time of `files`."""
-        found = []
+        """Return the file names, most recently changed first, in half the time of `files`.
+
+        A signature covers the file and its journal.
+        """
+        return [(name, signature) for name, signature, _ in self._scan()]
+
+    def _scan(self) -> list[tuple[str, Signature, bool]]:
+        """Return the names and signatures, and whether there is a journal, newest first."""
+        files: dict[str, Signature] = {}
+        journals: dict[str, Signature] = {}
         with os.scandir(self.path) as entries:
             for entry in entries:
+                found = files
                 if not is_thread_file(entry.name, self._codec.suffix):
-                    continue
+                    if not is_thread_file(entry.name, JOURNAL_SUFFIX):
+                        continue
+                    found = journals
                 try:
                     if not entry.is_file(follow_symlinks=False):
                         continue
@@ -84,27 +98,55 @@ class ThreadFolder:
                     reason = error.strerror or str(error)
                     self._quarantine.report(self.path / entry.name, reason, _NO_SIGNATURE, None)
                     continue
-                found.append((status.st_mtime_ns, entry.name, file_signature(status)))
-        found.sort(reverse=True)
-        return [(name, signature) for _, name, signature in found]
+                found[entry.name.partition(".")[0]] = file_signature(status)
+        threads = [
+            (
+                f"{stem}{self._codec.suffix}",
+                join_signatures(file, journals.get(stem)),
+                stem in journals,
+            )
+            for stem, file in files.items()
+        ]
+        threads.sort(key=lambda thread: (thread[1][3], thread[0]), reverse=True)
+        return threads
 
-    def _summary(self, path: Path, signature: Signature) -> Summary | None:
+    def _summary(self, name: str, signature: Signature, *, has_journal: bool) -> Summary | None:
         """Return the summary of a file; None, and a report in the quarantine, if unreadable."""
+        path = self.path / name
         if self._quarantine.is_reported(path, signature):
             return None
-        cached = self._cache.get(path.name)
+        cached = self._cache.get(name)
         if cached is not None and cached[0] == signature:
             return cached[1]
-        data = None
+        file = None
         try:
-            read = read_file(path)
-            if read is None:
-                return None
-            data, status = read
-            signature = file_signature(status)
-            summary = self.decode(data, path).summary(modified_time(status))
+            file = read_thread(path, only_start=True, has_journal=has_journal)
+            summary = None if file is None else self._head_summary(path, file)
+            if file is not None and summary is None:
+                file = read_thread(path)
+                if file is not None:
+                    summary = self.decode(file, path).summary(modified_time(file.status))
         except (NotAThreadError, StorageError, OSError) as error:
-            self._quarantine.report(path, str(error), signature, data)
+            whole = file if file is not None and file.is_whole else None
+            if whole is not None:
+                signature = whole.signature
+            data, journal = (None, b"") if whole is None else (whole.data, whole.journal)
+            self._quarantine.report(path, str(error), signature, data, journal)
             return None
-        self._cache[path.name] = (signature, summary)
+        if file is not None and summary is not None:
+            self._cache[name] = (file.signature, summary)
         return summary
+
+    def _head_summary(self, path: Path, file: ThreadFile) -> Summary | None:
+        """Return the summary in the head of a file, of which only the start was read.
+
+        None if the whole file must be read.
+        """
+        stem = parse_stem(path)
+        head = self._codec.read_head(stem, file.data, file.status.st_size)
+        if head is None or self._codec.stem(head.id) != stem:
+            return None
+        if file.records.contents:
+            change = decode_change(self._codec, stem, file.records.contents[-1])
+            head = head.with_summary(change.summary)
+        return head.summary(modified_time(file.status))

@@ -45,6 +45,10 @@ class ThreadLocks:
             finally:
                 lock.release()
 
+    def is_held(self, name: str) -> bool:
+        """Return whether this process has opened the lock."""
+        return name in self._held
+
     def is_held_elsewhere(self, name: str) -> bool:
         """Return whether another process holds the lock at this moment, without waiting."""
         try:

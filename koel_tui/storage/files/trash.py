@@ -30,6 +30,7 @@ class Trash:
         if not self._threads.exists(thread_id):
             return
         with self._threads.hold_for_write(thread_id) as path:
+            self._threads.join_journal(thread_id, path)
             self._move(path, private_directory(self._folder.path) / path.name)
             self._threads.forget(path)
 

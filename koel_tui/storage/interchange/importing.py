@@ -2,14 +2,17 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from enum import StrEnum
 from itertools import chain, count, islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from koel_tui.storage.errors import NotAThreadError
+from koel_tui.storage.errors import NotAThreadError, StorageError
+from koel_tui.storage.files.file_codec import UnencryptedCodec
+from koel_tui.storage.files.file_names import JSON_SUFFIX, is_thread_file
+from koel_tui.storage.files.thread_file import joined_text, read_thread
 from koel_tui.storage.interchange.chatgpt import from_chatgpt, is_chatgpt
 from koel_tui.storage.interchange.database import Database, open_database
 from koel_tui.storage.interchange.elia import from_elia, is_elia
@@ -25,6 +28,7 @@ from koel_tui.storage.interchange.json_format import from_koel, from_native, is_
 from koel_tui.storage.interchange.llm import from_llm, is_llm
 from koel_tui.storage.interchange.oterm import from_oterm, is_oterm
 from koel_tui.storage.interchange.portable_thread import ImportProblem, Thread
+from koel_tui.storage.thread_record import parse_json
 
 _ADVICE = "Check that the file is the right one and complete."
 _ENCODING_ADVICE = (
@@ -105,7 +109,20 @@ def _read_values(
     path: Path, kind: str, on_read: OnRead | None = None
 ) -> Generator[Any, None, None]:
     """Yield the conversations or threads of a file, parsed one after the other."""
-    yield from read_json_in_zip(path, on_read) if kind == "zip" else read_json(path, on_read)
+    joined = _read_with_journal(path) if kind == "json" else None
+    if joined is not None:
+        yield joined
+    else:
+        yield from read_json_in_zip(path, on_read) if kind == "zip" else read_json(path, on_read)
+
+
+def _read_with_journal(path: Path) -> Any | None:
+    """Return the parsed JSON of a file of this program with its journal; None if it has none."""
+    with suppress(NotAThreadError, StorageError, OSError):
+        file = read_thread(path) if is_thread_file(path.name, JSON_SUFFIX) else None
+        if file is not None and file.records.contents:
+            return parse_json(joined_text(UnencryptedCodec(path.parent), path, file))
+    return None
 
 
 def _to_problems(path: Path, threads: FoundThreads) -> Iterator[Thread | ImportProblem]:

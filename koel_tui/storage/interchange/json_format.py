@@ -4,16 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 from koel_tui.protocol import ChatState, ProtocolError, decode_state
+from koel_tui.protocol.codec.state_codec import dumps
 from koel_tui.storage.errors import NotAThreadError
 from koel_tui.storage.interchange.portable_thread import Thread, check_json, thread_from_state
 from koel_tui.storage.migration import SCHEMA
-from koel_tui.storage.thread_record import (
-    FORMAT,
-    Header,
-    encode_chat_state,
-    encode_record,
-    parse_record,
-)
+from koel_tui.storage.thread_head import FORMAT
+from koel_tui.storage.thread_record import encode_chat_state, parse_record
 
 _KOEL_ROLES = frozenset(("user", "assistant", "system", "tool"))
 
@@ -32,8 +28,10 @@ def is_koel(wire: object) -> bool:
 
 def to_native(thread: Thread) -> str:
     """Return the thread as the JSON of a koel-chat file. Raises `StorageError`."""
-    header = Header(thread.id, meta=thread.meta)
-    return encode_record(header, encode_chat_state(thread.id, thread.state)) + "\n"
+    # In schema 1, which version 0.1 imports too; a copy for others needs no head for lists.
+    known = {"format": FORMAT, "schema": 1, "gen": 0, "id": thread.id, "meta": dict(thread.meta)}
+    state = encode_chat_state(thread.id, thread.state)
+    return f'{dumps(known)[:-1]},"state":{state}}}\n'
 
 
 def to_koel(thread: Thread) -> str:

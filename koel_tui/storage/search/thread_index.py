@@ -4,15 +4,14 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 from koel_tui.storage.errors import EncryptedThreadsError, NotAThreadError, StorageError
 from koel_tui.storage.files.file_storage import FileStorage
 from koel_tui.storage.files.json_file_storage import JsonFileStorage
-from koel_tui.storage.files.quarantine import Signature, file_signature
-from koel_tui.storage.files.safe_open import modified_time, read_file
+from koel_tui.storage.files.safe_open import modified_time
+from koel_tui.storage.files.thread_file import ThreadFile, read_thread
 from koel_tui.storage.files.thread_folder import ThreadFolder
 from koel_tui.storage.search.connection import remove_index
 from koel_tui.storage.search.database import (
@@ -63,14 +62,13 @@ class _Update:
 
     def _read_entry(self, path: Path) -> IndexEntry | None:
         try:
-            read = read_file(path)
+            file = read_thread(path)
         except (OSError, StorageError):
-            read = None
-        if read is None:  # deleted or unreadable; retried at the next refresh
+            file = None
+        if file is None:  # deleted or unreadable; retried at the next refresh
             self.failed.add(path.name)
             return None
-        data, status = read
-        return build_entry(self.folder, path, data, file_signature(status), modified_time(status))
+        return build_entry(self.folder, path, file)
 
 
 class ThreadIndex:
@@ -200,15 +198,11 @@ class ThreadIndex:
         return _Update(folder, self._database, len(names), changed, deleted)
 
 
-def build_entry(
-    folder: ThreadFolder, path: Path, data: bytes, signature: Signature, fallback_time: datetime
-) -> IndexEntry:
-    """Return the index entry of a thread, without texts if its file is damaged.
-
-    `fallback_time` is used as its time if the file has none.
-    """
+def build_entry(folder: ThreadFolder, path: Path, file: ThreadFile) -> IndexEntry:
+    """Return the index entry of a thread, without texts if its file is damaged."""
+    signature, fallback_time = file.signature, modified_time(file.status)
     try:
-        record = folder.decode(data, path)
+        record = folder.decode(file, path)
         state = record.chat_state()
     except (NotAThreadError, StorageError):
         return IndexEntry(path.name, signature, "", "", fallback_time, ())

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from koel_tui.protocol import (
     AgentError,
@@ -21,8 +20,8 @@ from koel_tui.protocol import (
     decode_state,
     encode_state,
 )
-from koel_tui.protocol.codec import state_codec
-from koel_tui.protocol.codec.state_codec import StateEncoder, decode_time, encode_time
+from koel_tui.protocol.codec.encoded_state import EncodedState
+from koel_tui.protocol.codec.state_codec import decode_time, encode_time
 from tests.protocol.golden import GOLDEN
 from tests.protocol.strategies import states
 
@@ -267,36 +266,10 @@ def test_times_do_not_depend_on_the_zone_of_the_computer(monkeypatch: pytest.Mon
         time.tzset()
 
 
-@given(st.lists(states, min_size=1, max_size=2))
-def test_an_encoder_gives_of_each_state_what_encode_state_gives(several: list[ChatState]) -> None:
-    encoder = StateEncoder()
-    for state in several:
-        longer = replace(state, messages=state.messages + several[0].messages)
-        for each in (state, longer, state):
-            assert encoder.encode(each) == encode_state(each)
-
-
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
 def test_b21_a_number_that_is_no_json_is_never_written(number: float) -> None:
     message = Message("a", "assistant", "x", usage={"rate": number})
     with pytest.raises(ValueError, match="not JSON compliant"):
         encode_state(ChatState(state={"x": [number]}))
     with pytest.raises(ValueError, match="not JSON compliant"):
-        StateEncoder().encode(ChatState(messages=(message,)))
-
-
-def test_an_encoder_does_not_encode_a_message_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    encoded: list[str] = []
-
-    def counting(message: Message) -> str:
-        encoded.append(message.id)
-        return encode(message)
-
-    encode = state_codec._message
-    monkeypatch.setattr(state_codec, "_message", counting)
-    first, second, other = (Message(name, "user", name) for name in "abc")
-    encoder = StateEncoder()
-    both = (first, second)
-    for messages in [(first,), both, (*both, other), (*both, other), (first, other)]:
-        encoder.encode(ChatState(messages=messages))
-    assert encoded == ["a", "b", "c", "c"]
+        EncodedState.of(ChatState(messages=(message,)))

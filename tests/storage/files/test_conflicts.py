@@ -115,7 +115,7 @@ async def test_what_a_newer_version_wrote_meanwhile_refuses_the_save(folder: Pat
     store = in_clear(folder)
     await store.save("t", saying("hi"))
     path = folder / file_name("t")
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 2}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 3}))
     with pytest.raises(FutureSchemaError):
         await store.save("t", saying("hi", "hello"))
     assert store.conflicts == ()

@@ -16,7 +16,8 @@ from koel_tui.storage import EncryptedFileStorage, StorageError
 from koel_tui.storage.encryption.keys import KEY_BYTES
 from koel_tui.storage.files.file_storage import FileStorage
 from tests.hostile_summary import Tally
-from tests.storage.helpers import Clock, in_clear, saying
+from tests.storage.files.journals import ASKED, answering, journal_every_size
+from tests.storage.helpers import Clock, in_clear, saying, words
 
 CALLS = (
     "chmod", "close", "fchmod", "fstat", "fsync", "ftruncate", "lstat", "mkdir", "open", "replace",
@@ -74,7 +75,7 @@ class Faults:
 
 
 async def attempt(
-    store: FileStorage, state: ChatState, failing: int, code: int
+    store: FileStorage, state: ChatState, failing: int, code: int, *, is_progress: bool = False
 ) -> tuple[str, bool]:
     """Save with the k-th call failing; return the call, and whether the save was refused."""
     gc.disable()  # a lock that a fault left open is closed when it is collected: a call too many
@@ -82,7 +83,7 @@ async def attempt(
         with pytest.MonkeyPatch.context() as monkeypatch:
             faults = Faults(monkeypatch, failing, code)
             try:
-                await store.save("t", state)
+                await (store.save_progress if is_progress else store.save)("t", state)
             except (StorageError, DirectoryError):
                 return faults.failed, True
             return faults.failed, False
@@ -122,6 +123,77 @@ async def test_storage_case_09_no_failing_call_loses_data(
     else:
         raise AssertionError("more system calls than there should be")
     assert refusals >= {"open", "write", "fsync", "replace"}, tried
+    tally("failing system call", tried=len(tried) - 1)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, *_NETWORK])
+@pytest.mark.parametrize("records", [0, 1])
+@pytest.mark.parametrize("kind", STORES)
+async def test_storage_case_09_no_failing_call_loses_data_of_the_journal(
+    tmp_path: Path,
+    kind: str,
+    records: int,
+    code: int,
+    tally: Tally,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first record of a journal is written as a file, the others are appended."""
+    journal_every_size(monkeypatch)
+    before, after = answering("old" * records), answering("old and new")
+    refusals, tried = set(), []
+    for failing in range(1, MANY):
+        folder = tmp_path / str(failing)
+        store = STORES[kind](folder)
+        assert (await store.open("t")).writable
+        await store.save("t", ASKED)
+        for _ in range(records):
+            await store.save_progress("t", before)
+        old = await STORES[kind](folder).load("t")
+        failed, refused = await attempt(store, after, failing, code, is_progress=True)
+        there = await STORES[kind](folder).load("t")
+        new = [*words(ASKED), "old and new"]
+        assert (there == old and refused) or words(there) == new, failed
+        await store.save_progress("t", after)
+        assert words(await STORES[kind](folder).load("t")) == new, failed
+        await store.save_progress("t", answering("last"))
+        assert words(await STORES[kind](folder).load("t"))[-1] == "last", failed
+        await store.close("t")
+        assert words(await STORES[kind](folder).load("t"))[-1] == "last", failed
+        assert store.conflicts == () and temporary_files(folder) == [], failed
+        tried.append(failed)
+        if refused:
+            refusals.add(failed)
+        if not failed:
+            break
+    else:
+        raise AssertionError("more system calls than there should be")
+    assert refusals >= {"open", "write", "fsync"}, tried
+    tally("failing system call", tried=len(tried) - 1)
+
+
+@pytest.mark.parametrize("kind", STORES)
+async def test_storage_case_09_no_failing_call_of_joining_a_journal_loses_data(
+    tmp_path: Path, kind: str, tally: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal_every_size(monkeypatch)
+    tried = []
+    for failing in range(1, MANY):
+        folder = tmp_path / str(failing)
+        store = STORES[kind](folder)
+        assert (await store.open("t")).writable
+        await store.save("t", ASKED)
+        await store.save_progress("t", answering("word"))
+        with pytest.MonkeyPatch.context() as patched:
+            faults = Faults(patched, failing, errno.EIO)
+            await store.close("t")
+        assert words(await STORES[kind](folder).load("t"))[-1] == "word", faults.failed
+        await store.save("t", LAST)
+        assert await STORES[kind](folder).load("t") == LAST, faults.failed
+        assert store.conflicts == ()
+        tried.append(faults.failed)
+        if not faults.failed:
+            break
+    assert "fsync" in tried and not tried[-1]
     tally("failing system call", tried=len(tried) - 1)
 
 

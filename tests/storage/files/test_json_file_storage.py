@@ -61,8 +61,8 @@ async def test_the_file_of_a_thread(store: JsonFileStorage, folder: Path) -> Non
     data = path.read_bytes()
     assert data.isascii() and b"\n" not in data
     content = json.loads(data)
-    assert list(content) == ["format", "schema", "gen", "id", "meta", "state"]
-    assert (content["format"], content["schema"]) == ("koel-chat/thread", 1)
+    assert list(content) == ["format", "schema", "gen", "id", "summary", "meta", "state"]
+    assert (content["format"], content["schema"]) == ("koel-chat/thread", 2)
     assert (content["gen"], content["id"]) == (2, "t")
     assert set(content["meta"]) == {"created", "updated"}
 
@@ -268,7 +268,7 @@ async def test_a_future_schema_is_listed_and_loaded_and_never_written(
     tally("other schema", tried=1)
     await store.save("t", saying("hi"))
     path = folder / file_name("t")
-    rewrite(path, schema=2)
+    rewrite(path, schema=3)
     before = path.read_bytes()
     assert await store.list_threads() == ["t"]
     assert await store.load("t") == saying("hi")
@@ -286,7 +286,7 @@ async def test_an_unreadable_future_schema_is_not_reported_as_damaged(
     tally("other schema", tried=1)
     await store.save("t", saying("hi"))
     path = folder / file_name("t")
-    rewrite(path, schema=2, state={"messages": {"by": "id"}})
+    rewrite(path, schema=3, state={"messages": {"by": "id"}})
     assert await store.list_threads() == ["t"]
     with pytest.raises(FutureSchemaError):
         await store.load("t")

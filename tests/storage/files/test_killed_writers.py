@@ -28,7 +28,7 @@ def check(tally: Tally, kind: str, folder: Path, rounds: int, size: int = 20 * K
     tally("killed save", tried=rounds, lost=paid.torn + paid.lost)
 
 
-@pytest.mark.parametrize("kind", ["json", "encrypted"])
+@pytest.mark.parametrize("kind", ["json", "encrypted", "json-journal", "encrypted-journal"])
 def test_storage_case_08_a_kill_leaves_the_old_or_the_new(
     tmp_path: Path, kind: str, tally: Tally
 ) -> None:
@@ -36,7 +36,10 @@ def test_storage_case_08_a_kill_leaves_the_old_or_the_new(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "rounds"), [("json", 1000), ("encrypted", 200)])
+@pytest.mark.parametrize(
+    ("kind", "rounds"),
+    [("json", 1000), ("encrypted", 200), ("json-journal", 1000), ("encrypted-journal", 200)],
+)
 @pytest.mark.timeout(TIMEOUT_S)
 def test_storage_case_08_a_thousand_kills_leave_the_old_or_the_new(
     tmp_path: Path, kind: str, rounds: int, tally: Tally

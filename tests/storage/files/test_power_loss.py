@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from koel_tui.system.atomic_write import write_atomically
+from koel_tui.storage.files.journal import encode_record_line, parse_records
+from koel_tui.system.atomic_write import append_durably, write_atomically
 from tests.hostile_summary import Tally
 
 OLD, NEW = b"old content", b"the new content"
@@ -96,17 +97,18 @@ class Recorder:
 def contents_left(steps: list[Step], inode: int, before: bytes) -> set[bytes]:
     """Return every content that a file may have: what was not flushed may be lost in any part."""
     states = {before}
-    content = before
+    content = flushed = before
     for step in steps:
         if isinstance(step, FileFlushed) and step.inode == inode:
-            states = {content}
+            states, flushed = {content}, content
         elif isinstance(step, Emptied) and step.inode == inode:
-            content = b""
+            content = flushed = b""
             states |= {content}
         elif isinstance(step, Written) and step.inode == inode:
             longer = content + step.data
             states |= {longer[:size] for size in range(len(content), len(longer) + 1)}
-            states |= {b"\0" * len(longer)}  # the length is there, the data is not
+            # The length is there, the data that was not flushed is not.
+            states |= {flushed.ljust(len(longer), b"\0")}
             content = longer
     return states
 
@@ -205,6 +207,24 @@ def test_storage_case_09_a_loss_of_power_leaves_the_old_or_the_new(
 ) -> None:
     assert verdict(tmp_path / "t.json", write_atomically) == (False, False)
     tally("power loss", tried=states(tmp_path / "t.json", write_atomically))
+
+
+def test_storage_case_09_a_loss_of_power_leaves_the_old_or_the_new_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    path = tmp_path / "t.journal"
+    record, check = encode_record_line("start", b"first")
+    following, _ = encode_record_line(check, b"second")
+    path.write_bytes(record)
+    inode = path.stat().st_ino
+    recorder = Recorder(monkeypatch)
+    append_durably(path, following)
+    for done in range(len(recorder.steps) + 1):
+        left = contents_left(recorder.steps[:done], inode, record)
+        found = {parse_records(each, "start").contents for each in left}
+        assert found <= {(b"first",), (b"first", b"second")}
+    assert found == {(b"first", b"second")}
+    tally("power loss", tried=len(recorder.steps) + 1)
 
 
 @pytest.mark.parametrize(

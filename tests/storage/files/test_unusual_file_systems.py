@@ -14,7 +14,7 @@ from koel_tui.cli.main import run
 from koel_tui.engine.runner.output import RunnerOutput
 from koel_tui.paths import private_directory
 from koel_tui.storage import StorageError
-from koel_tui.storage.files import thread_folder
+from koel_tui.storage.files import thread_file, thread_folder
 from koel_tui.system.atomic_write import find_temporaries, write_atomically
 from koel_tui.system.new_file import write_exclusive
 from tests.cli.commands import PROGRAM, koel, save
@@ -164,7 +164,8 @@ async def test_report_13_a_change_is_seen_although_the_time_and_size_are_the_sam
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FAT keeps times to two seconds, and some network volumes have no inodes."""
-    monkeypatch.setattr(thread_folder, "file_signature", lambda _: (1, 0, 9, 7))
+    for module in (thread_folder, thread_file):
+        monkeypatch.setattr(module, "file_signature", lambda _: (1, 0, 9, 7))
     store = in_clear(tmp_path)
     await store.save("t", saying("hi"))
     for title in ("One", "Two"):

@@ -193,7 +193,7 @@ DEEP = "[" * 500 + "]" * 500
         '{"messages": [{"id": "1"}]}',
         '{"messages": [], "phase": "dancing"}',
         f'{{"messages": [], "state": {{"a": {DEEP}}}}}',
-        json.dumps({**OURS, "schema": 2}),
+        json.dumps({**OURS, "schema": 3}),
         json.dumps({**OURS, "schema": "1"}),
         json.dumps({**OURS, "meta": []}),
         json.dumps({**OURS, "state": {"messages": "no"}}),
