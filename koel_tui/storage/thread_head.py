@@ -6,7 +6,7 @@ used only while its size of the rest is right; otherwise the whole file is read.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import MAXYEAR, MINYEAR, datetime
 from typing import Any, Self, TypeGuard
 
@@ -61,32 +61,35 @@ class Outline:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The id and generation of a thread, what a list shows of it, and its size in bytes."""
+    """The id and generation of a thread, and the object of `summary_fields`, which is valid."""
 
     id: str
     gen: int
-    outline: Outline = field(default_factory=Outline)
-    meta: Mapping[str, Any] = field(default_factory=dict)
-    """The metadata that a list shows: title, created, updated, model, backend."""
-    size: int = 0
+    fields: Mapping[str, Any]
 
-    def with_summary(self, wire: Any) -> "Head":
+    @property
+    def outline(self) -> Outline:
+        """The parts of the state that a list shows."""
+        fields = self.fields
+        return Outline(fields["messages"], fields["opening"], fields["preview"])
+
+    def with_fields(self, fields: Any) -> "Head":
         """Return the head with the newer object of `summary_fields`, if that is valid."""
-        found = parse_summary(wire)
-        return self if found is None else replace(self, meta=found[0], outline=found[1])
+        return replace(self, fields=fields) if is_summary(fields) else self
 
     def summary(self, fallback_time: datetime) -> Summary:
         """Return the thread's list entry; `fallback_time` replaces missing times."""
-        meta, outline = self.meta, self.outline
-        updated = parse_time(meta.get("updated")) or fallback_time
+        fields = self.fields
+        updated = parse_time(fields.get("updated")) or fallback_time
+        # Positional, because a list may have ten thousand.
         return Summary(
-            id=self.id,
-            title=_string_value(meta, "title") or outline.opening,
-            created=parse_time(meta.get("created")) or updated,
-            updated=updated,
-            messages=outline.messages,
-            model=_string_value(meta, "model"),
-            preview=outline.preview,
+            self.id,
+            fields.get("title") or fields["opening"],
+            parse_time(fields.get("created")) or updated,
+            updated,
+            fields["messages"],
+            fields.get("model", ""),
+            fields["preview"],
         )
 
 
@@ -104,14 +107,20 @@ def summary_fields(meta: Mapping[str, Any], outline: Outline) -> dict[str, Any]:
     }
 
 
-def parse_summary(wire: Any) -> tuple[Mapping[str, Any], Outline] | None:
-    """Return the metadata and outline in the object of `summary_fields`; None if it is invalid."""
+def is_summary(wire: Any) -> TypeGuard[dict[str, Any]]:
+    """Return whether parsed JSON is an object of `summary_fields`."""
     if not isinstance(wire, dict) or not is_count(wire.get("messages")):
-        return None
-    opening, preview = wire.get("opening"), wire.get("preview")
-    if not isinstance(opening, str) or not isinstance(preview, str):
-        return None
-    return wire, Outline(wire["messages"], opening, preview)
+        return False
+    get = wire.get  # written out, because a list may have ten thousand
+    return (
+        type(get("opening")) is str
+        and type(get("preview")) is str
+        and type(get("title", "")) is str
+        and type(get("created", "")) is str
+        and type(get("updated", "")) is str
+        and type(get("model", "")) is str
+        and type(get("backend", "")) is str
+    )
 
 
 def encode_head(known: Mapping[str, Any], summary: Mapping[str, Any], rest: int) -> str:
@@ -131,17 +140,15 @@ def find_head(start: bytes) -> bytes | None:
 def parse_head(head: bytes, size: int) -> Head | None:
     """Return the head of a thread's JSON of `size` bytes; None if it does not match the rest."""
     try:
-        wire = json.loads(head + b"}")
+        wire = json.loads(f"{head.decode('ascii')}}}")
     except (ValueError, RecursionError):
         return None
-    summary = wire.get("summary")
-    found = parse_summary(summary)
-    if found is None or summary.get("rest") != size - len(head):
+    fields, thread_id, gen = wire.get("summary"), wire.get("id"), wire.get("gen")
+    if not is_summary(fields) or fields.get("rest") != size - len(head):
         return None
-    if not isinstance(wire.get("id"), str) or not is_count(wire.get("gen")):
+    if not isinstance(thread_id, str) or not is_count(gen):
         return None
-    meta, outline = found
-    return Head(wire["id"], wire["gen"], outline, meta, size)
+    return Head(thread_id, gen, fields)
 
 
 def parse_meta(text: bytes, end: int) -> dict[str, Any] | None:

@@ -107,7 +107,8 @@ class Record:
     def summary(self, fallback_time: datetime) -> Summary:
         """Return the thread's list entry; `fallback_time` replaces missing times."""
         header = self.header
-        return Head(header.id, header.gen, self.outline(), header.meta).summary(fallback_time)
+        fields = summary_fields(header.meta, self.outline())
+        return Head(header.id, header.gen, fields).summary(fallback_time)
 
 
 def encode_record(header: Header, outline: Outline, state: str) -> str:

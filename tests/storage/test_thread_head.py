@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from koel_tui.protocol import ChatState, encode_state
-from koel_tui.storage.files import safe_open, thread_file
+from koel_tui.storage.files import safe_open, thread_file, thread_folder
 from koel_tui.storage.files.file_storage import FileStorage
 from koel_tui.storage.thread_head import HEAD_BYTES, Outline, find_head, parse_head
 from koel_tui.storage.thread_record import Header, decode_record, encode_record
@@ -48,7 +48,7 @@ async def test_a_list_reads_at_most_four_kilobytes_of_each_file(
         read.append(size)
         return real(path, size)
 
-    monkeypatch.setattr(thread_file, "read_start", counting)
+    monkeypatch.setattr(thread_folder, "read_start", counting)
     monkeypatch.setattr(thread_file, "read_file", None)
     for kind in FILE_STORES:
         if isinstance(store, type(FILE_STORES[kind](folder))):

@@ -1,6 +1,7 @@
 """The codec of thread files encrypted with AES-256-GCM, in a directory with a key file."""
 
 import base64
+import binascii
 import hmac
 import json
 import secrets
@@ -60,6 +61,7 @@ class FileEncryptor:
         self._stem_key = hmac.digest(key, b"koel-chat names", "sha256")
         self._thread_key = hmac.digest(key, b"koel-chat threads", "sha256")
         self._cipher = AESGCM(self._thread_key)
+        self._associated_start = dumps([FORMAT, _VERSION, name])[:-1]
 
     def stem(self, thread_id: str) -> str:
         """Return the stem of a thread: a keyed hash, which cannot be guessed without the key."""
@@ -85,7 +87,7 @@ class FileEncryptor:
         }
         head = find_head(bytes(text[0][:HEAD_BYTES])) if text else None
         if head is not None:
-            header["head"] = self._encrypt_head(stem, head, nonce)
+            header["head"] = self._encrypt_head(stem, head, header["nonce"])
         # As `AESGCM.encrypt`, which needs the text in one part: a copy of a large thread.
         encryptor = Cipher(AES(self._thread_key), GCM(nonce)).encryptor()
         encryptor.authenticate_additional_data(self._associated_data(stem))
@@ -114,20 +116,19 @@ class FileEncryptor:
 
         try:
             header, ciphertext = self._split(start)
-            nonce = base64.b64decode(header["nonce"], validate=True)
-            sealed = base64.b64decode(header["head"], validate=True)
-            associated = self._associated_data(stem, "head", nonce.hex())
+            sealed = binascii.a2b_base64(header["head"])
+            associated = self._associated_data(stem, "head", header["nonce"])
             padded = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], associated)
         except (InvalidTag, NotAThreadError, ValueError, KeyError, TypeError, RecursionError):
             return None
         head = padded.rstrip(b" ")
         return parse_head(head, size - (len(start) - len(ciphertext)) - _TAG_BYTES)
 
-    def _encrypt_head(self, stem: str, head: bytes, nonce: bytes) -> str:
+    def _encrypt_head(self, stem: str, head: bytes, nonce: str) -> str:
         """Return the head encrypted for the content with `nonce`; its size is rounded up."""
         own_nonce = secrets.token_bytes(NONCE_BYTES)
         padded = head.ljust(-(-len(head) // _HEAD_STEP) * _HEAD_STEP)
-        associated = self._associated_data(stem, "head", nonce.hex())
+        associated = self._associated_data(stem, "head", nonce)
         sealed = own_nonce + self._cipher.encrypt(own_nonce, padded, associated)
         return base64.b64encode(sealed).decode("ascii")
 
@@ -142,7 +143,8 @@ class FileEncryptor:
         return header, memoryview(data)[end + 1 :]
 
     def _associated_data(self, stem: str, *more: str) -> bytes:
-        return dumps([FORMAT, _VERSION, self._name, stem, *more]).encode("ascii")
+        rest = "".join(f',"{each}"' for each in (stem, *more))
+        return f"{self._associated_start}{rest}]".encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)

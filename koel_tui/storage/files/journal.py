@@ -19,7 +19,7 @@ from koel_tui.storage.errors import NotAThreadError, StorageError
 from koel_tui.storage.files.file_codec import FileEncoding
 from koel_tui.storage.files.file_names import JOURNAL_SUFFIX, THREAD_SUFFIXES, is_thread_file
 from koel_tui.storage.files.safe_open import check_regular
-from koel_tui.storage.thread_head import HEAD_BYTES, is_count, parse_summary
+from koel_tui.storage.thread_head import HEAD_BYTES, is_count, is_summary
 from koel_tui.system.atomic_write import Bytes
 
 _CHECK_LENGTH = 16
@@ -104,7 +104,7 @@ def decode_change(encoding: FileEncoding, stem: str, content: bytes) -> Change:
     try:
         wire = json.loads(encoding.decode(_journal_stem(stem), content))
         gen, summary, meta, text = (wire.get(key) for key in ("gen", "summary", "meta", "text"))
-        if not is_count(gen) or parse_summary(summary) is None:
+        if not is_count(gen) or not is_summary(summary):
             raise ValueError("a record is incomplete")
         if not isinstance(meta, dict | None):
             raise ValueError("its metadata is not an object")

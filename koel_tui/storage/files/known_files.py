@@ -148,7 +148,7 @@ def read_header(encoding: FileEncoding, path: Path) -> KnownFile | None:
     if head is None or meta is None or encoding.stem(head.id) != stem:
         return None
     if changes:
-        head = head.with_summary(changes[-1].summary)
+        head = head.with_fields(changes[-1].summary)
     header = changed_header(Header(head.id, head.gen, meta=meta), changes)
     records = file.records
     return KnownFile(header, head.outline, b"", records.check, records.size)

@@ -40,6 +40,11 @@ class Quarantine:
         """The damaged files found so far, each once."""
         return tuple(damaged for _, damaged in list(self._reports.values()))
 
+    @property
+    def is_empty(self) -> bool:
+        """True if no damaged file was found."""
+        return not self._reports
+
     def is_reported(self, path: Path, signature: Signature) -> bool:
         """Return whether the file was found damaged and copied, and has not changed since."""
         reported = self._reports.get(path)

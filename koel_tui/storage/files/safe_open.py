@@ -33,7 +33,7 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result] | None:
         os.close(descriptor)
 
 
-def read_start(path: Path, size: int) -> tuple[bytes, os.stat_result] | None:
+def read_start(path: Path | str, size: int) -> tuple[bytes, os.stat_result] | None:
     """Return the first `size` bytes of a file and its status, otherwise like `read_file`."""
     descriptor = _open_regular(path)
     if descriptor is None:
@@ -45,19 +45,19 @@ def read_start(path: Path, size: int) -> tuple[bytes, os.stat_result] | None:
         os.close(descriptor)
 
 
-def _open_regular(path: Path) -> int | None:
+def _open_regular(path: Path | str) -> int | None:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         return os.open(path, flags)
     except FileNotFoundError:
         return None
     except OSError as error:
-        if path.is_symlink():
+        if os.path.islink(path):  # noqa: PTH114 - a list has no `Path` for each file
             raise StorageError(_not_regular(path)) from error
         raise
 
 
-def _check_status(path: Path, descriptor: int) -> os.stat_result:
+def _check_status(path: Path | str, descriptor: int) -> os.stat_result:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise StorageError(_not_regular(path))
@@ -96,5 +96,5 @@ def check_regular(path: Path) -> bool:
     return True
 
 
-def _not_regular(path: Path) -> str:
+def _not_regular(path: Path | str) -> str:
     return f"{path} is not a regular file; links are neither followed nor replaced. Move it away."

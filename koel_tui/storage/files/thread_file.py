@@ -34,7 +34,6 @@ class ThreadFile:
 
     data: bytes
     status: os.stat_result
-    is_whole: bool
     journal: bytes
     journal_status: os.stat_result | None
     records: Records
@@ -48,25 +47,21 @@ class ThreadFile:
         )
 
 
-def read_thread(
-    path: Path, *, only_start: bool = False, has_journal: bool = True
-) -> ThreadFile | None:
+def read_thread(path: Path, *, only_start: bool = False) -> ThreadFile | None:
     """Read a thread's file, or its first `HEAD_BYTES`, and its journal; None if it is absent.
 
-    Without `has_journal`, no journal is read. Raises `StorageError` if the file is not regular or
-    too large; OSError.
+    Raises `StorageError` if the file is not regular or too large; OSError.
     """
     # The journal is read first: if a save replaces the file in between, the file has everything
     # that the journal had, and the journal does not belong to it.
-    journal = _read_journal(journal_path(path)) if has_journal else None
+    journal = _read_journal(journal_path(path))
     read = read_start(path, HEAD_BYTES) if only_start else read_file(path)
     if read is None:
         return None
     data, status = read
     content, journal_status = (b"", None) if journal is None else journal
-    is_needed = bool(content) or not only_start  # a list needs no check of ten thousand files
-    records = parse_records(content, first_check(data) if is_needed else "")
-    return ThreadFile(data, status, not only_start, content, journal_status, records)
+    records = parse_records(content, first_check(data))
+    return ThreadFile(data, status, content, journal_status, records)
 
 
 def join_signatures(file: Signature, journal: Signature | None) -> Signature:

@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from koel_tui.storage.errors import NotAThreadError, StorageError
 from koel_tui.storage.files.file_codec import Codec
-from koel_tui.storage.files.file_names import JOURNAL_SUFFIX, is_thread_file, parse_stem
+from koel_tui.storage.files.file_names import JOURNAL_SUFFIX, is_thread_file
 from koel_tui.storage.files.journal import decode_change
 from koel_tui.storage.files.quarantine import Quarantine, Signature, file_signature
-from koel_tui.storage.files.safe_open import modified_time
+from koel_tui.storage.files.safe_open import modified_time, read_start
 from koel_tui.storage.files.thread_file import (
     ThreadFile,
     decode_thread,
@@ -18,9 +19,11 @@ from koel_tui.storage.files.thread_file import (
 )
 from koel_tui.storage.migration import Migrations
 from koel_tui.storage.session_storage import Summary
+from koel_tui.storage.thread_head import HEAD_BYTES
 from koel_tui.storage.thread_record import Record
 
 _NO_SIGNATURE = (0, 0, 0, 0)
+_NO_TIME = datetime.fromtimestamp(0, UTC)
 
 
 class ThreadFolder:
@@ -30,6 +33,7 @@ class ThreadFolder:
         self, path: Path, codec: Codec, quarantine: Quarantine, migrations: Migrations
     ) -> None:
         self.path = path
+        self._directory = f"{path}{os.sep}"
         self._codec = codec
         self._quarantine = quarantine
         self._migrations = migrations
@@ -112,41 +116,58 @@ class ThreadFolder:
 
     def _summary(self, name: str, signature: Signature, *, has_journal: bool) -> Summary | None:
         """Return the summary of a file; None, and a report in the quarantine, if unreadable."""
-        path = self.path / name
-        if self._quarantine.is_reported(path, signature):
+        if not self._quarantine.is_empty and self._quarantine.is_reported(
+            self.path / name, signature
+        ):
             return None
         cached = self._cache.get(name)
         if cached is not None and cached[0] == signature:
             return cached[1]
         file = None
         try:
-            file = read_thread(path, only_start=True, has_journal=has_journal)
-            summary = None if file is None else self._head_summary(path, file)
-            if file is not None and summary is None:
-                file = read_thread(path)
-                if file is not None:
-                    summary = self.decode(file, path).summary(modified_time(file.status))
+            found = self._head_summary(name, has_journal=has_journal)
+            if found is None:
+                file = read_thread(self.path / name)
+                found = None if file is None else self._file_summary(name, file)
         except (NotAThreadError, StorageError, OSError) as error:
-            whole = file if file is not None and file.is_whole else None
-            if whole is not None:
-                signature = whole.signature
-            data, journal = (None, b"") if whole is None else (whole.data, whole.journal)
-            self._quarantine.report(path, str(error), signature, data, journal)
+            if file is not None:
+                signature = file.signature
+            data, journal = (None, b"") if file is None else (file.data, file.journal)
+            self._quarantine.report(self.path / name, str(error), signature, data, journal)
             return None
-        if file is not None and summary is not None:
-            self._cache[name] = (file.signature, summary)
-        return summary
+        if found is None:
+            return None
+        self._cache[name] = found
+        return found[1]
 
-    def _head_summary(self, path: Path, file: ThreadFile) -> Summary | None:
-        """Return the summary in the head of a file, of which only the start was read.
+    def _head_summary(self, name: str, *, has_journal: bool) -> tuple[Signature, Summary] | None:
+        """Return the signature and summary of a file, from its head and the end of its journal.
 
         None if the whole file must be read.
         """
-        stem = parse_stem(path)
-        head = self._codec.read_head(stem, file.data, file.status.st_size)
+        file = read_thread(self.path / name, only_start=True) if has_journal else None
+        # Without a journal as little as possible is done: a list may have ten thousand files.
+        read = (
+            read_start(f"{self._directory}{name}", HEAD_BYTES)
+            if file is None
+            else (file.data, file.status)
+        )
+        if read is None:
+            return None
+        start, status = read
+        stem = name.partition(".")[0]
+        head = self._codec.read_head(stem, start, status.st_size)
         if head is None or self._codec.stem(head.id) != stem:
             return None
-        if file.records.contents:
+        if file is not None and file.records.contents:
             change = decode_change(self._codec, stem, file.records.contents[-1])
-            head = head.with_summary(change.summary)
-        return head.summary(modified_time(file.status))
+            head = head.with_fields(change.summary)
+        summary = head.summary(_NO_TIME)
+        if summary.updated is _NO_TIME:
+            summary = head.summary(modified_time(status))
+        return file_signature(status) if file is None else file.signature, summary
+
+    def _file_summary(self, name: str, file: ThreadFile) -> tuple[Signature, Summary]:
+        """Return the signature and summary of a file and its journal. Raises `NotAThreadError`."""
+        record = self.decode(file, self.path / name)
+        return file.signature, record.summary(modified_time(file.status))
