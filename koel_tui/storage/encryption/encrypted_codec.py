@@ -79,7 +79,7 @@ class FileEncryptor:
         from cryptography.hazmat.primitives.ciphers.modes import GCM
 
         nonce = secrets.token_bytes(NONCE_BYTES)
-        header = {
+        header: dict[str, Any] = {
             "format": FORMAT,
             "version": _VERSION,
             "key": self._name,
