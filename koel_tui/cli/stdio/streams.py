@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
-from typing import TextIO
+from typing import IO, Any, TextIO
 
 import click
 
@@ -34,8 +34,8 @@ def open_standard_streams() -> None:
             os.dup2(null_device, number)
             if null_device != number:
                 os.close(null_device)
-        stream = open(number, mode, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 - it stays open
-        _replace_stream(name, stream)
+        opened = open(number, mode, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 - it stays open
+        _replace_stream(name, opened)
 
 
 def _with_buffer(name: str) -> TextIO | None:
@@ -57,7 +57,7 @@ def _with_buffer(name: str) -> TextIO | None:
     return buffered
 
 
-def _replace_stream(name: str, stream: TextIO) -> None:
+def _replace_stream(name: str, stream: IO[Any]) -> None:
     setattr(sys, name, stream)
     setattr(sys, f"__{name}__", stream)
 
