@@ -144,7 +144,7 @@ class Settings(BaseSettings):
         False, description="Start the plain mode: lines of text for screen readers, no window."
     )
     low_bandwidth: bool = Field(
-        False, description="Paint at most 5 times a second, for slow connections."
+        False, description="Paint at most 5 times a second, and send only what changed."
     )
     notify: bool = Field(
         True, description="Ring the bell when an answer ends and the terminal has no focus."

@@ -127,7 +127,7 @@ def appearance_options(command: F) -> F:
         click.option(
             "--low-bandwidth",
             is_flag=True,
-            help="Paint at most 5 times a second, for slow connections.",
+            help="Paint at most 5 times a second and send only what changed, for slow connections.",
         ),
         click.option(
             "--plain",

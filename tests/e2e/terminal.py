@@ -125,6 +125,12 @@ class Terminal:
         return "\n".join(line.rstrip() for line in self._screen.display)
 
     @property
+    def cells(self) -> list[list[pyte.screens.Char]]:
+        """The characters on the screen now, with their colours."""
+        columns, buffer = range(self._screen.columns), self._screen.buffer
+        return [[buffer[y][x] for x in columns] for y in range(self._screen.lines)]
+
+    @property
     def title(self) -> str:
         """The title of the terminal's window; empty if none was set."""
         return str(self._screen.title)

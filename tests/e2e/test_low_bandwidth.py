@@ -1,10 +1,13 @@
 """A window that sends only what changes looks like any other."""
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
 
+from koel_tui.storage import JsonFileStorage
+from tests.benchmarks.ui.answers import FIRST_WORD, history, last_text
 from tests.e2e.terminal import Terminal
 from tests.e2e.threads import saved_texts
 
@@ -43,3 +46,28 @@ def test_after_a_panel_and_an_editor_it_is_as_it_was(tmp_path: Path) -> None:
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
         assert terminal.restored()
+
+
+def streamed(threads: Path, columns: int, rows: int, *options: str) -> tuple[object, int]:
+    """Return the screen after an answer of 25 tokens a second, and the bytes written for it."""
+    asyncio.run(JsonFileStorage(threads).save("long", history(20)))
+    program = [sys.executable, "-m", "tests.benchmarks.ui.program", str(threads)]
+    command = [*program, "25", "long", "--tokens", "200", *options]
+    with Terminal(command=command, columns=columns, rows=rows) as terminal:
+        terminal.until(lambda screen: last_text(20) in screen)
+        terminal.ask("Tell")
+        terminal.until(lambda screen: FIRST_WORD in screen)
+        before = len(terminal.bytes)
+        terminal.until(lambda screen: "⌛" not in screen and " saved" in screen, seconds=60)
+        return terminal.cells, len(terminal.bytes) - before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 40)])
+def test_at_most_0_4_of_the_bytes_are_written_and_the_screen_is_the_same(
+    tmp_path: Path, columns: int, rows: int
+) -> None:
+    usual, bytes_usual = streamed(tmp_path / "usual", columns, rows)
+    sparing, bytes_sparing = streamed(tmp_path / "sparing", columns, rows, "--low-bandwidth")
+    assert sparing == usual
+    assert bytes_sparing <= 0.4 * bytes_usual

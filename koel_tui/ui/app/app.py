@@ -83,14 +83,14 @@ class KoelApp(internals.AppBase):
     ) -> None:
         """`home` is the directory of the saved tabs and the history; None disables saving them.
 
-        `low_bandwidth` reduces the repaint rate, for slow connections. `notify` alerts the user
+        `low_bandwidth` repaints less often and sends only what changed. `notify` alerts the user
         when an answer ends while the terminal is not focused. `line_length` is the maximum length
         of the lines of messages in columns; 0 is the width of the window.
         """
         super().__init__()
         limit_lines(self, line_length)
         if low_bandwidth:
-            self.enable_line_diff()
+            self.enable_screen_diff()
         self._terminal_alert = TerminalAlert(
             lambda text: internals.write_to_terminal(self, text), enabled=notify
         )

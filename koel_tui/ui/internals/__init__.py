@@ -23,8 +23,8 @@ from koel_tui.ui.internals.layout import (
     layout_now,
     redraw_tables,
 )
-from koel_tui.ui.internals.line_diff import LineDiff
 from koel_tui.ui.internals.output_sanitizer import install_output_sanitizer
+from koel_tui.ui.internals.screen_diff import ScreenDiff
 from koel_tui.ui.internals.tab_strip import (
     redraw_underline,
     scroll_active_into_view,
@@ -40,7 +40,7 @@ from koel_tui.ui.internals.terminal_driver import (
 __all__ = [
     "LIGATURES",
     "AppBase",
-    "LineDiff",
+    "ScreenDiff",
     "SingleLayout",
     "active_keys",
     "at_position_of",

@@ -8,6 +8,7 @@ from typing import cast
 from rich.console import RenderableType
 from rich.text import Text
 from textual import events
+from textual._compositor import CompositorUpdate
 from textual._context import active_message_pump
 from textual.app import App
 from textual.await_complete import AwaitComplete
@@ -25,8 +26,8 @@ from koel_tui import limits, paths
 from koel_tui.logs import error_name
 from koel_tui.text import safe_input, safe_line, safe_text
 from koel_tui.ui.internals.layout import ignore_empty_list
-from koel_tui.ui.internals.line_diff import LineDiff, Update
 from koel_tui.ui.internals.output_sanitizer import install_output_sanitizer
+from koel_tui.ui.internals.screen_diff import ScreenDiff
 from koel_tui.ui.internals.terminal_driver import (
     TerminalDriver,
     survive_terminal_loss,
@@ -67,7 +68,7 @@ class AppBase(App[int]):
         # Textual would animate the underline of the tabs for 0.3 s at every label change.
         self.animation_level = "none"
         self.crash: Exception | None = None
-        self._line_diff: LineDiff | None = None
+        self._screen_diff: ScreenDiff | None = None
         # Textual parses tooltips of table cells as markup, and they contain text of the model.
         self._disable_tooltips = True
         self.error_console.soft_wrap = True  # a long path in an exit message stays copyable
@@ -84,8 +85,8 @@ class AppBase(App[int]):
                 self.notify(problem, severity="error")
                 return
             event.text = safe_input(event.text)
-        if isinstance(event, events.Resize) and self._line_diff is not None:
-            self._line_diff.forget()  # also sent after another program had the terminal
+        if isinstance(event, events.Resize) and self._screen_diff is not None:
+            self._screen_diff.forget()  # also sent after another program had the terminal
             self.refresh(layout=True)  # the screen may have been updated before this event
         await super().on_event(event)
 
@@ -130,17 +131,17 @@ class AppBase(App[int]):
         if not self._batch_count and self._screen_stack:
             self.screen.check_idle()  # it waits for the end, and Textual does not notify it
 
-    def enable_line_diff(self) -> None:
-        """Send only changed lines to the terminal."""
-        self._line_diff = LineDiff()
+    def enable_screen_diff(self) -> None:
+        """Send only what changed to the terminal."""
+        self._screen_diff = ScreenDiff()
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         if self._batch_count and renderable is not None:
             screen.refresh()  # Textual drops it but considers it painted
             return
-        if self._line_diff is not None and isinstance(renderable, Update):
+        if self._screen_diff is not None and isinstance(renderable, CompositorUpdate):
             # Textual uses only the segments of an update.
-            renderable = cast("RenderableType", self._line_diff.changed_only(renderable))
+            renderable = cast("RenderableType", self._screen_diff.update(screen))
         super()._display(screen, renderable)
 
     def action_command_palette(self) -> None:

@@ -1,13 +1,16 @@
-"""An agent that answers everything with the same endless text, at a given pace."""
+"""An agent that answers everything with the same text, at a given pace."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from itertools import islice
 
 from ag_ui.core import (
     BaseEvent,
     RunAgentInput,
+    RunFinishedEvent,
     RunStartedEvent,
     TextMessageContentEvent,
+    TextMessageEndEvent,
     TextMessageStartEvent,
 )
 
@@ -19,8 +22,10 @@ from tests.benchmarks.ui.answers import tokens
 class PacedAgent:
     """Implements ModelAgent. Tokens are due at fixed moments, however late the window reads."""
 
-    def __init__(self, tokens_per_s: float) -> None:
+    def __init__(self, tokens_per_s: float, count: int | None = None) -> None:
+        """An answer has `count` tokens; None is endless."""
         self._gap = 1 / tokens_per_s
+        self._count = count
 
     async def run(
         self,
@@ -32,11 +37,13 @@ class PacedAgent:
         yield RunStartedEvent(thread_id=input.thread_id, run_id=input.run_id)
         yield TextMessageStartEvent(message_id=answer, role="assistant")
         due = loop.time()
-        for token in tokens():
+        for token in islice(tokens(), self._count):
             due += self._gap
             if (wait := due - loop.time()) > 0:
                 await asyncio.sleep(wait)
             yield TextMessageContentEvent(message_id=answer, delta=token)
+        yield TextMessageEndEvent(message_id=answer)
+        yield RunFinishedEvent(thread_id=input.thread_id, run_id=input.run_id)
 
     async def load(self, progress: Callable[[float], None] | None = None) -> ModelInfo:
         return ModelInfo("Paced-1B", 8192)

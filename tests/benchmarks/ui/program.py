@@ -1,10 +1,11 @@
 """The window as it is, with an agent that writes at a given pace instead of a model.
 
-`python -m tests.benchmarks.ui.program THREADS TOKENS_PER_S [THREAD [--low-bandwidth]]`; THREADS is
-the directory of the saved threads. The tabs of the last run come back, as ever.
+`python -m tests.benchmarks.ui.program THREADS TOKENS_PER_S [THREAD] [OPTIONS]`; THREADS is the
+directory of the saved threads. `--tokens N` ends an answer, which is else endless. The tabs of the
+last run come back, as ever.
 """
 
-import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 from koel_tui import paths
@@ -15,17 +16,24 @@ from koel_tui.ui.app.app import KoelApp
 from tests.benchmarks.ui.paced import PacedAgent
 
 
-def main(threads: str, tokens_per_s: str, thread: str | None = None, *options: str) -> None:
+def main() -> None:
     """Run the window until it is ended."""
+    parser = ArgumentParser()
+    parser.add_argument("threads", type=Path)
+    parser.add_argument("tokens_per_s", type=float)
+    parser.add_argument("thread", nargs="?")
+    parser.add_argument("--low-bandwidth", action="store_true")
+    parser.add_argument("--tokens", type=int)
+    given = parser.parse_args()
 
     def connect() -> Backend:
-        agent = PacedAgent(float(tokens_per_s))
-        storage = JsonFileStorage(Path(threads))
+        agent = PacedAgent(given.tokens_per_s, given.tokens)
+        storage = JsonFileStorage(given.threads)
         return Backend(KoelClient(agent, storage=storage), storage, agent)
 
-    low_bandwidth = "--low-bandwidth" in options
-    KoelApp(connect, thread=thread, home=paths.state_dir(), low_bandwidth=low_bandwidth).run()
+    home, low_bandwidth = paths.state_dir(), given.low_bandwidth
+    KoelApp(connect, thread=given.thread, home=home, low_bandwidth=low_bandwidth).run()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

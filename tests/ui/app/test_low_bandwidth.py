@@ -1,18 +1,21 @@
 """Fewer bytes for a terminal far away: the window is painted less often."""
 
 import asyncio
+import random
 from time import monotonic
 
+import pyte
 import pytest
 from rich.console import Console
+from rich.control import Control
 from rich.segment import Segment
-from textual._compositor import ChopsUpdate, LayoutUpdate
-from textual.geometry import Region
+from rich.style import Style
+from textual.screen import Screen
 from textual.strip import Strip
 
 from koel_tui.ui.app.app import LOW_BANDWIDTH_INTERVAL
 from koel_tui.ui.app.main_screen import MainScreen
-from koel_tui.ui.internals import LineDiff
+from koel_tui.ui.internals import ScreenDiff, install_output_sanitizer
 from koel_tui.ui.transcript.transcript import Transcript
 from tests.ui.window import opened
 
@@ -43,35 +46,88 @@ async def test_with_low_bandwidth_paintings_are_no_closer_than_a_fifth_of_a_seco
         assert 1 < len(began) <= 2 + (monotonic() - start) / LOW_BANDWIDTH_INTERVAL
 
 
-def lines(*texts: str) -> LayoutUpdate:
-    """Return an update of a whole screen."""
-    strips = [[Strip([Segment(text)])] for text in texts]
-    return LayoutUpdate(list(strips), Region(0, 0, 10, len(texts)))
+COLUMNS, ROWS = 24, 12
+WORDS = ("harbour ", "tide ", "漢字 ", "naïve ", "e\u0301te ", "⚓\ufe0f ", " ", "        ")
+LOOKS = (None, "bold", "red on blue", "green")
+PLAIN = Console(color_system="truecolor", force_terminal=True)
 
 
-def part(y: int, text: str) -> ChopsUpdate:
-    """Return an update of the beginning of a line."""
-    end = len(text)
-    chops = [{0: Strip([Segment(text)])} if line == y else {} for line in range(y + 1)]
-    return ChopsUpdate(chops, [(y, 0, end)], [[end]] * (y + 1))
+def row(chance: random.Random) -> Strip:
+    """Return a row of words in several styles."""
+    words = [
+        Segment(chance.choice(WORDS), look and Style.parse(look))
+        for look in chance.choices(LOOKS, k=4)
+    ]
+    return Strip(words).adjust_cell_length(COLUMNS)
 
 
-def test_only_lines_that_changed_are_sent() -> None:
-    console = Console()
-    sent = LineDiff()
+def emulator() -> pyte.ByteStream:
+    """Return the stream of an emulated terminal."""
+    return pyte.ByteStream(pyte.Screen(COLUMNS, ROWS))
 
-    def send(update: LayoutUpdate | ChopsUpdate) -> str:
-        return sent.changed_only(update).render_segments(console)
 
-    assert "one" in (first := send(lines("one", "two"))) and "two" in first
-    assert send(lines("one", "two")) == ""
-    changed = send(lines("one", "TWO"))
-    assert changed.endswith("TWO") and "one" not in changed
-    assert "ONE" in send(part(0, "ONE"))
-    assert send(part(0, "ONE")) == ""
-    assert "one" in send(lines("one", "TWO")), "the line was another one meanwhile"
-    sent.forget()
-    assert "TWO" in send(lines("one", "TWO"))
-    # What is never sent, because the window is busy or closed, does not count as sent.
-    sent.changed_only(lines("three", "four"))
-    assert "four" in send(lines("three", "four"))
+def shown(stream: pyte.ByteStream, output: str) -> list[list[pyte.screens.Char]]:
+    """Return the cells after an output."""
+    stream.feed(output.encode())
+    screen = stream.listener
+    return [[screen.buffer[y][x] for x in range(COLUMNS)] for y in range(ROWS)]
+
+
+def changed(rows: list[Strip], chance: random.Random) -> list[Strip]:
+    """Return rows of which some moved, or one of which is another one or has another end."""
+    rows = list(rows)
+    y = chance.randrange(ROWS)
+    match chance.randrange(4):
+        case 0:
+            count = chance.randint(1, 3)
+            rows[2:10] = [*rows[2 + count : 10], *(row(chance) for _ in range(count))]
+        case 1:
+            count = chance.randint(1, 3)
+            rows[2:10] = [*(row(chance) for _ in range(count)), *rows[2 : 10 - count]]
+        case 2:
+            rows[y] = row(chance)
+        case 3:
+            end = Strip([Segment("x")])
+            rows[y] = Strip.join([rows[y].crop(0, 9), end]).adjust_cell_length(COLUMNS)
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_terminal_shows_the_same_as_after_a_complete_paint(seed: int) -> None:
+    install_output_sanitizer()  # it positions the text after an emoji
+    chance = random.Random(seed)
+    rows = [row(chance) for _ in range(ROWS)]
+    diff, terminal = ScreenDiff(), emulator()
+    for _ in range(40):
+        output = diff.render(rows, PLAIN)
+        complete = ScreenDiff().render(rows, PLAIN)
+        assert shown(terminal, output) == shown(emulator(), complete)
+        rows = changed(rows, chance)
+
+
+def text_rows(first: int) -> list[Strip]:
+    """Return rows with the numbers from `first` on, between a heading and a prompt."""
+    numbered = [f"the tide of day {number}" for number in range(first, first + ROWS - 2)]
+    return [Strip([Segment(text.ljust(COLUMNS))]) for text in ("Harbour", *numbered, "> ")]
+
+
+def test_only_what_changed_is_sent() -> None:
+    diff = ScreenDiff()
+    complete = len(diff.render(text_rows(100), PLAIN))
+    assert diff.render(text_rows(100), PLAIN) == ""
+    rows = text_rows(100)
+    rows[1] = Strip([Segment("the tide of day 101".ljust(COLUMNS))])
+    assert diff.render(rows, PLAIN) == f"{Control.move_to(18, 1).segment.text}1"
+    diff.render(text_rows(100), PLAIN)
+    for rows in (text_rows(101), text_rows(100)):
+        output = diff.render(rows, PLAIN)
+        assert len(output) < complete / 3, "the rows that moved are sent again"
+    diff.forget()
+    assert len(diff.render(text_rows(100), PLAIN)) == complete
+
+
+def test_what_is_never_sent_does_not_count_as_shown() -> None:
+    diff = ScreenDiff()
+    diff.render(text_rows(100), PLAIN)
+    diff.update(Screen())  # Textual drops an update while the window is busy or closes
+    assert diff.render(text_rows(101), PLAIN)

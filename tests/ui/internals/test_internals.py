@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 from rich.style import Style
 from textual import keys
-from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual._compositor import Compositor, CompositorUpdate
 from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.command import CommandPalette
@@ -49,9 +49,9 @@ CALLED: Mapping[type | ModuleType, Mapping[str, str]] = {
         "_refresh_notifications": "self",
         "panic": "self, *renderables",
     },
-    ChopsUpdate: {"__init__": "self, chops, spans, chop_ends", "render_segments": "self, console"},
     CommandPalette: {"_action_command_list": "self, action"},
-    LayoutUpdate: {"__init__": "self, strips, region"},
+    Compositor: {"render_strips": "self, size=None"},
+    CompositorUpdate: {"render_segments": "self, console"},
     Driver: {"resume_application_mode": "self", "suspend_application_mode": "self"},
     LinuxDriver: {
         "_sigcont_application": "self, *_",
@@ -84,6 +84,7 @@ HELD: Mapping[type, set[str]] = {
     LinuxDriver: {"_must_signal_resume", "fileno"},
     MessagePump: {"_closing"},
     Notifications: {"__delitem__", "__iter__"},
+    Screen: {"_compositor"},
     Strip: {"_render_cache", "_segments"},
     Style: {"_link"},
     Widget: {"_anchor_released"},
