@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +89,8 @@ class Conversation:
         """The title of the thread, else the beginning of its first user message."""
         if self.meta.title:
             return self.meta.title
-        first_prompt = next((entry.text for entry in self.entries() if entry.role == "user"), "")
-        line = safe_line(first_words(first_prompt or next(iter(self.queue), "")))
+        prompts = (message.content for message in self.messages if message.role == "user")
+        line = safe_line(first_words(next(filter(None, chain(prompts, self.queue)), "")))
         return cut_at_word(line, MAX_TITLE) or NEW_TITLE
 
     @property
@@ -248,8 +248,10 @@ class Conversation:
     @property
     def empty_branch(self) -> BranchPoint | None:
         """The fork at the end of the thread if the shown branch is empty, else None."""
+        if self.is_busy:
+            return None
         self.entries()
-        return None if self.is_busy else self._entry_cache.trailing_branch
+        return self._entry_cache.trailing_branch
 
     @property
     def branches(self) -> Sequence[Branch]:

@@ -54,7 +54,7 @@ def streamed(threads: Path, columns: int, rows: int, *options: str) -> tuple[obj
     program = [sys.executable, "-m", "tests.benchmarks.ui.program", str(threads)]
     command = [*program, "25", "long", "--tokens", "200", *options]
     with Terminal(command=command, columns=columns, rows=rows) as terminal:
-        terminal.until(lambda screen: last_text(20) in screen)
+        terminal.until(lambda screen: last_text(20) in screen, seconds=60)
         terminal.ask("Tell")
         terminal.until(lambda screen: FIRST_WORD in screen)
         before = len(terminal.bytes)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 
 from textual.app import ComposeResult
@@ -14,9 +15,10 @@ from textual.widgets import Footer, TextArea
 from koel_tui.conversation.background_jobs import BackgroundJobs
 from koel_tui.conversation.conversation import Conversation
 from koel_tui.text import safe_line
+from koel_tui.ui import internals
 from koel_tui.ui.app.save_banner import SaveBanner
 from koel_tui.ui.app.status_line import StatusLine, status_for
-from koel_tui.ui.app.tab_bar import Label, TabBar, tab_label
+from koel_tui.ui.app.tab_bar import Label, TabBar, mounted_range, tab_label
 from koel_tui.ui.app.terminal_alert import TerminalAlert
 from koel_tui.ui.conversation.conversation_pane import ConversationPane
 from koel_tui.ui.keys.hints import key_of
@@ -33,8 +35,6 @@ from koel_tui.workspace.workspace import TooManyTabsError, Workspace
 _PAINT_INTERVAL = 0.2
 _MIN_HEIGHTS = (9, 7, 5)
 """Minimum terminal height in rows for the footer, the tab bar and the status line."""
-
-
 _FOOTER_ORDER: Mapping[str | None, int] = MappingProxyType(
     {key.id: place for place, key in enumerate(KEYS)}
 )
@@ -51,7 +51,7 @@ class Services:
     terminal_alert: TerminalAlert
 
 
-class MainScreen(Screen[None], inherit_bindings=False):
+class MainScreen(internals.PaintTimer, Screen[None], inherit_bindings=False):
     """Shows the tabs, the active conversation, save errors, the status line and the footer.
 
     It observes the conversations. Textual's own bindings of a screen are left out, because the app
@@ -88,6 +88,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             lambda delay, flush: queue_scheduler(self.app)(delay, flush),
             self._paint,
             max(interval, _PAINT_INTERVAL),
+            paint_clock=lambda: self.paint_seconds,
         )
 
     @property
@@ -122,7 +123,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             self._services.runtime.clear_problem()
         if notice := self._services.runtime.new_notice(conversation):
             self.notify(notice, severity="warning")
-        is_busy = any(each.is_busy for each in self.workspace.tabs)
+        is_busy = conversation.is_busy or any(each.is_busy for each in self.workspace.tabs)
         self._services.background_jobs.pause_while_busy(is_busy)
         self.pane.changed(conversation)
         self.request_repaint()
@@ -202,7 +203,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
             if choice is not None and self.workspace.tabs.activate(choice.conversation):
                 await self.show_active()
 
-        tabs = zip(self.workspace.tabs, self._labels(), strict=True)
+        tabs = ((each, self._label(each)) for each in self.workspace.tabs)
         self.app.push_screen(TabPicker(choices(tabs)), activate)
 
     async def action_side_by_side(self) -> None:
@@ -229,7 +230,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
                 self.workspace.add_paired()
             await self.show_active()
 
-        tabs = zip(self.workspace.tabs, self._labels(), strict=True)
+        tabs = ((each, self._label(each)) for each in self.workspace.tabs)
         self.app.push_screen(PairPicker(pair_choices(tabs, self.workspace.active)), pair)
 
     async def action_swap(self) -> None:
@@ -377,13 +378,13 @@ class MainScreen(Screen[None], inherit_bindings=False):
     async def _paint(self) -> None:
         tabs, services = self.workspace.tabs, self._services
         services.window_state.mark_changed()
-        labels = self._labels()
-        await self._tab_bar.show_labels(labels, tabs.active.key)
-        names = {label.id: f"{label.title} {label.mark}" for label in labels}
+        shown = mounted_range(len(tabs), tabs.number(tabs.active) - 1)
+        labels = [self._label(each) for each in islice(tabs, shown.start, shown.stop)]
+        await self._tab_bar.show_labels(labels, tabs.active.key, shown.start + 1)
         paired = tabs.paired
         self.pane.set_titles(
-            names[tabs.active.key] if paired is not None else "",
-            names[paired.key] if paired is not None else "",
+            self._label(tabs.active).name if paired is not None else "",
+            self._label(paired).name if paired is not None else "",
         )
         self._banner.show(
             current_problem(services.runtime.backend, self.workspace, services.window_state)
@@ -394,6 +395,5 @@ class MainScreen(Screen[None], inherit_bindings=False):
             status_for(tabs.active, services.runtime, self._hint, background_job, download)
         )
 
-    def _labels(self) -> list[Label]:
-        tabs = self.workspace.tabs
-        return [tab_label(conversation, tabs.is_unread(conversation)) for conversation in tabs]
+    def _label(self, conversation: Conversation) -> Label:
+        return tab_label(conversation, self.workspace.tabs.is_unread(conversation))

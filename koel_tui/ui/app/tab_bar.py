@@ -16,6 +16,8 @@ from koel_tui.text import safe_line
 from koel_tui.ui import internals
 
 _MIN_TITLE = 8
+MAX_MOUNTED = 40
+"""Maximum number of tabs with a widget; more than fit into any terminal with readable titles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,11 @@ class Label:
     id: str
     title: str
     mark: str = ""
+
+    @property
+    def name(self) -> str:
+        """The title and the mark, as a heading."""
+        return f"{self.title} {self.mark}"
 
     def text(self, number: int, room: int) -> str:
         """Return the sanitized label on one line of about `room` cells."""
@@ -49,6 +56,13 @@ def tab_label(conversation: Conversation, unread: bool) -> Label:
     return Label(conversation.key, conversation.title, mark)
 
 
+def mounted_range(count: int, active: int) -> range:
+    """Return the indexes of the tabs that have widgets: those near the active one."""
+    half = MAX_MOUNTED // 2
+    start = max(0, min(active // half * half - half // 2, count - MAX_MOUNTED))
+    return range(start, min(count, start + MAX_MOUNTED))
+
+
 class TabBar(Tabs, can_focus=False):
     """Shows one tab per label; the prompt keeps the keyboard focus."""
 
@@ -61,6 +75,7 @@ class TabBar(Tabs, can_focus=False):
     def __init__(self, label: Label) -> None:
         super().__init__(Tab(Content(label.text(1, MAX_TAB_TITLE)), id=label.id))
         self._labels = [label]
+        self._first = 1
 
     def on_tab_clicked(self, event: Tab.Clicked) -> None:
         """Post which tab was clicked.
@@ -71,12 +86,15 @@ class TabBar(Tabs, can_focus=False):
         if event.tab.id is not None:
             self.post_message(self.Selected(event.tab.id))
 
-    async def show_labels(self, labels: list[Label], active: str) -> None:
-        """Show these tabs, with `active` in front; only changed tabs are updated."""
+    async def show_labels(self, labels: list[Label], active: str, first: int = 1) -> None:
+        """Show these tabs, with `active` in front; only changed tabs are updated.
+
+        `first` is the number of the first one.
+        """
         shown = [label.id for label in self._labels]
         wanted = [label.id for label in labels]
         moved = self.active != active or shown != wanted
-        self._labels = labels
+        self._labels, self._first = labels, first
         with self.app.batch_update():
             # Mounting 30 tabs one after the other takes twice as long as one call with their texts.
             texts = self._label_texts()
@@ -121,5 +139,5 @@ class TabBar(Tabs, can_focus=False):
 
     def _label_texts(self) -> dict[str, Content]:
         room = self.size.width // len(self._labels) - 2  # one cell of padding on each side
-        numbered = enumerate(self._labels, 1)
+        numbered = enumerate(self._labels, self._first)
         return {label.id: Content(label.text(number, room)) for number, label in numbered}

@@ -17,11 +17,14 @@ from koel_tui.ui.internals.keyboard_layouts import (
     shifted_key,
 )
 from koel_tui.ui.internals.layout import (
+    PaintTimer,
     SingleLayout,
     follows_end,
     ignore_empty_list,
     layout_now,
+    paint_seconds,
     redraw_tables,
+    share_layout,
 )
 from koel_tui.ui.internals.output_sanitizer import install_output_sanitizer
 from koel_tui.ui.internals.screen_diff import ScreenDiff
@@ -40,6 +43,7 @@ from koel_tui.ui.internals.terminal_driver import (
 __all__ = [
     "LIGATURES",
     "AppBase",
+    "PaintTimer",
     "ScreenDiff",
     "SingleLayout",
     "active_keys",
@@ -55,12 +59,14 @@ __all__ = [
     "key_of_character",
     "latin_key",
     "layout_now",
+    "paint_seconds",
     "rebind",
     "redraw_tables",
     "redraw_underline",
     "register_alt_sequences",
     "scroll_active_into_view",
     "set_internal_clipboard",
+    "share_layout",
     "shifted_key",
     "suspend_app",
     "tabs_container",

@@ -1,11 +1,20 @@
 """Control of when and how often Textual computes the layout."""
 
 from contextlib import AbstractContextManager, suppress
+from time import thread_time
+from typing import TYPE_CHECKING
 
 from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Markdown
 from textual.widgets._markdown import MarkdownTable
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    _ScreenBase = Screen[None]
+else:
+    _ScreenBase = object
 
 
 def follows_end(widget: Widget) -> bool:
@@ -21,6 +30,34 @@ def layout_now(widget: Widget) -> None:
     widget.screen._refresh_layout()
 
 
+def share_layout(parent: Widget) -> None:
+    """Let new widgets in `parent` use the layout that their mounting has requested.
+
+    Textual computes the layout a second time for widgets that had their text before they were
+    mounted, as the blocks of Markdown have.
+    """
+    for widget in parent.walk_children(Widget):
+        if not widget.size:
+            widget._layout_required = False
+
+
+class PaintTimer(_ScreenBase):
+    """Mixin for a screen that measures the CPU time of its paints."""
+
+    paint_seconds = 0.0
+
+    def _on_timer_update(self) -> None:
+        before = thread_time()
+        super()._on_timer_update()
+        self.paint_seconds += thread_time() - before
+
+
+def paint_seconds(widget: Widget) -> float:
+    """Return the CPU seconds of the paints of a widget's screen so far; 0 if it has no timer."""
+    screen = widget.screen
+    return screen.paint_seconds if isinstance(screen, PaintTimer) else 0.0
+
+
 class SingleLayout:
     """Mixin for a scrolling widget whose content needs only one layout pass when it grows.
 
@@ -33,6 +70,7 @@ class SingleLayout:
 def _size_updated_once(
     widget: Widget, size: Size, virtual_size: Size, container_size: Size, layout: bool = True
 ) -> bool:
+    layout = layout and widget.virtual_size != virtual_size  # else Textual does not repeat it
     for node in widget.ancestors_with_self if layout else ():
         if isinstance(node, (SingleLayout, MarkdownTable)):
             layout = isinstance(node, MarkdownTable)

@@ -22,3 +22,9 @@ def estimate_cost(entry: Entry) -> int:
         if entry.role in _FOLDABLE_ROLES
         else message_view.estimate_cost(entry)
     )
+
+
+def is_visible(view: View, lines: range) -> bool:
+    """Return whether a view is within these lines of the transcript, or has no place yet."""
+    region = view.virtual_region
+    return not region.height or (region.bottom > lines.start and region.y < lines.stop)

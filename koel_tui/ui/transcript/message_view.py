@@ -17,6 +17,7 @@ from koel_tui.ui.transcript.large_answer import LargeAnswer
 from koel_tui.ui.transcript.plain_text import PlainText
 from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown, render_rows
 from koel_tui.ui.transcript.text_column import AnswerMarkdown
+from koel_tui.ui.widgets.blank_lines import BlankLines
 
 _TRAILING_NUMBER = re.compile(r"\n {0,3}\d{1,9}\Z")
 """Trailing digits, which are held back while streaming.
@@ -29,7 +30,7 @@ _SIMPLIFIED_COST = 4
 """Maximum number of widgets of an answer that is not shown with Textual's Markdown."""
 
 
-class MessageView(Vertical):
+class MessageView(BlankLines, Vertical):
     """Shows one entry and follows its growth.
 
     User messages and answers too large for Markdown are plain text. Other answers are Markdown, to

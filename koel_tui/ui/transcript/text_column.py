@@ -1,9 +1,13 @@
 """The column of text in a transcript: lines of a readable length in a wide terminal."""
 
 from textual.app import App, ComposeResult
+from textual.geometry import Size
+from textual.layout import DockArrangeResult
 from textual.widget import Widget
 from textual.widgets import Markdown
 from textual.widgets.markdown import MarkdownBlock, MarkdownFence
+
+from koel_tui.ui.widgets.blank_lines import BlankLines
 
 _SOURCE = ("line length", "")
 """The name of the style sheet, under which it is replaced."""
@@ -49,13 +53,20 @@ class _CodeBlock(MarkdownFence):
             yield code
 
 
-class AnswerMarkdown(Markdown):
+class AnswerMarkdown(BlankLines, Markdown):
     """Markdown whose code blocks may be wider than its text."""
 
     def get_block_class(self, block_name: str) -> type[MarkdownBlock]:
         """Return the class of a block."""
         is_code = block_name in ("fence", "code_block")
         return _CodeBlock if is_code else super().get_block_class(block_name)
+
+    def arrange(self, size: Size, optimal: bool = False) -> DockArrangeResult:
+        """Arrange the blocks, whose heights depend on their own text only.
+
+        With the height of the answer Textual would arrange all of them twice when it grows.
+        """
+        return super().arrange(Size(size.width, 0), optimal)
 
     @property
     def text_width(self) -> int:

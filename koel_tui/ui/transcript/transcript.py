@@ -11,7 +11,7 @@ from textual.message import Message
 from koel_tui.conversation.entries import Entry, content_version
 from koel_tui.ui import internals
 from koel_tui.ui.transcript import notice_rows
-from koel_tui.ui.transcript.entry_view import View, create_view
+from koel_tui.ui.transcript.entry_view import View, create_view, is_visible
 from koel_tui.ui.transcript.large_answer import LargeAnswer
 from koel_tui.ui.transcript.message_view import MessageView
 from koel_tui.ui.transcript.mount_window import (
@@ -25,8 +25,9 @@ from koel_tui.ui.transcript.mount_window import (
     tail_start,
 )
 from koel_tui.ui.transcript.scroll_position import ScrollPosition, ScrollTarget, TranscriptSource
+from koel_tui.ui.widgets.blank_lines import BlankLines
 from koel_tui.ui.widgets.no_restyle import NoRestyle
-from koel_tui.ui.widgets.throttle import Throttle, queue_scheduler
+from koel_tui.ui.widgets.throttle import throttle_repaints
 
 FLUSH_INTERVAL = 0.05
 """Minimum seconds between two repaints."""
@@ -34,7 +35,7 @@ AWAY_INTERVAL = 0.25
 """Minimum seconds between two repaints while the end is out of view."""
 
 
-class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=False):
+class Transcript(internals.SingleLayout, NoRestyle, BlankLines, VerticalScroll, can_focus=False):
     """Shows one thread. Changes to the mounted range run on this widget's own message queue."""
 
     class Unseen(Message):
@@ -63,7 +64,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         self._views: list[View] = []
         self._start = self._end = self._total = 0
         self._interval = interval
-        self._throttle = Throttle(queue_scheduler(self), self._repaint, interval)
+        self._throttle = throttle_repaints(self, self._repaint, interval)
 
     def compose(self) -> ComposeResult:
         """Yield the notices above and below the messages."""
@@ -204,6 +205,7 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         """Update the mounted messages to the thread, in one layout pass."""
         with self.app.batch_update():
             await self._reconcile(self._source.entries())
+            internals.share_layout(self)
         self._update_unseen()
 
     async def _reconcile(self, entries: Sequence[Entry]) -> None:
@@ -362,8 +364,9 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
         views = self._views if at_top else self._views[::-1]
         count, cost = len(views), sum(view.cost for view in views)
         drop: list[View] = []
+        visible = range(int(self.scroll_y), int(self.scroll_y) + self.size.height)
         for view in views[:-1]:
-            if (count <= messages and cost <= widgets) or self._is_visible(view):
+            if (count <= messages and cost <= widgets) or is_visible(view, visible):
                 break
             drop.append(view)
             count -= 1
@@ -382,12 +385,6 @@ class Transcript(internals.SingleLayout, NoRestyle, VerticalScroll, can_focus=Fa
                 return
             if isinstance(view, MessageView):
                 await view.simplify()
-
-    def _is_visible(self, view: View) -> bool:
-        top, region = self.scroll_y, view.virtual_region
-        if not region.height:
-            return True  # not laid out yet
-        return region.bottom > top and region.y < top + self.size.height
 
     async def _drop(self, views: Sequence[View]) -> None:
         if views:

@@ -2,9 +2,13 @@
 
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import monotonic, thread_time
 
 from textual.message_pump import MessagePump
+from textual.widget import Widget
+
+from koel_tui.ui import internals
 
 Flush = Callable[[], Awaitable[None]]
 Schedule = Callable[[float, Flush], object]
@@ -39,6 +43,12 @@ def queue_scheduler(pump: MessagePump) -> Schedule:
     )
 
 
+def throttle_repaints(widget: Widget, flush: Flush, interval: float) -> "Throttle":
+    """Return a throttle of the repaints of a widget, which run in its message queue."""
+    clock = partial(internals.paint_seconds, widget)
+    return Throttle(queue_scheduler(widget), flush, interval, paint_clock=clock)
+
+
 def period(cost: float, interval: float, share: float) -> float:
     """Return the seconds from one flush to the next, given the CPU seconds that the first cost.
 
@@ -51,8 +61,7 @@ class Throttle:
     """A throttle that calls `flush` after a request, at most once per `interval` seconds.
 
     No request is lost. `interval` may be changed at any time. Expensive flushes run less often. The
-    cost of a flush includes the painting that it causes, so it is measured as the CPU time of the
-    thread until the next flush is due.
+    cost of a flush is its own CPU time and that of the paints until the next one.
     """
 
     def __init__(
@@ -61,19 +70,22 @@ class Throttle:
         flush: Flush,
         interval: float,
         *,
+        paint_clock: Clock = lambda: 0.0,
         share: float | None = None,
         clock: Clock = monotonic,
         cpu_clock: Clock = thread_time,
     ) -> None:
+        """`paint_clock` returns the CPU seconds that paints have cost so far."""
         self._schedule = schedule
         self._flush = flush
         self.interval = interval
+        self._paint_clock = paint_clock
         self._share = CPU_SHARE if share is None else share
         self._clock = clock
         self._cpu_clock = cpu_clock
         self._is_scheduled = False
         self._started_at = float("-inf")
-        self._cpu_before = 0.0
+        self._flush_cost = self._painted_before = 0.0
 
     def request(self) -> None:
         """Request a flush; further requests until it starts are merged into it."""
@@ -85,14 +97,16 @@ class Throttle:
         return self._started_at + seconds - self._clock()
 
     async def _run(self) -> None:
-        cost = self._cpu_clock() - self._cpu_before
+        cost = self._flush_cost + self._paint_clock() - self._painted_before
         if (wait := self._remaining(period(cost, self.interval, self._share))) > 0:
-            self._schedule(wait, self._start_flush)
+            self._schedule(wait, self._run)  # it costs more by then if its paint is not done yet
         else:
             await self._start_flush()
 
     async def _start_flush(self) -> None:
         # Cleared before the flush, so that changes during it request another one.
         self._is_scheduled = False
-        self._started_at, self._cpu_before = self._clock(), self._cpu_clock()
+        self._started_at, before = self._clock(), self._cpu_clock()
+        self._painted_before = self._paint_clock()
         await self._flush()
+        self._flush_cost = self._cpu_clock() - before

@@ -9,6 +9,7 @@ from textual import events
 from koel_tui.conversation.drafts import Draft
 from koel_tui.protocol import ChatState
 from koel_tui.storage import JsonFileStorage, MemoryStorage
+from koel_tui.ui.app.tab_bar import MAX_MOUNTED
 from koel_tui.workspace.open_tabs import OpenTab, OpenTabs, decode
 from koel_tui.workspace.open_tabs_file import OpenTabsFile
 from tests.ui.scripted import ScriptedAgent
@@ -289,3 +290,18 @@ async def test_tabs_move_and_keep_their_new_places(tmp_path: Path) -> None:
         await leave(window)
     assert [each.thread_id for each in kept(tmp_path).tabs] == ["t0", "t2", "t1"]
     assert kept(tmp_path).active == 0
+
+
+async def test_of_hundreds_of_tabs_those_near_the_active_one_have_widgets(tmp_path: Path) -> None:
+    keep(tmp_path, *map(tab, range(300)), active=0)
+    async with opened(home=tmp_path, storage=await saved(300)) as window:
+
+        def numbers() -> list[int]:
+            return [int(label.partition(" ")[0]) for label in window.tabs]
+
+        await window.until(lambda: numbers() == [*range(1, MAX_MOUNTED + 1)])
+        await window.press("f5")  # from the first to the last
+        await window.until(lambda: numbers() == [*range(301 - MAX_MOUNTED, 301)])
+        await window.reads("thread 299 message 1")
+        await window.press("f6")
+        await window.until(lambda: numbers() == [*range(1, MAX_MOUNTED + 1)])

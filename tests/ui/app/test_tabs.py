@@ -7,6 +7,7 @@ from rich.cells import cell_len
 from textual.events import Key
 
 from koel_tui.storage import JsonFileStorage, MemoryStorage
+from koel_tui.ui.app.tab_bar import MAX_MOUNTED, mounted_range
 from koel_tui.ui.transcript.message_view import MessageView
 from tests.ui.window import Window, messages, opened
 
@@ -311,3 +312,12 @@ async def test_the_tab_in_front_is_in_sight_when_not_all_are() -> None:
         await window.until(lambda: "11 New thr…" in window.lines[0])
         await window.press("alt+2")
         await window.until(lambda: " 2 New thr…" in window.lines[0])
+
+
+def test_the_active_tab_and_its_neighbours_have_widgets() -> None:
+    for count in (1, MAX_MOUNTED, MAX_MOUNTED + 1, 1000):
+        for active in range(count):
+            mounted = mounted_range(count, active)
+            assert len(mounted) == min(count, MAX_MOUNTED)
+            near = range(max(0, active - 9), min(count, active + 10))
+            assert {*near} <= {*mounted} <= {*range(count)}

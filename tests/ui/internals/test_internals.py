@@ -58,7 +58,10 @@ CALLED: Mapping[type | ModuleType, Mapping[str, str]] = {
         "_sigtstp_application": "self, *_",
     },
     MessagePump: {"_close_messages_no_wait": "self"},
-    Screen: {"_refresh_layout": "self, size=None, scroll=False"},
+    Screen: {
+        "_on_timer_update": "self",
+        "_refresh_layout": "self, size=None, scroll=False",
+    },
     Strip: {"render": "self, console"},
     Tabs: {"_highlight_active": "self, animate=True"},
     Widget: {"_size_updated": "self, size, virtual_size, container_size, layout=True"},
@@ -87,7 +90,7 @@ HELD: Mapping[type, set[str]] = {
     Screen: {"_compositor"},
     Strip: {"_render_cache", "_segments"},
     Style: {"_link"},
-    Widget: {"_anchor_released"},
+    Widget: {"_anchor_released", "_layout_required"},
     WriterThread: {"_queue"},
 }  # fmt: skip
 """The attributes of objects."""
