@@ -11,8 +11,8 @@ class MemoryUse:
     """The memory and disk use of a model, in bytes.
 
     `weights_bytes` is the size of the weights, `kv_bytes` the size of the context of all `slots`
-    together; `resident` threads fill `resident_bytes` of it. `parked` threads take another
-    `parked_bytes`. `snapshots_bytes` are on disk.
+    together, which become up to `max_slots`; `resident` threads fill `resident_bytes` of it.
+    `parked` threads take another `parked_bytes`. `snapshots_bytes` are on disk.
     """
 
     weights_bytes: int = 0
@@ -23,6 +23,7 @@ class MemoryUse:
     parked: int = 0
     parked_bytes: int = 0
     snapshots_bytes: int = 0
+    max_slots: int = 0
 
 
 async def memory_of(agent: Agent) -> MemoryUse | None:

@@ -144,13 +144,14 @@ class LocalAgent:
         engine = self._loaded_engine
         if engine is None or engine.card is None:
             return None
-        report, slots = engine.memory, engine.card.slots
+        report = engine.memory
         resident = [each.kv_bytes for each in report.sessions if not each.parked]
         on_disk = await asyncio.to_thread(self._snapshots.size) if self._snapshots else 0
         return MemoryUse(
             weights_bytes=report.weights_bytes,
             kv_bytes=report.context_bytes,
-            slots=slots,
+            slots=report.slots,
+            max_slots=report.max_slots,
             resident=len(resident),
             resident_bytes=sum(resident),
             parked=len(report.sessions) - len(resident),

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import ClassVar, Self, Unpack
 
+from koel_tui.engine.callbacks import call_isolated
 from koel_tui.engine.errors import (
     EngineClosedError,
     EngineCrashedError,
@@ -14,6 +15,7 @@ from koel_tui.engine.errors import (
 )
 from koel_tui.engine.mutex import GenerationMutex
 from koel_tui.engine.options import SessionSettings, check_supported, session_options
+from koel_tui.engine.postponed_saves import PostponedSaves
 from koel_tui.engine.runner.transport import Transport
 from koel_tui.engine.runner.worker_client import WorkerClient
 from koel_tui.engine.session import EngineSession
@@ -68,7 +70,7 @@ class Engine:
         self._max_sessions = max_sessions
         check_supported(spec)
         self._spec = spec
-        self._mutex = GenerationMutex(parallel)
+        self._mutex = GenerationMutex(parallel, lambda: call_isolated(self._saves.flush))
         self._worker = WorkerClient(
             link,
             Load(spec, max_sessions, parallel),
@@ -76,6 +78,7 @@ class Engine:
             on_crash=self._on_crash,
             on_progress=on_progress,
         )
+        self._saves = PostponedSaves(lambda: self._mutex.is_idle, self._worker.request)
         self._single_session = SingleSession(self._open)
         self._sessions: dict[int, EngineSession] = {}  # opened by `open_session`
         self._opening_count = 0
@@ -219,6 +222,7 @@ class Engine:
         await self._closing.result()
 
     async def _close(self) -> None:
+        self._saves.flush()
         self._fail_turns(EngineClosedError())
         for session in self.sessions:
             session.shut()
@@ -241,10 +245,13 @@ class Engine:
         return turn
 
     async def save_kv(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
-        """Write a KV snapshot of `session`. Raises `EngineError`."""
+        """Write a KV snapshot of `session` when no turn is generated. Raises `EngineError`."""
         self._check_open()
         await self._open_in_worker(session)
-        await self._worker.call(lambda call: SaveKv(call, session.number, path, budget_bytes))
+        self._check_open()
+        await self._saves.add(
+            session.number, lambda call: SaveKv(call, session.number, path, budget_bytes)
+        )
 
     async def save_and_close(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
         """Write a KV snapshot of `session` and free its slot. Raises `EngineError`.
@@ -322,6 +329,7 @@ class Engine:
 
     def _close_in_worker(self, session: EngineSession) -> None:
         if session.number in self._known_sessions:
+            self._saves.flush(session.number)
             self._known_sessions.discard(session.number)
             self._worker.send(CloseSession(session.number))
 
@@ -332,6 +340,7 @@ class Engine:
 
     def _on_crash(self, error: EngineCrashedError) -> None:
         self._known_sessions.clear()
+        self._saves.fail(error)
         self._fail_turns(error)
 
     def _fail_turns(self, error: EngineError) -> None:

@@ -19,13 +19,15 @@ class GenerationMutex:
     """A first-come-first-served semaphore with `permits` permits.
 
     Only the ticket that holds a permit releases it, so a caller that leaves the queue releases
-    nothing, and a late release cannot end another caller's turn.
+    nothing, and a late release cannot end another caller's turn. `on_idle` is called whenever
+    nobody holds a permit or waits any more.
     """
 
-    def __init__(self, permits: int = 1) -> None:
+    def __init__(self, permits: int = 1, on_idle: Callable[[], None] = lambda: None) -> None:
         if permits < 1:
             raise ValueError(f"parallel must be at least 1, not {permits}")
         self._free_permits = permits
+        self._on_idle = on_idle
         self._queue: deque[Ticket] = deque()
         self._holders: set[Ticket] = set()
 
@@ -49,6 +51,8 @@ class GenerationMutex:
         self._grant()
         for position, waiting in enumerate(self._queue, start=1):
             waiting.report_position(position)
+        if self.is_idle:
+            self._on_idle()
 
     def _grant(self) -> bool:
         """Grant free permits; return whether any was granted."""
@@ -60,6 +64,11 @@ class GenerationMutex:
             first.report_position(0)
             granted = True
         return granted
+
+    @property
+    def is_idle(self) -> bool:
+        """True if nobody holds a permit or waits."""
+        return not (self._holders or self._queue)
 
     @property
     def held(self) -> int:

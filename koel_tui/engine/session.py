@@ -33,7 +33,7 @@ class SessionHost(Protocol):
         ...
 
     async def save_kv(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
-        """Write a KV snapshot of the session. Raises `EngineError`."""
+        """Write a KV snapshot of the session when no turn is generated. Raises `EngineError`."""
         ...
 
     async def save_and_close(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
@@ -182,6 +182,8 @@ class EngineSession:
     async def save_kv(self, path: str | PathLike[str], *, budget_bytes: int = KV_BUDGET) -> None:
         """Write a snapshot of the session's KV state, for `open_session(kv=path)`.
 
+        It waits until no session generates or waits for its turn, but not longer than until the
+        session or the engine is closed: to copy the state takes time of the model.
         Removes the oldest snapshots of the folder until all of them fit `budget_bytes`. Raises
         `SessionClosedError`, ValueError for a budget below 0, `EngineClosedError`,
         `EngineCrashedError`, and `EngineError` if there is no state or the file is not writable.

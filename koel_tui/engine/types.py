@@ -28,9 +28,10 @@ class ModelSpec:
     means the number that is fastest at the moment, at most one per physical core. `batch_tokens` is
     the maximum prefill step. `kv_type` is the KV cache format; q8_0 takes 17/32 of the bytes of
     f16. `mmap` maps the file instead of reading it. `slots` is how many sessions are in the context
-    at once, 1 to 256, llama.cpp's limit; None means as many as fit a quarter of the free memory,
-    that of the GPU for the layers on it. `lora` is the default adapter file of sessions. `mmproj`
-    is a projector for images and sound; an engine without support for these refuses it.
+    at once at most, 1 to 256, llama.cpp's limit; None means as many as fit a quarter of the free
+    memory, that of the GPU for the layers on it. The context has fewer slots until they are used.
+    `lora` is the default adapter file of sessions. `mmproj` is a projector for images and sound; an
+    engine without support for these refuses it.
     """
 
     path: Path
@@ -228,13 +229,16 @@ class SessionMemory:
 class MemoryReport:
     """Memory use of the engine, in bytes.
 
-    `weights_bytes` is the model, `context_bytes` all slots together, used or not; `sessions` is
-    the use by session.
+    `weights_bytes` is the model, `context_bytes` all `slots` together, used or not; `sessions` is
+    the use by session. `max_slots` is the number of slots up to which the context grows when more
+    sessions are used; it becomes smaller if the memory is too small for that.
     """
 
     weights_bytes: int = 0
     context_bytes: int = 0
     sessions: tuple[SessionMemory, ...] = ()
+    slots: int = 0
+    max_slots: int = 0
 
     @property
     def parked_bytes(self) -> int:
@@ -247,7 +251,7 @@ class ModelCard:
     """Properties of a loaded model; `name` is its file name.
 
     `context_tokens` is the context size of each session, rounded up to a multiple of 256,
-    `slots` how many sessions are in the context at once, `load_s` the load time in seconds.
+    `slots` how many sessions are in the context at once at most, `load_s` the load time in seconds.
     `has_template` is whether the file has a chat template; without one each turn must name one.
     `trained_tokens` is the context size of the training, 0 if the file has none.
     `fitting_template` is the built-in template that fits the vocabulary, '' if none does.

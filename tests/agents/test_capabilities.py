@@ -47,12 +47,13 @@ async def test_the_model_tells_its_memory_and_counts_tokens(
     use = await memory_of(agent)
     assert use is not None
     assert use.weights_bytes > 50_000_000 and use.kv_bytes > use.resident_bytes > 0
-    assert (use.slots, use.resident, use.parked, use.snapshots_bytes) == (2, 1, 0, 0)
+    assert (use.slots, use.max_slots, use.resident, use.parked) == (1, 2, 1, 0)
+    assert use.snapshots_bytes == 0
     for thread in ("b", "c"):
         await figures(agent, thread, "hello")
     use = await memory_of(agent)
     assert use is not None
-    assert (use.resident, use.parked) == (2, 1)
+    assert (use.slots, use.max_slots, use.resident, use.parked) == (2, 2, 2, 1)
     assert use.parked_bytes > measured["prompt_tokens"] * 10_000
     await agent.release("a")
     use = await memory_of(agent)

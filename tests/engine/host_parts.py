@@ -48,6 +48,12 @@ NATIVE = [
     "llama_vocab_get_add_eos", "llama_vocab_is_eog", "llama_vocab_n_tokens",
 ]  # fmt: skip
 """The native calls of opening, a turn, parking, saving, restoring and closing."""
+GROWTH = [
+    "llama_context_default_params", "llama_free",
+    "llama_get_memory", "llama_init_from_model", "llama_n_batch", "llama_n_ctx_seq",
+    "llama_state_seq_get_data_ext", "llama_state_seq_get_size_ext",
+]  # fmt: skip
+"""The native calls of replacing the context by one with more slots."""
 EVERY_TURN = [
     *(TurnSettings(sampling=each, max_output_tokens=4) for each in SAMPLINGS),
     TurnSettings(sampling=SAMPLINGS[0], max_output_tokens=4, schema=SCHEMA),
@@ -97,7 +103,7 @@ TURN_SETTINGS = st.builds(
 )
 SESSION = st.integers(0, 3)
 FAULTS = st.none() | st.tuples(
-    st.sampled_from(NATIVE),
+    st.sampled_from(sorted({*NATIVE, *GROWTH})),
     st.integers(0, 2),
     st.sampled_from(["RuntimeError", "KeyError", "MemoryError", "OSError"]),
 )

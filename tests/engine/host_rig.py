@@ -42,8 +42,10 @@ def raising(fraction: float) -> None:
 class Rig:
     """A loaded host, and how to do something with it within a deadline."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, slots: int = 2) -> None:
+        """`slots` is the maximum; the runner begins with two, for the turns at the same time."""
         self.folder = folder
+        self._slots = slots
         self.faults = Faults(folder)
         self.adapter = self.new_adapter("adapter")
         self.other_adapter = self.new_adapter("other", 0.5)
@@ -75,7 +77,9 @@ class Rig:
             faults = f"--faults={self.folder}"
             return (sys.executable, "-m", "tests.engine.faulty_runner", faults, *arguments)
 
-        spec = ModelSpec(self._model, context_tokens=1024, slots=2, threads=1, batch_tokens=64)
+        spec = ModelSpec(
+            self._model, context_tokens=1024, slots=self._slots, threads=1, batch_tokens=64
+        )
         self.faults.disarm()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(process_transport, "module_command", command)
@@ -161,6 +165,11 @@ class Rig:
         finally:
             self._discard(processes)
 
+    def restart(self) -> None:
+        """Close the engine and load another one, whose context has not grown."""
+        self.close()
+        self.start()
+
     def discard(self) -> None:
         """Kill the runner and end the loop, in any state."""
         self._discard(self._processes())
@@ -196,9 +205,9 @@ async def said(
 
 
 @contextmanager
-def rig_in(folder: Path) -> Iterator[Rig]:
+def rig_in(folder: Path, slots: int = 2) -> Iterator[Rig]:
     """A rig that is closed at the end, with the fault that is set then."""
-    rig = Rig(folder)
+    rig = Rig(folder, slots)
     try:
         yield rig
     except BaseException:

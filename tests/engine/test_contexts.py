@@ -229,7 +229,8 @@ async def test_engine_parallel_turns_share_batches_and_none_starves(starter_path
 async def test_engine_memory_names_weights_and_context(engine: Engine) -> None:
     report = engine.memory
     assert 90e6 < report.weights_bytes < 110e6
-    assert report.context_bytes == 2 * 1024 * 23040
+    assert report.context_bytes == report.slots * 1024 * 23040
+    assert report.slots <= report.max_slots == 2
 
 
 async def test_engine_too_large_a_context_is_refused_with_both_numbers(starter_path: Path) -> None:

@@ -6,7 +6,6 @@ One request fails at most for each exception: the one that met it, or those of i
 import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -335,13 +334,23 @@ class HostMachine(Books):
         self.rig.pause(turns)
 
 
-def run(folder: Path, examples: int, steps: int) -> None:
-    """Run machines on one host, which is closed at the end."""
-    with rig_in(folder) as rig:
+def run(folder: Path, examples: int, steps: int, *, slots: int = 2) -> None:
+    """Run machines on one host, which is closed at the end.
+
+    With more than two slots each machine begins with a context that has not grown.
+    """
+    with rig_in(folder, slots) as rig:
+
+        def machine() -> HostMachine:
+            if slots > 2:
+                rig.faults.disarm()
+                rig.restart()
+            return HostMachine(rig)
+
         try:
-            machine: Any = partial(HostMachine, rig)  # it is called as a class would be
+            make: Any = machine  # it is called as a class would be
             run_machine(
-                machine,
+                make,
                 settings=settings(
                     max_examples=examples,
                     stateful_step_count=steps,
@@ -360,7 +369,19 @@ def test_an_exception_fails_its_request_alone_whatever_the_order(tmp_path: Path)
     run(tmp_path, 30, 30)
 
 
+def test_an_exception_fails_its_request_alone_while_the_context_grows(tmp_path: Path) -> None:
+    run(tmp_path, 5, 30, slots=8)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_an_exception_fails_its_request_alone_whatever_the_order_at_length(tmp_path: Path) -> None:
     run(tmp_path, 120, 40)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_exception_fails_its_request_alone_while_the_context_grows_at_length(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path, 60, 40, slots=8)

@@ -22,7 +22,8 @@ _TIMEOUT_S = 300.0
 class EngineTest:
     """The result of starting the engine; `error` and `code` are set if it failed.
 
-    Times are in seconds, `memory` is in bytes of the runner; `slots` contexts of `window` tokens.
+    Times are in seconds, `memory` is in bytes of the runner; at most `slots` contexts of
+    `window` tokens.
     """
 
     model: str
@@ -101,7 +102,7 @@ def evaluate(test: EngineTest) -> Finding:
         return problem("start", test.error, advice, test.code)
     text = (
         f"{test.model} loaded in {test.load_s:.1f} s, first token after "
-        f"{test.token_s:.2f} s; {format_bytes(test.memory)}, {test.slots} contexts of "
+        f"{test.token_s:.2f} s; {format_bytes(test.memory)}, up to {test.slots} contexts of "
         f"{test.window:,} tokens"
     )
     if test.notice:

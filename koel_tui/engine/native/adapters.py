@@ -23,6 +23,7 @@ class Adapters:
         self._loaded: dict[Path, Any] = {}
         self._file_ids: dict[Path, str] = {}
         self._applied: Path | None = None
+        self._revision = context.revision
         self._is_applied_certain = True  # False after a failed change
 
     def load(self, path: Path) -> None:
@@ -46,6 +47,9 @@ class Adapters:
 
     def apply(self, path: Path | None) -> None:
         """Set the adapter for decoding; None for no adapter. Raises `EngineError`."""
+        if self._revision != self._context.revision:  # a new native context has no adapter
+            self._revision = self._context.revision
+            self._applied, self._is_applied_certain = None, True
         if path == self._applied and self._is_applied_certain:
             return
         self._is_applied_certain = False

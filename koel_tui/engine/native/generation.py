@@ -59,7 +59,7 @@ class Generation:
         self.answer = answer
         self.hidden_tokens = 0  # tokens of hidden thinking
         self._thinking_tokens = 0
-        self._reused_tokens = len(slot.tokens)
+        self._reused_tokens = len(slot.parts)
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._started_at = started_at
         self._first_token_at = 0.0
@@ -68,16 +68,16 @@ class Generation:
     @property
     def pending_tokens(self) -> int:
         """The number of tokens to decode before the next one can be drawn."""
-        return len(self.tokens) - len(self.slot.tokens)
+        return len(self.tokens) - len(self.slot.parts)
 
     def next_chunk(self, max_tokens: int) -> Chunk:
         """Return the next tokens to decode, at most `max_tokens`."""
-        decoded = len(self.slot.tokens)
+        decoded = len(self.slot.parts)
         if decoded < self.parameters.checkpoint_tokens:
             max_tokens = min(max_tokens, self.parameters.checkpoint_tokens - decoded)
         tokens = self.tokens[decoded : decoded + max_tokens]
         last = decoded + len(tokens) == len(self.tokens)
-        return Chunk(self.slot.sequence, decoded, tokens, wants_logits=last)
+        return Chunk(self.slot.sequence, self.slot.parts.positions, tokens, wants_logits=last)
 
     @property
     def is_prefilling(self) -> bool:
@@ -87,7 +87,7 @@ class Generation:
     @property
     def is_at_checkpoint(self) -> bool:
         """True if the slot holds exactly the tokens to save a checkpoint of."""
-        return 0 < len(self.slot.tokens) == self.parameters.checkpoint_tokens
+        return 0 < len(self.slot.parts) == self.parameters.checkpoint_tokens
 
     @property
     def is_at_limit(self) -> bool:

@@ -17,14 +17,13 @@ from koel_tui.engine.native.answer.answer_text import Answer
 from koel_tui.engine.native.answer.harmony_parser import HarmonyParser
 from koel_tui.engine.native.answer.thinking_tags import HARMONY, Tags, ThinkingTags
 from koel_tui.engine.native.context.free_memory import free_memory
-from koel_tui.engine.native.context.kv_cache import KvCache
 from koel_tui.engine.native.context.kv_snapshot import Fingerprint, file_id
-from koel_tui.engine.native.context.llama_context import Context
-from koel_tui.engine.native.context.slots import common_prefix
+from koel_tui.engine.native.context.prompt_parts import common_prefix
 from koel_tui.engine.native.control_tokens import PromptTokenizer
 from koel_tui.engine.native.gpus import list_gpus
 from koel_tui.engine.native.log import NativeLog
-from koel_tui.engine.native.placement import Placement, context_size
+from koel_tui.engine.native.placed_model import load_placed
+from koel_tui.engine.native.placement import Placement
 from koel_tui.engine.native.prompt.chat_template import ChatTemplate, ChatTemplates
 from koel_tui.engine.native.prompt.partial_answer import (
     continued_tags,
@@ -32,7 +31,6 @@ from koel_tui.engine.native.prompt.partial_answer import (
     raw_text,
     with_partial_answer,
 )
-from koel_tui.engine.native.weights import Model
 from koel_tui.engine.types import (
     ChatMessage,
     MemoryReport,
@@ -72,14 +70,13 @@ class LoadedModel:
     def __init__(self, load: Load, log: NativeLog, progress: Callable[[float], bool]) -> None:
         """Load the model. Raises `ModelLoadError`; everything is then freed."""
         with ExitStack() as on_failure:
-            placement = Placement(load, list_gpus)
-            spec = placement.spec
-            self.model = Model(spec, log, progress)
+            placement = Placement(load, list_gpus, free_memory)
+            placed = load_placed(load, placement, log, progress)
+            self.model, self.context = placed.model, placed.context
             on_failure.callback(self.model.close)
-            self._file_id = file_id(spec.path)
-            context_tokens = context_size(spec, self.model.trained_tokens)
-            free = free_memory()
-            slots, slot = placement.place_slots(context_tokens, free, self.model.approximate_layout)
+            on_failure.callback(self.context.close)
+            spec = placement.spec
+            self._file_id, self._kv_type = file_id(spec.path), spec.kv_type
             self._tokenizer = PromptTokenizer(self.model)
             fitting = find_template(self._tokenizer.controls)
             self._templates = ChatTemplates(
@@ -91,16 +88,12 @@ class LoadedModel:
                 fitting=fitting,
             )
             on_failure.callback(self._templates.close)
-            self.context = Context(self.model, spec, log, slots, context_tokens)
-            on_failure.callback(self.context.close)
             self.adapters = Adapters(self.model, self.context, log)
-            self.cache = KvCache(self.context, slots, slot.token_bytes, free // 4, slot.state_bytes)
-            self._context_bytes = slots * slot.slot_bytes(self.context.context_tokens)
-            self._kv_type = spec.kv_type
+            self.cache, self._slot_size = placed.cache, placed.slot_size
             self.card = ModelCard(
                 name=self.model.name,
                 context_tokens=self.context.context_tokens,
-                slots=slots,
+                slots=self.cache.max_slots,
                 load_s=self.model.load_s,
                 trained_tokens=self.model.trained_tokens,
                 has_template=bool(self.model.chat_template),
@@ -288,10 +281,13 @@ class LoadedModel:
 
     def memory(self) -> MemoryReport:
         """Return the bytes of the weights, the context and each session."""
+        slots = self.context.slots
         return MemoryReport(
             weights_bytes=self.model.weights_bytes,
-            context_bytes=self._context_bytes,
+            context_bytes=slots * self._slot_size.slot_bytes(self.context.context_tokens),
             sessions=self.cache.memory(),
+            slots=slots,
+            max_slots=self.cache.max_slots,
         )
 
     def close(self) -> None:

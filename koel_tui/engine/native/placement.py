@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from koel_tui.engine.errors import ModelLoadError
-from koel_tui.engine.native.context.free_memory import MemoryShare, check_memory
+from koel_tui.engine.native.context.free_memory import MemoryShare, check_memory, free_memory
 from koel_tui.engine.native.context.llama_context import KV_TYPES
 from koel_tui.engine.native.context.slots import slot_count
 from koel_tui.engine.native.gpus import GpuMemory, ListGpus, gpu_memory
@@ -100,18 +100,14 @@ def slot_sizes(
 def place_slots(
     layout: ModelLayout, request: Request, gpu_layers: int, gpu: GpuMemory | None, free_ram: int
 ) -> int:
-    """Return the number of slots, with the weights loaded. Raises `ModelLoadError`.
+    """Return the maximum number of slots, with the weights loaded. Raises `ModelLoadError`.
 
     The free memory is that after the weights were loaded. A slot takes memory where the layers are,
     so little RAM refuses no model that is on the GPU.
     """
-    on_gpu = 0 if gpu is None else layers_on_gpu(layout, gpu_layers)
-    ram_size, gpu_size = slot_sizes(layout, request.bytes_per_value, on_gpu)
-    shares = _shares(ram_size, gpu_size, gpu, free_ram, request.context_tokens)
+    shares = memory_shares(layout, request, gpu_layers, gpu, free_ram)
     # If no share can be checked, RAM is a hint for the number of slots.
-    whole = ram_size.slot_bytes(request.context_tokens) + gpu_size.slot_bytes(
-        request.context_tokens
-    )
+    whole = slot_sizes(layout, request.bytes_per_value, 0)[0].slot_bytes(request.context_tokens)
     count = request.spec.slots or min(
         slot_count(
             free_bytes=free,
@@ -127,11 +123,15 @@ def place_slots(
     return count
 
 
-def _shares(
-    ram: SlotSize, on_gpu: SlotSize, gpu: GpuMemory | None, free_ram: int, tokens: int
+def memory_shares(
+    layout: ModelLayout, request: Request, gpu_layers: int, gpu: GpuMemory | None, free_ram: int
 ) -> list[MemoryShare]:
     """Return what a slot takes of each memory that it is in and whose size is known."""
-    ram_bytes, gpu_bytes = ram.slot_bytes(tokens), on_gpu.slot_bytes(tokens)
+    on_gpu = 0 if gpu is None else layers_on_gpu(layout, gpu_layers)
+    ram_bytes, gpu_bytes = (
+        size.slot_bytes(request.context_tokens)
+        for size in slot_sizes(layout, request.bytes_per_value, on_gpu)
+    )
     if gpu is None or not gpu_bytes:
         return [MemoryShare(free_ram, ram_bytes + gpu_bytes)]
     shares = []
@@ -167,12 +167,16 @@ def _slot_size(layers: Sequence[Layer], bytes_per_value: float) -> SlotSize:
 class Placement:
     """The place of a model. It is created before the weights load; slots are placed after."""
 
-    def __init__(self, load: Load, list_gpus: ListGpus) -> None:
+    def __init__(
+        self, load: Load, list_gpus: ListGpus, free_ram: Callable[[], int] = free_memory
+    ) -> None:
         """Decide the layers for the GPU. Raises `ModelLoadError` if the requested ones do not fit.
 
-        `list_gpus` returns the processors with the memory that is free at that moment.
+        `list_gpus` returns the processors with the memory that is free at that moment, `free_ram`
+        the bytes of RAM that are free.
         """
         self.spec = load.spec
+        self.free_ram = free_ram
         self._load = load
         self._list_gpus = list_gpus
         self._layout: ModelLayout | None = None
@@ -203,7 +207,7 @@ class Placement:
     def place_slots(
         self, context_tokens: int, free_ram: int, loaded_layout: Callable[[], ModelLayout]
     ) -> tuple[int, SlotSize]:
-        """Return the number of slots and the size of each, once the weights are loaded.
+        """Return the maximum number of slots and the size of each, once the weights are loaded.
 
         `loaded_layout` returns the approximate layout of the loaded weights. It is used if the
         header cannot be read here, because llama.cpp has read the file. Raises `ModelLoadError` if
@@ -216,10 +220,32 @@ class Placement:
             except ModelFileError as error:
                 _log.warning("The memory of the context is an estimate: %s", error.reason)
                 layout = self._layout = loaded_layout()
-        gpu = gpu_memory(self._list_gpus()) if self._has_gpu else None
         request = self._request(context_tokens)
-        count = place_slots(layout, request, self.spec.gpu_layers, gpu, free_ram)
+        count = place_slots(layout, request, self.spec.gpu_layers, self._gpu(), free_ram)
         return count, slot_sizes(layout, request.bytes_per_value, 0)[0]
+
+    def check_context(self, slots: int, context_tokens: int) -> None:
+        """Check that another context fits, beside the one in use. Raises `ModelLoadError`."""
+        if self._layout is None:
+            return
+        request, layers = self._request(context_tokens), self.spec.gpu_layers
+        shares = memory_shares(self._layout, request, layers, self._gpu(), self.free_ram())
+        for share in shares:
+            check_memory(slots, context_tokens, share)
+
+    def halve_layers(self) -> bool:
+        """Place half as many layers on the GPU; return False if it has none or the user set them.
+
+        The free memory of a GPU is only an estimate of what can be allocated there.
+        """
+        if self._layout is None or not self._has_gpu or self._load.spec.gpu_layers >= 0:
+            return False
+        layers = layers_on_gpu(self._layout, self.spec.gpu_layers)
+        self.spec = replace(self.spec, gpu_layers=layers // 2)
+        return layers > 0
+
+    def _gpu(self) -> GpuMemory | None:
+        return gpu_memory(self._list_gpus()) if self._has_gpu else None
 
     def _request(self, context_tokens: int) -> Request:
         _, bytes_per_value = KV_TYPES[self.spec.kv_type]

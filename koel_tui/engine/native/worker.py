@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.answer_writer import AnswerWriter
-from koel_tui.engine.native.context.kv_snapshot import read_snapshot, write_snapshot
 from koel_tui.engine.native.context.llama_context import DecodeAborted
+from koel_tui.engine.native.context.snapshot_thread import SnapshotDone, SnapshotThread
 from koel_tui.engine.native.context.token_batch import Chunk
 from koel_tui.engine.native.failures import to_engine_error
 from koel_tui.engine.native.generation import Generation
@@ -16,6 +16,7 @@ from koel_tui.engine.native.loaded_model import LoadedModel
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.preparation import Preparation, PreparationThread
 from koel_tui.engine.native.scheduling.step_scheduler import Step, StepScheduler
+from koel_tui.engine.native.session_table import SessionTable
 from koel_tui.engine.types import FinishReason, SessionMetrics
 from koel_tui.engine.wire_messages import (
     CloseSession,
@@ -39,6 +40,8 @@ from koel_tui.engine.wire_messages import (
 )
 
 _PROGRESS_STEP = 0.02
+_Work = Command | Failed | Preparation | SnapshotDone
+"""What the worker handles: a command, the failure of an invalid one, or the end of file work."""
 
 
 class Worker:
@@ -49,14 +52,13 @@ class Worker:
 
     def __init__(self, emit: Callable[[Event], None]) -> None:
         self._emit = emit
-        self._commands: queue.SimpleQueue[Command | Failed | Preparation] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._preparations = PreparationThread(self._commands.put)
+        self._snapshots = SnapshotThread(self._commands.put)
         self._log = NativeLog(logging.getLogger("koel_tui.llama"))
         self._model: LoadedModel | None = None
         self._scheduler = StepScheduler()
-        self._sessions: dict[int, OpenSession] = {}
-        # Token count of the snapshot of each session without a turn yet; None if it is invalid.
-        self._snapshot_tokens: dict[int, int | None] = {}
+        self._sessions = SessionTable()
         self._running: dict[int, Generation] = {}  # by turn, longest waiting first
         self._shutting_down = False
 
@@ -88,6 +90,7 @@ class Worker:
                 for generation in self._running.values():
                     generation.sampler.close()
                 self._running.clear()
+                self._snapshots.close()
                 if self._model is not None:
                     self._model.close()
 
@@ -106,7 +109,7 @@ class Worker:
                 return False
             self._run_command(command)
 
-    def _run_command(self, command: Command | Failed | Preparation) -> None:
+    def _run_command(self, command: _Work) -> None:
         try:
             self._dispatch(command)
         except Exception as error:
@@ -123,10 +126,10 @@ class Worker:
                     self._abandon(turn, session, failure, drop_context=True)
                 case StopTurn(turn=call) | OpenSession(call=call):
                     self._emit(Failed.from_error(call, failure))
-                case SaveKv(call=call) | CountTokens(call=call):
+                case SaveKv(call=call) | CountTokens(call=call) | SnapshotDone(call=call):
                     self._emit(Failed.from_error(call, failure))
 
-    def _dispatch(self, command: Command | Failed | Preparation) -> None:
+    def _dispatch(self, command: _Work) -> None:
         match command:
             case Load():
                 self._load(command)
@@ -147,6 +150,8 @@ class Worker:
                 self._save_kv(command)
             case CountTokens(call=call, text=text):
                 self._count(call, text)
+            case SnapshotDone():
+                self._finish_snapshot(command)
             case Failed():
                 self._emit(command)
             case Shutdown():
@@ -175,17 +180,26 @@ class Worker:
         loaded = self._require_model()
         if command.lora is not None:
             loaded.adapters.load(command.lora)
-        if command.kv is not None:
-            parked = read_snapshot(command.kv, loaded.fingerprint(command.lora))
-            self._snapshot_tokens[command.session] = None if parked is None else len(parked.tokens)
+        self._sessions.begin_opening(command)
+        if command.kv is None:
+            self._finish_snapshot(SnapshotDone(command))
+        else:
+            self._snapshots.read(command, loaded.fingerprint(command.lora))
+
+    def _finish_snapshot(self, done: SnapshotDone) -> None:
+        """Answer a command whose file is written or read. Raises what failed."""
+        command, parked = done.command, done.parked
+        is_opening = isinstance(command, OpenSession) and self._sessions.end_opening(command)
+        if done.error is not None:
+            raise done.error
+        if isinstance(command, OpenSession) and is_opening:  # else it was closed meanwhile
             if parked is not None:
-                loaded.cache.add_parked(command.session, parked)
-        self._sessions[command.session] = command
+                self._require_model().cache.add_parked(command.session, command.lora, parked)
+            self._sessions.add(command, None if parked is None else len(parked.parts))
         self._emit(Done(command.call))
 
     def _close_session(self, session: int) -> None:
-        self._sessions.pop(session, None)
-        self._snapshot_tokens.pop(session, None)
+        self._sessions.remove(session)
         try:
             for turn in self._preparations.turns_of(session):
                 self._preparations.remove(turn)
@@ -199,16 +213,15 @@ class Worker:
                 self._emit_memory()
 
     def _save_kv(self, command: SaveKv) -> None:
-        loaded, session = self._require_model(), self._session(command.session)
+        loaded, session = self._require_model(), self._sessions.get(command.session)
         parked = loaded.cache.copy(command.session)
         if parked is None:
             raise EngineError("The session has no context yet. Save it after its first answer.")
         fingerprint = loaded.fingerprint(session.lora)
-        write_snapshot(command.path, fingerprint, parked, command.budget_bytes)
-        self._emit(Done(command.call))
+        self._snapshots.write(command, fingerprint, parked)
 
     def _start_turn(self, start: StartTurn) -> None:
-        loaded, session = self._require_model(), self._session(start.session)
+        loaded, session = self._require_model(), self._sessions.get(start.session)
         if start.session in self._busy_sessions() | self._preparations.sessions:
             raise EngineError("The session is already generating. Wait for it or stop it first.")
         self._preparations.start(Preparation(loaded, start, session.name))
@@ -219,15 +232,14 @@ class Worker:
         if not self._preparations.remove(turn):
             return  # it was stopped
         prompt = preparation.result().prompt
-        loaded, lora = self._require_model(), self._session(session).lora
+        loaded, lora = self._require_model(), self._sessions.get(session).lora
         try:
             slot = loaded.cache.prepare(session, lora, prompt, self._busy_sessions())
         except LookupError:
             raise EngineError("Every slot is in use. Wait for a turn to end.") from None
-        snapshot = self._snapshot_tokens.pop(session, 0)
-        is_miss = snapshot is None or len(slot.tokens) < min(snapshot, len(prompt) - 1)
+        is_miss = self._sessions.is_snapshot_missed(session, len(slot.parts), len(prompt))
         self._running[turn] = preparation.generation(lora, slot, snapshot_misses=int(is_miss))
-        self._emit(PrefillProgress(turn, len(slot.tokens), len(prompt)))
+        self._emit(PrefillProgress(turn, len(slot.parts), len(prompt)))
 
     def _busy_sessions(self) -> set[int]:
         return {generation.parameters.session for generation in self._running.values()}
@@ -273,12 +285,12 @@ class Worker:
             self._require_model().cache.close_gaps(slots, seconds)
 
     def _advance(self, generation: Generation, chunk: Chunk, row: int) -> None:
-        generation.slot.tokens.extend(chunk.tokens)
+        generation.slot.parts.extend(chunk.tokens)
         loaded = self._require_model()
         if generation.is_at_checkpoint:
             loaded.cache.add_checkpoint(generation.slot)
         if generation.is_prefilling:
-            decoded = len(generation.slot.tokens)
+            decoded = len(generation.slot.parts)
             self._emit(PrefillProgress(generation.turn, decoded, generation.prompt_tokens))
         reason = None if row < 0 else AnswerWriter(loaded, self._emit).write(generation, row)
         if reason is not None:
@@ -329,11 +341,6 @@ class Worker:
 
     def _emit_memory(self) -> None:
         self._emit(MemoryChanged(self._require_model().memory()))
-
-    def _session(self, number: int) -> OpenSession:
-        if number not in self._sessions:
-            raise EngineError("The engine has no such session. Open it again.")
-        return self._sessions[number]
 
     def _require_model(self) -> LoadedModel:
         if self._model is None:

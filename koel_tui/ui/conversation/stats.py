@@ -131,7 +131,10 @@ def _memory(memory: "MemoryUse | str") -> Iterator[LabelledValue]:
         yield "", safe_line(memory)
         return
     yield "weights", format_bytes(memory.weights_bytes)
-    yield "KV cache", f"{format_bytes(memory.kv_bytes)} in {_format_count(memory.slots, 'slot')}"
+    slots = _format_count(memory.slots, "slot")
+    # The panel is narrow, so a maximum that is reached is not repeated.
+    most = f" of {memory.max_slots}" if memory.max_slots > memory.slots else ""
+    yield "KV cache", f"{format_bytes(memory.kv_bytes)} in {slots}{most}"
     threads = _format_count(memory.resident, "thread")
     yield (
         "  filled",

@@ -8,8 +8,14 @@ import pytest
 
 from koel_tui.engine import ChatMessage, Engine, EngineSession, ModelSpec, Sampling
 from koel_tui.engine.native.context import host_buffer
-from koel_tui.engine.native.context.kv_snapshot import Fingerprint, file_id, write_snapshot
+from koel_tui.engine.native.context.kv_snapshot import (
+    Fingerprint,
+    file_id,
+    read_snapshot,
+    write_snapshot,
+)
 from koel_tui.engine.native.context.parked_contexts import ParkedContext
+from koel_tui.engine.native.context.prompt_parts import MediaPart, PromptParts
 
 PRINT = Fingerprint("1", "m", "f16", "")
 CAT = [ChatMessage("user", "I have a cat called Mila.")]
@@ -18,7 +24,7 @@ SHIP = [ChatMessage("user", "My ship sails at nine.")]
 
 def parked(size: int = 100) -> ParkedContext:
     state = host_buffer.host_buffer(size)
-    return ParkedContext([1, 2, 3], state)
+    return ParkedContext(PromptParts([1, 2, 3]), state)
 
 
 @pytest.mark.parametrize("function", ["lstat", "stat", "unlink", "open"])
@@ -56,6 +62,49 @@ def test_b6_a_newest_snapshot_that_is_gone_is_no_error(
 
     monkeypatch.setattr(Path, "replace", replace)
     write_snapshot(tmp_path / "new.kv", PRINT, parked(), 50)
+
+
+IMAGE = MediaPart("sha256:cat", 256, 4)
+
+
+def test_a_snapshot_keeps_the_media_of_its_prompt(tmp_path: Path) -> None:
+    path, parts = tmp_path / "1.kv", PromptParts([1, IMAGE, 2])
+    state = host_buffer.host_buffer(100)
+    state[:4] = b"abcd"
+    write_snapshot(path, PRINT, ParkedContext(parts, state), 10**6)
+    kept = read_snapshot(path, PRINT)
+    assert kept is not None and kept.parts == parts
+    assert kept.state[:4] == b"abcd" and kept.parts.positions == 6
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["true", "1.5", "null", '"1"', "{}", "[]", '["a", 1]', '["a", 0, 1]', '["a", 1, -1]',
+     '[1, 1, 1]', '["a", "1", 1]', '["a", 1, 1, 1]'],
+)  # fmt: skip
+def test_a_snapshot_with_another_kind_of_part_is_a_replay(tmp_path: Path, part: str) -> None:
+    path = tmp_path / "1.kv"
+    write_snapshot(path, PRINT, parked(), 10**6)
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"[1, 2, 3]", f"[1, {part}, 3]".encode(), 1))
+    assert read_snapshot(path, PRINT) is None
+    path.write_bytes(whole)
+    assert read_snapshot(path, PRINT) is not None
+
+
+def test_snapshots_of_older_formats_are_removed_and_newer_ones_stay(tmp_path: Path) -> None:
+    other = tmp_path / "0.kv"
+    write_snapshot(other, PRINT, parked(), 10**6)
+    whole = other.read_bytes()
+    for number in (1, 3):
+        changed = whole.replace(b"koel-chat/kv 2", f"koel-chat/kv {number}".encode(), 1)
+        (tmp_path / f"format-{number}.kv").write_bytes(changed)
+    (tmp_path / "foreign.kv").write_bytes(b"x")
+    assert read_snapshot(tmp_path / "format-1.kv", PRINT) is None
+    write_snapshot(tmp_path / "1.kv", PRINT, parked(), 10**6)
+    assert sorted(path.name for path in tmp_path.glob("*.kv")) == [
+        "0.kv", "1.kv", "foreign.kv", "format-3.kv",
+    ]  # fmt: skip
 
 
 def test_b34_the_mark_of_a_model_in_parts_covers_all_parts(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from koel_tui.agents import Snapshots
 from koel_tui.engine.native.context.host_buffer import host_buffer
 from koel_tui.engine.native.context.kv_snapshot import Fingerprint, read_snapshot, write_snapshot
 from koel_tui.engine.native.context.parked_contexts import ParkedContext
+from koel_tui.engine.native.context.prompt_parts import PromptParts
 from tests.hostile_summary import Tally
 
 MARK = Fingerprint("library", "model", "f16", "")
@@ -28,7 +29,7 @@ write_snapshot(Path(sys.argv[1]), MARK, parked(2), 10**9)
 
 
 def parked(token: int) -> ParkedContext:
-    return ParkedContext([token], host_buffer(1000))
+    return ParkedContext(PromptParts([token]), host_buffer(1000))
 
 
 def killed_over(path: Path) -> Path:
@@ -54,7 +55,7 @@ def test_a_killed_snapshot_write_leaves_the_old_snapshot(
     write_snapshot(path, MARK, parked(1), 10**9)
     left = killed_over(path)
     kept = read_snapshot(path, MARK)
-    assert kept is not None and kept.tokens == [1]
+    assert kept is not None and list(kept.parts) == [1]
     write_snapshot(other, MARK, parked(3), 10**9)
     assert left.exists(), "it may still be being written"
     long_ago = time.time() - 7200

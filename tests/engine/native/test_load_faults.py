@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from koel_tui.engine import ModelSpec
-from koel_tui.engine.native import loaded_model
+from koel_tui.engine.native import loaded_model, placed_model
 from koel_tui.engine.native.worker import Worker
 from koel_tui.engine.wire_messages import Event, Failed, Load, Loaded, Shutdown
 
@@ -33,13 +33,13 @@ LOADING = [
 ]  # fmt: skip
 """The native calls of a load, without those that free."""
 OWN = [
-    "Adapters",
-    "KvCache",
-    "ModelCard",
-    "ChatTemplates",
-    "Placement",
-    "PromptTokenizer",
-    "free_memory",
+    (loaded_model, "Adapters"),
+    (placed_model, "KvCache"),
+    (loaded_model, "ModelCard"),
+    (loaded_model, "ChatTemplates"),
+    (loaded_model, "Placement"),
+    (loaded_model, "PromptTokenizer"),
+    (loaded_model, "free_memory"),
 ]
 """Python functions that a load calls."""
 
@@ -134,13 +134,11 @@ def test_a_native_call_that_raises_in_a_load_leaves_nothing(
         check_failed_load(tiny_path, natives, f"{function} is broken")
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize(("module", "name"), OWN, ids=[name for _, name in OWN])
 def test_an_exception_in_a_load_leaves_nothing(
-    natives: Natives, monkeypatch: pytest.MonkeyPatch, tiny_path: Path, name: str
+    natives: Natives, monkeypatch: pytest.MonkeyPatch, tiny_path: Path, module: Any, name: str
 ) -> None:
-    real = getattr(loaded_model, name)
+    real = getattr(module, name)
     once = Mock(side_effect=[RuntimeError(f"{name} is broken"), None])
-    monkeypatch.setattr(
-        loaded_model, name, lambda *args, **options: once() or real(*args, **options)
-    )
+    monkeypatch.setattr(module, name, lambda *args, **options: once() or real(*args, **options))
     check_failed_load(tiny_path, natives, f"{name} is broken")

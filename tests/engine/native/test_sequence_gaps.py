@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from koel_tui.engine.native.context.prompt_parts import PromptParts
 from koel_tui.engine.native.context.sequence_gaps import (
     SequenceGaps,
     count_groups,
@@ -18,11 +19,16 @@ TOKENS = st.lists(st.integers(0, 5000), min_size=10, max_size=10).map(
 )
 
 
+def held_tokens(slot: Slot) -> list[int]:
+    """Return the tokens of a slot that holds text only."""
+    return [part for part in slot.parts if isinstance(part, int)]
+
+
 class States:
     """A context whose sequences have states, and the number of bytes that were copied."""
 
     def __init__(self, slots: list[Slot]) -> None:
-        self.states = {slot.sequence: bytes(slot.tokens) for slot in slots}
+        self.states = {slot.sequence: bytes(held_tokens(slot)) for slot in slots}
         self.copied = 0
         self.fails = False
 
@@ -68,7 +74,7 @@ def test_gaps_the_cheapest_exchange_is_chosen() -> None:
 
 @given(tokens=st.lists(st.integers(0, 50), min_size=5, max_size=8), data=st.data())
 def test_gaps_each_slot_keeps_its_state(tokens: list[int], data: st.DataObject) -> None:
-    slots = [Slot(number, number, tokens=[number] * count) for number, count in enumerate(tokens)]
+    slots = [Slot(number, number, parts=PromptParts([number] * count)) for number, count in enumerate(tokens)]
     chosen = data.draw(st.lists(st.sampled_from(slots), unique_by=id, min_size=2, max_size=4))
     gaps, context = made(slots)
     gaps.record(chosen, 1.0)
@@ -76,11 +82,11 @@ def test_gaps_each_slot_keeps_its_state(tokens: list[int], data: st.DataObject) 
     assert sorted(slot.sequence for slot in slots) == list(range(len(slots)))
     for number, slot in enumerate(slots):
         assert context.states[slot.sequence] == bytes([number] * tokens[number])
-        assert slot.tokens == [number] * tokens[number]
+        assert held_tokens(slot) == [number] * tokens[number]
 
 
 def test_gaps_long_contexts_move_after_they_have_cost_as_much_time() -> None:
-    slots = [Slot(number, number, tokens=[number] * 100) for number in range(3)]
+    slots = [Slot(number, number, parts=PromptParts([number] * 100)) for number in range(3)]
     gaps, context = made(slots, bytes_per_token=1_000_000)
     steps = 0
     while not context.copied:
@@ -92,9 +98,9 @@ def test_gaps_long_contexts_move_after_they_have_cost_as_much_time() -> None:
 
 
 def test_gaps_a_state_that_does_not_load_is_not_claimed() -> None:
-    slots = [Slot(number, number, tokens=[number] * 3) for number in range(3)]
+    slots = [Slot(number, number, parts=PromptParts([number] * 3)) for number in range(3)]
     gaps, context = made(slots)
     context.fails = True
     gaps.record([slots[0], slots[2]], 1.0)
-    held = {slot.sequence: bytes(slot.tokens) for slot in slots}
+    held = {slot.sequence: bytes(held_tokens(slot)) for slot in slots}
     assert held == context.states

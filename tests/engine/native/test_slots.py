@@ -1,10 +1,8 @@
 """Slots: whose is whose, who is taken over, how many there are."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from koel_tui.engine.native.context.slots import Slot, SlotTable, common_prefix, slot_count
+from koel_tui.engine.native.context.slots import Slot, SlotTable, slot_count
 
 
 def occupied(table: SlotTable, *sessions: int) -> list[Slot]:
@@ -35,9 +33,9 @@ def test_slots_the_least_recently_used_idle_one_is_given_away() -> None:
 def test_slots_a_released_one_is_empty_and_goes_first() -> None:
     table = SlotTable(2)
     slot, _ = occupied(table, 1, 2)
-    slot.tokens.extend([1, 2])
+    slot.parts.extend([1, 2])
     table.release(slot)
-    assert (slot.session, slot.tokens) == (None, [])
+    assert (slot.session, len(slot.parts)) == (None, 0)
     assert table.acquire(()) is slot
 
 
@@ -54,15 +52,6 @@ def test_slots_all_busy_is_an_error() -> None:
     occupied(table, 1)
     with pytest.raises(LookupError):
         table.acquire({1})
-
-
-@given(st.lists(st.integers(0, 2)), st.lists(st.integers(0, 2)))
-def test_common_prefix_is_the_longest(held: list[int], wanted: list[int]) -> None:
-    length = common_prefix(held, wanted)
-    assert held[:length] == wanted[:length]
-    assert held[length : length + 1] != wanted[length : length + 1] or not (
-        held[length:] and wanted[length:]
-    )
 
 
 @pytest.mark.parametrize(

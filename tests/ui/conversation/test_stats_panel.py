@@ -37,6 +37,7 @@ USE = MemoryUse(
     weights_bytes=98_100_000,
     kv_bytes=188_700_000,
     slots=4,
+    max_slots=9,
     resident=2,
     resident_bytes=12_000_000,
     parked=1,
@@ -135,7 +136,7 @@ class TestInfo:
             ],
             "Memory": [
                 ("weights", "98 MB"),
-                ("KV cache", "189 MB in 4 slots"),
+                ("KV cache", "189 MB in 4 slots of 9"),
                 ("  filled", "12 MB by 2 threads"),
                 ("parked", "3.4 MB of 1 thread"),
                 ("on the disk", "1.2 GB of snapshots"),

@@ -14,9 +14,9 @@ _MAX_PER_SESSION = 4
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The recurrent state of a session after the first `tokens` of its tokens."""
+    """The recurrent state of a session after the first `parts` of its parts."""
 
-    tokens: int
+    parts: int
     state: Buffer
 
 
@@ -38,14 +38,14 @@ class Checkpoints:
         while sum(len(each.state) for _, each in self._all) > self._limit:
             del self._all[0]
 
-    def find(self, session: int | None, max_tokens: int) -> Checkpoint | None:
-        """Return the session's checkpoint with the most tokens, at most `max_tokens`."""
-        fitting = (each for each in self._of(session) if each.tokens <= max_tokens)
-        return max(fitting, key=lambda each: each.tokens, default=None)
+    def find(self, session: int | None, max_parts: int) -> Checkpoint | None:
+        """Return the session's checkpoint with the most parts, at most `max_parts`."""
+        fitting = (each for each in self._of(session) if each.parts <= max_parts)
+        return max(fitting, key=lambda each: each.parts, default=None)
 
-    def truncate(self, session: int | None, tokens: int) -> None:
-        """Drop the session's checkpoints with more than `tokens` tokens."""
-        self._all = [each for each in self._all if each[0] != session or each[1].tokens <= tokens]
+    def truncate(self, session: int | None, parts: int) -> None:
+        """Drop the session's checkpoints with more than `parts` parts."""
+        self._all = [each for each in self._all if each[0] != session or each[1].parts <= parts]
 
     def copy(self, source: int, target: int) -> None:
         """Replace the checkpoints of the session `target` by those of `source`."""

@@ -1,21 +1,37 @@
 """The KV cache of all sessions: slots, parked contexts and shared prefixes."""
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from koel_tui.engine.errors import ModelLoadError
 from koel_tui.engine.native.context.checkpoints import Checkpoint, Checkpoints
+from koel_tui.engine.native.context.host_buffer import Buffer
 from koel_tui.engine.native.context.llama_context import Context
 from koel_tui.engine.native.context.parked_contexts import ParkedContext, ParkedContexts
+from koel_tui.engine.native.context.prompt_parts import Part, PromptParts
 from koel_tui.engine.native.context.sequence_gaps import SequenceGaps
-from koel_tui.engine.native.context.slots import Slot, SlotTable, common_prefix
+from koel_tui.engine.native.context.slots import Slot, SlotTable
 from koel_tui.engine.types import SessionMemory
 
 _log = logging.getLogger(__name__)
-_MIN_COPY_TOKENS = 32
-"""Minimum number of tokens that a copied prefix of another session's slot must save."""
+_MIN_COPIED_PARTS = 32
+"""Minimum number of parts that a copied prefix of another session must save."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Donor:
+    """The context of another session, in its slot or parked."""
+
+    session: int | None
+    parts: PromptParts
+    copied_bytes: int
+    """The bytes that are copied to get it into another slot."""
+    state: Callable[[], Buffer]
+    """Returns the bytes of the context."""
 
 
 @contextmanager
@@ -36,33 +52,51 @@ class KvCache:
     def __init__(
         self,
         context: Context,
-        slots: int,
+        max_slots: int,
         bytes_per_token: int,
         parked_limit_bytes: int,
         state_bytes: int = 0,
+        check_memory: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`state_bytes` is the recurrent state of a slot, in addition to its tokens."""
+        """`max_slots` is the most slots that the context may have; it grows when they are used.
+
+        `state_bytes` is the recurrent state of a slot, in addition to its tokens. `check_memory`
+        raises `ModelLoadError` if another context with a number of slots does not fit the memory.
+        """
         self._context = context
-        self._slots = SlotTable(slots)
+        self._slots = SlotTable(context.slots)
+        self._max_slots = max_slots
+        self._check_memory = check_memory
         self._parked = ParkedContexts(parked_limit_bytes)
         self._checkpoints = Checkpoints(parked_limit_bytes // 2)
         self._bytes_per_token = bytes_per_token
         self._state_bytes = state_bytes
         self._gaps = SequenceGaps(context, self._slots, bytes_per_token)
 
+    @property
+    def max_slots(self) -> int:
+        """The most slots that the context will have; fewer after the memory was too small."""
+        return self._max_slots
+
     def prepare(
-        self, session: int, lora: Path | None, prompt: list[int], busy: Collection[int]
+        self, session: int, lora: Path | None, prompt: Sequence[Part], busy: Collection[int]
     ) -> Slot:
         """Return the session's slot, holding the longest known prefix of the prompt.
 
-        It never holds the whole prompt, because the last token is decoded again for its logits.
-        Raises `LookupError` when every slot belongs to a session in `busy`.
+        It never holds the whole prompt, because the last token is decoded again for its logits. If
+        more sessions are in use than there are slots, the context grows; while sessions in `busy`
+        are generating it stays, and another session is parked. Raises `LookupError` when every slot
+        belongs to a session in `busy`.
         """
-        slot = self._slots.get(session) or self._assign_slot(session, lora, busy)
+        slot = self._slots.get(session)
+        if slot is None:
+            if not busy:
+                self._grow(self._sessions_in_use(session))
+            slot = self._assign_slot(session, lora, busy)
         donor = self._find_donor(slot, prompt)
         if donor is not None:
             self._copy_into(slot, donor)
-        self._truncate(slot, min(common_prefix(slot.tokens, prompt), len(prompt) - 1))
+        self._truncate(slot, min(slot.parts.common_prefix(prompt), len(prompt) - 1))
         return slot
 
     def add_checkpoint(self, slot: Slot) -> None:
@@ -71,7 +105,7 @@ class KvCache:
             return
         with _log_errors("saving a checkpoint"), suppress(MemoryError):
             state = self._context.copy_state(slot.sequence, recurrent_only=True)
-            self._checkpoints.add(slot.session, Checkpoint(len(slot.tokens), state))
+            self._checkpoints.add(slot.session, Checkpoint(len(slot.parts), state))
 
     def close_gaps(self, decoded: Sequence[Slot], seconds: float) -> None:
         """Make the sequences of slots that are decoded together consecutive, if that pays.
@@ -85,13 +119,13 @@ class KvCache:
         """Make the context match the slots after a batch that may be partly decoded."""
         for slot in slots:
             with _log_errors("dropping the tail of a sequence"):
-                self._return_to(slot, len(slot.tokens))
+                self._return_to(slot, len(slot.parts))
                 continue
             self._clear(slot)
 
-    def add_parked(self, session: int, parked: ParkedContext) -> None:
+    def add_parked(self, session: int, lora: Path | None, parked: ParkedContext) -> None:
         """Store a context from outside as the parked context of a session."""
-        self._parked.park(session, parked)
+        self._parked.park(session, replace(parked, lora=lora))
         if parked.checkpoint is not None:
             self._checkpoints.add(session, parked.checkpoint)
 
@@ -100,10 +134,10 @@ class KvCache:
         slot = next((slot for slot in self._slots if slot.session == session), None)
         context = self._parked.get(session)
         if slot is not None:
-            context = self._copy(slot) if slot.tokens else None
+            context = self._copy(slot) if slot.parts else None
         if context is None:
             return None
-        checkpoint = self._checkpoints.find(session, len(context.tokens))
+        checkpoint = self._checkpoints.find(session, len(context.parts))
         return replace(context, checkpoint=checkpoint)
 
     def release(self, session: int) -> None:
@@ -133,85 +167,151 @@ class KvCache:
         )
 
     def _used_bytes(self, slot: Slot) -> int:
-        state = self._state_bytes if slot.tokens else 0
-        return len(slot.tokens) * self._bytes_per_token + state
+        state = self._state_bytes if slot.parts else 0
+        return slot.parts.tokens * self._bytes_per_token + state
+
+    def _sessions_in_use(self, session: int) -> int:
+        """Return how many sessions hold a context, `session` included."""
+        resident = {slot.session for slot in self._slots if slot.session is not None}
+        return len(resident | set(self._parked.sizes()) | {session})
+
+    def _grow(self, wanted: int) -> None:
+        """Double the slots until there are `wanted`. If memory is short, add half as many."""
+        count = total = len(self._slots)
+        while total < wanted:
+            total *= 2
+        added = min(total, self._max_slots) - count
+        if added <= 0:
+            return
+        # A context that cannot grow still answers: sessions without a slot are parked.
+        with _log_errors("growing the context"):
+            while added > 0:
+                try:
+                    self._replace_context(count + added)
+                    return
+                except (ModelLoadError, MemoryError) as error:
+                    _log.warning("No context with %d slots: %s", count + added, error)
+                    added //= 2
+            self._max_slots = count
+
+    def _replace_context(self, slots: int) -> None:
+        """Use a context with `slots` slots, all free; what sessions hold is parked.
+
+        A parked session gets a slot at its next turn, so this costs nothing for sessions that are
+        not used again. The context stays as it is if this fails.
+        """
+        self._check_memory(slots)
+        larger = self._context.create(slots)
+        try:
+            held = [
+                (slot.session, self._copy(slot))
+                for slot in self._slots
+                if slot.session is not None and slot.parts
+            ]
+        except BaseException:
+            larger.close()
+            raise
+        former = self._context.adopt(larger)
+        self._slots.replace_all(slots)
+        for session, parked in held:
+            self._parked.park(session, parked)
+        former.close()
 
     def _assign_slot(self, session: int, lora: Path | None, busy: Collection[int]) -> Slot:
         slot = self._slots.acquire(busy)
-        if slot.session is not None and slot.tokens:
+        if slot.session is not None and slot.parts:
             # A session that cannot be parked is prefilled again at its next turn.
             with _log_errors("parking a session"), suppress(MemoryError):
                 self._parked.park(slot.session, self._copy(slot))
         # Reset the slot before native calls: if one fails, the slot claims no stale tokens.
-        slot.tokens.clear()
+        slot.parts.clear()
         slot.session, slot.lora = session, lora
         parked = self._parked.pop(session)
         if parked is not None and self._context.load_state(slot.sequence, parked.state):
-            slot.tokens[:] = parked.tokens
+            slot.parts.extend(parked.parts)
         else:
             self._truncate(slot, 0)
         return slot
 
-    def _find_donor(self, slot: Slot, prompt: list[int]) -> Slot | None:
-        """Return the slot with the longest known prefix; None if a copy would save too little."""
-        others = (each for each in self._slots if each is not slot and each.lora == slot.lora)
-        candidates = [
-            (self._reusable_tokens(each, prompt), -len(each.tokens), each) for each in others
-        ]
-        best = max(candidates, key=lambda each: each[:2], default=None)
-        if best is None or best[0] - self._reusable_tokens(slot, prompt) < _MIN_COPY_TOKENS:
-            return None
-        return best[2]
+    def _find_donor(self, slot: Slot, prompt: Sequence[Part]) -> _Donor | None:
+        """Return the context whose copy saves most; None if no copy is faster than a prefill."""
+        own = self._reusable_parts(slot.session, slot.parts, prompt)
+        best, most = None, 0.0
+        for donor in self._donors(slot):
+            saved = self._reusable_parts(donor.session, donor.parts, prompt) - own
+            if saved >= _MIN_COPIED_PARTS:
+                prefill = self._context.prefill_rate.seconds(saved)
+                gain = prefill - self._context.copy_rate.seconds(donor.copied_bytes)
+                if gain > most:
+                    best, most = donor, gain
+        return best
 
-    def _reusable_tokens(self, slot: Slot, prompt: list[int]) -> int:
-        """Return the length of the longest prefix of a prompt that a slot can return to."""
-        length = min(common_prefix(slot.tokens, prompt), len(prompt) - 1)
-        if not self._context.is_recurrent or length == len(slot.tokens):
+    def _donors(self, target: Slot) -> Iterator[_Donor]:
+        """Yield the contexts of other sessions with the same adapter."""
+        for slot in self._slots:
+            if slot is not target and slot.lora == target.lora and slot.parts:
+                copy = partial(self._context.copy_state, slot.sequence)
+                # It is copied out of its slot, and into the other one.
+                yield _Donor(slot.session, slot.parts, 2 * self._used_bytes(slot), copy)
+        for session, parked in self._parked:
+            if parked.lora == target.lora:
+                state = parked.state
+                yield _Donor(session, parked.parts, len(state), lambda state=state: state)
+
+    def _reusable_parts(
+        self, session: int | None, parts: PromptParts, prompt: Sequence[Part]
+    ) -> int:
+        """Return the length of the longest prefix of a prompt that a context can return to."""
+        length = min(parts.common_prefix(prompt), len(prompt) - 1)
+        if not self._context.is_recurrent or length == len(parts):
             return length
-        checkpoint = self._checkpoints.find(slot.session, length)
-        return 0 if checkpoint is None else checkpoint.tokens
+        checkpoint = self._checkpoints.find(session, length)
+        return 0 if checkpoint is None else checkpoint.parts
 
-    def _copy_into(self, slot: Slot, donor: Slot) -> None:
+    def _copy_into(self, slot: Slot, donor: _Donor) -> None:
         """Copy the donor's context to a slot; on MemoryError the slot is unchanged."""
         try:
-            state = self._context.copy_state(donor.sequence)
+            state = donor.state()
         except MemoryError:
             return
-        slot.tokens.clear()  # a copy that fails leaves the sequence empty
+        slot.parts.clear()  # a copy that fails leaves the sequence empty
         if self._context.load_state(slot.sequence, state):
-            slot.tokens[:] = donor.tokens
+            slot.parts.extend(donor.parts)
             if slot.session is not None and donor.session is not None:
                 self._checkpoints.copy(donor.session, slot.session)
 
     def _clear(self, slot: Slot) -> None:
         """Clear a slot; if its sequence cannot be cleared now, its next use clears it."""
-        slot.tokens.clear()
+        slot.parts.clear()
         self._checkpoints.truncate(slot.session, 0)
         with _log_errors("clearing a sequence"):
             self._context.clear(slot.sequence)
 
     def _copy(self, slot: Slot) -> ParkedContext:
-        return ParkedContext(list(slot.tokens), self._context.copy_state(slot.sequence))
+        return ParkedContext(
+            slot.parts.copy(), self._context.copy_state(slot.sequence), lora=slot.lora
+        )
 
-    def _truncate(self, slot: Slot, tokens: int) -> None:
-        if not tokens or tokens != len(slot.tokens):
-            self._return_to(slot, tokens)
+    def _truncate(self, slot: Slot, parts: int) -> None:
+        if not parts or parts != len(slot.parts):
+            self._return_to(slot, parts)
 
-    def _return_to(self, slot: Slot, tokens: int) -> None:
-        """Drop all but the first `tokens` of a slot, or more if its memory cannot do that."""
-        if not (tokens and self._context.truncate(slot.sequence, tokens)):
-            tokens = self._load_checkpoint(slot, tokens)
-        del slot.tokens[tokens:]
-        self._checkpoints.truncate(slot.session, tokens)
+    def _return_to(self, slot: Slot, parts: int) -> None:
+        """Drop all but the first `parts` of a slot, or more if its memory cannot do that."""
+        position = slot.parts.position(parts)
+        if not (parts and self._context.truncate(slot.sequence, position)):
+            parts = self._load_checkpoint(slot, parts)
+        slot.parts.truncate(parts)
+        self._checkpoints.truncate(slot.session, parts)
 
-    def _load_checkpoint(self, slot: Slot, max_tokens: int) -> int:
-        """Load the last checkpoint of a slot; without one, empty it. Return the tokens it has."""
-        checkpoint = self._checkpoints.find(slot.session, max_tokens)
+    def _load_checkpoint(self, slot: Slot, max_parts: int) -> int:
+        """Load the last checkpoint of a slot; without one, empty it. Return the parts it has."""
+        checkpoint = self._checkpoints.find(slot.session, max_parts)
         if (
             checkpoint is not None
             and self._context.load_state(slot.sequence, checkpoint.state, recurrent_only=True)
-            and self._context.truncate(slot.sequence, checkpoint.tokens)
+            and self._context.truncate(slot.sequence, slot.parts.position(checkpoint.parts))
         ):
-            return checkpoint.tokens
+            return checkpoint.parts
         self._context.clear(slot.sequence)
         return 0

@@ -1,14 +1,15 @@
 """KV snapshots on disk: a cache that saves the prefill of a conversation, never its only copy.
 
-A file is a line of JSON (fingerprint, tokens, checksums), then llama.cpp's bytes: those of the
-context, then the newest checkpoint of a recurrent model. If anything in it is wrong, the
-conversation is prefilled again.
+A file is a line of JSON (fingerprint, parts of the prompt, checksums), then llama.cpp's bytes:
+those of the context, then the newest checkpoint of a recurrent model. If anything in it is wrong,
+the conversation is prefilled again.
 """
 
 import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 import time
 import zlib
@@ -20,10 +21,13 @@ from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.context.checkpoints import Checkpoint
 from koel_tui.engine.native.context.host_buffer import Buffer, host_buffer
 from koel_tui.engine.native.context.parked_contexts import ParkedContext
+from koel_tui.engine.native.context.prompt_parts import MediaPart, Part, PromptParts
 from koel_tui.models.split_files import parse_part
 from koel_tui.system.atomic_write import write_atomically
 
-_FORMAT = "koel-chat/kv 2"
+_FORMAT_NUMBER = 2
+_FORMAT = f"koel-chat/kv {_FORMAT_NUMBER}"
+_BEGINNING = re.compile(rb'\{"format": "koel-chat/kv (\d{1,4})"')
 _MAX_HEADER_BYTES = 64 * 1024 * 1024
 _SAMPLE_BYTES = 1024 * 1024
 _ABANDONED_AFTER_S = 3600.0
@@ -75,19 +79,19 @@ def write_snapshot(
     header: dict[str, object] = {
         "format": _FORMAT,
         **asdict(fingerprint),
-        "tokens": parked.tokens,
+        "tokens": [_encode_part(part) for part in parked.parts],
         "crc32": zlib.crc32(parked.state),
     }
     states = [memoryview(parked.state)]
     if parked.checkpoint is not None:
         saved = parked.checkpoint.state
-        header["checkpoint"] = [parked.checkpoint.tokens, len(saved), zlib.crc32(saved)]
+        header["checkpoint"] = [parked.checkpoint.parts, len(saved), zlib.crc32(saved)]
         states.append(memoryview(saved))
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         line = json.dumps(header).encode() + b"\n"
         write_atomically(path, line, *states, durable=False)
-        _remove_abandoned(path)
+        _remove_useless(path)
         _enforce_budget(path, budget)
     except OSError as error:
         raise EngineError(
@@ -104,7 +108,7 @@ def read_snapshot(path: Path, fingerprint: Fingerprint) -> ParkedContext | None:
             expected = {"format": _FORMAT, **asdict(fingerprint)}
             if any(header.get(key) != value for key, value in expected.items()):
                 return None
-            tokens = header["tokens"]
+            parts = PromptParts(map(_decode_part, header["tokens"]))
             position, size, checksum = header.get("checkpoint", (0, 0, 0))
             state = _read(file, os.fstat(file.fileno()).st_size - file.tell() - size)
             checkpoint = Checkpoint(position, _read(file, size)) if size else None
@@ -115,11 +119,28 @@ def read_snapshot(path: Path, fingerprint: Fingerprint) -> ParkedContext | None:
     is_intact = zlib.crc32(state) == header.get("crc32") and (
         checkpoint is None or zlib.crc32(checkpoint.state) == checksum
     )
-    if not (is_intact and isinstance(tokens, list) and all(type(each) is int for each in tokens)):
+    if not is_intact:
         return None
-    if checkpoint is not None and not (type(position) is int and 0 < position <= len(tokens)):
+    if checkpoint is not None and not (type(position) is int and 0 < position <= len(parts)):
         return None
-    return ParkedContext(tokens, state, checkpoint)
+    return ParkedContext(parts, state, checkpoint)
+
+
+def _encode_part(part: Part) -> int | list[object]:
+    """Return a part as JSON: a token as its number, media as `[id, tokens, positions]`."""
+    return part if isinstance(part, int) else [part.id, part.tokens, part.positions]
+
+
+def _decode_part(value: object) -> Part:
+    """Return the part of a JSON value. Raises ValueError if it is none."""
+    match value:
+        case bool():
+            pass
+        case int():
+            return value
+        case [str(name), int(tokens), int(positions)] if tokens > 0 and positions > 0:
+            return MediaPart(name, tokens, positions)
+    raise ValueError(f"not a part of a prompt: {value!r:.100}")
 
 
 def _read(file: BinaryIO, size: int) -> Buffer:
@@ -134,11 +155,19 @@ def _read(file: BinaryIO, size: int) -> Buffer:
     return content
 
 
-def _remove_abandoned(newest: Path) -> None:
-    """Remove abandoned unfinished snapshots: they contain conversations and are useless."""
+def _remove_useless(newest: Path) -> None:
+    """Remove what nobody reads any more but contains conversations.
+
+    These are the snapshots of older formats, and the unfinished ones of processes that were killed.
+    """
     for path in newest.parent.glob(f".*{newest.suffix}.*.tmp"):
         with contextlib.suppress(OSError):  # another process removed it first
             if time.time() - path.lstat().st_mtime > _ABANDONED_AFTER_S:
+                path.unlink()
+    for path in newest.parent.glob(f"*{newest.suffix}"):
+        number = _format_number(path)
+        if number is not None and number < _FORMAT_NUMBER:
+            with contextlib.suppress(OSError):
                 path.unlink()
 
 
@@ -158,16 +187,17 @@ def _enforce_budget(newest: Path, budget: int) -> None:
     for path in sorted(sizes, key=lambda each: sizes[each].st_mtime_ns):
         if total <= budget:
             return
-        if _is_snapshot(path):
+        if _format_number(path) is not None:
             with contextlib.suppress(OSError):  # another process removed it first
                 path.unlink()
             total -= sizes[path].st_size
 
 
-def _is_snapshot(path: Path) -> bool:
-    """Return whether a file is one of our snapshots; no other file is ever removed."""
+def _format_number(path: Path) -> int | None:
+    """Return the format of a snapshot, None for any other file, which is never removed."""
     try:
         with path.open("rb") as file:
-            return file.read(len(_FORMAT) + 12).startswith(b'{"format": "' + _FORMAT.encode())
+            beginning = _BEGINNING.match(file.read(64))
     except OSError:
-        return False
+        return None
+    return None if beginning is None else int(beginning[1])

@@ -2,7 +2,9 @@
 
 import ctypes
 import math
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import llama_cpp
@@ -10,6 +12,7 @@ import llama_cpp
 from koel_tui.engine.cpu_count import usable_cores
 from koel_tui.engine.errors import EngineError, ModelLoadError
 from koel_tui.engine.native.context.host_buffer import Buffer, host_buffer
+from koel_tui.engine.native.context.rates import Rate
 from koel_tui.engine.native.context.token_batch import Chunk, TokenBatch
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.weights import Model
@@ -22,21 +25,66 @@ _MAX_TOKENS = 2**31 - 1
 _RECURRENT_ONLY = llama_cpp.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
 _ABORTED = 2
 _CACHE_FULL = 1
+_ASSUMED_PREFILL_RATE = 1000.0
+"""Tokens per second, until the first prompt is measured."""
+_ASSUMED_COPY_RATE = 1e9
+"""Bytes per second, until the first copy is measured."""
+_MIN_MEASURED_TOKENS = 32
+"""The smallest batch that is measured: in a smaller one a token takes longer than in a prompt."""
 
 
 class DecodeAborted(Exception):  # noqa: N818 - not an error: the caller requested it
     """Decoding was aborted; the cache holds an unknown part of the batch."""
 
 
+@dataclass(frozen=True, slots=True)
+class NativeContext:
+    """The native objects of a context with `slots` sequences. Close it before its model."""
+
+    slots: int
+    handle: Any
+    memory: Any
+    batch: TokenBatch
+    batch_tokens: int
+    context_tokens: int
+
+    def close(self) -> None:
+        """Free everything."""
+        llama_cpp.llama_free(self.handle)
+
+
 class Context:
     """One llama.cpp context with `slots` sequences of `context_tokens` tokens each.
+
+    `create` makes another one with more sequences, `adopt` replaces this one by it. `revision`
+    counts these replacements: what was set in the native context must be set again.
 
     Use it from the owner thread only, except `abort`, which any thread may set.
     """
 
     def __init__(
         self, model: Model, spec: ModelSpec, log: NativeLog, slots: int, context_tokens: int
-    ):
+    ) -> None:
+        """Create the context. Raises `ModelLoadError`."""
+        self._model, self._spec, self._log = model, spec, log
+        self._requested_tokens = context_tokens
+        # More threads than cores make decoding several times slower.
+        self._threads = spec.threads or usable_cores()
+        self.is_recurrent = model.is_recurrent
+        self.abort = False
+        # llama.cpp stores only the pointer, so the callback must live as long as the context.
+        self._abort_callback = llama_cpp.ggml_abort_callback(lambda _data: self.abort)
+        self._is_abortable = False
+        self.revision = 0
+        self.prefill_rate = Rate(_ASSUMED_PREFILL_RATE)
+        self.copy_rate = Rate(_ASSUMED_COPY_RATE)
+        self._native: NativeContext | None = None
+        self._native = self.create(slots)
+        self.context_tokens = self._native.context_tokens
+
+    def create(self, slots: int) -> NativeContext:
+        """Return another native context of the same settings. Raises `ModelLoadError`."""
+        context_tokens = self._requested_tokens
         if slots * context_tokens > _MAX_TOKENS:
             raise ModelLoadError(
                 f"A context of {slots} x {context_tokens} tokens is larger than the "
@@ -48,40 +96,55 @@ class Context:
         params.n_ctx = slots * -(-context_tokens // CONTEXT_STEP) * CONTEXT_STEP
         params.n_seq_max = slots
         # llama.cpp aborts if a batch cannot hold a token of every sequence.
-        self.batch_tokens = max(spec.batch_tokens, slots)
-        params.n_batch = params.n_ubatch = self.batch_tokens
+        batch_tokens = max(self._spec.batch_tokens, slots)
+        params.n_batch = params.n_ubatch = batch_tokens
         params.kv_unified = False
-        params.type_k = params.type_v = KV_TYPES[spec.kv_type][0]
-        # More threads than cores make decoding several times slower.
-        self._threads = spec.threads or usable_cores()
+        params.type_k = params.type_v = KV_TYPES[self._spec.kv_type][0]
         params.n_threads = params.n_threads_batch = self._threads
-        self.abort = False
-        # llama.cpp stores only the pointer, so the callback must live as long as the context.
-        self._abort_callback = llama_cpp.ggml_abort_callback(lambda _data: self.abort)
-        self._is_abortable = False
-        log.clear_errors()
-        self._context = llama_cpp.llama_init_from_model(model.handle, params)
-        if not self._context:
+        self._log.clear_errors()
+        handle = llama_cpp.llama_init_from_model(self._model.handle, params)
+        if not handle:
             raise ModelLoadError(
-                f"Cannot create a context of {slots} x {context_tokens} tokens for {model.name}: "
-                f"{log.reason() or 'llama.cpp gave no reason'}. "
+                f"Cannot create a context of {slots} x {context_tokens} tokens for "
+                f"{self._model.name}: {self._log.reason() or 'llama.cpp gave no reason'}. "
                 "Use a smaller context (--context-tokens) or fewer contexts."
             )
-        self._model = model
         try:
-            self.is_recurrent = model.is_recurrent
-            self._memory = llama_cpp.llama_get_memory(self._context)
-            self.context_tokens = int(llama_cpp.llama_n_ctx_seq(self._context))
-            self.batch_tokens = min(self.batch_tokens, llama_cpp.llama_n_batch(self._context))
-            self._batch = TokenBatch(self.batch_tokens, slots)
+            memory = llama_cpp.llama_get_memory(handle)
+            tokens = int(llama_cpp.llama_n_ctx_seq(handle))
+            batch_tokens = min(batch_tokens, llama_cpp.llama_n_batch(handle))
+            batch = TokenBatch(batch_tokens, slots)
+            return NativeContext(slots, handle, memory, batch, batch_tokens, tokens)
         except BaseException:
-            self.close()
+            llama_cpp.llama_free(handle)
             raise
+
+    def adopt(self, native: NativeContext) -> NativeContext:
+        """Use another native context, whose sequences are empty; return the one before."""
+        before, self._native = self._open, native
+        self._is_abortable = False
+        self.revision += 1
+        return before
+
+    @property
+    def slots(self) -> int:
+        """The number of sequences."""
+        return self._open.slots
+
+    @property
+    def batch_tokens(self) -> int:
+        """The most tokens in a batch."""
+        return self._open.batch_tokens
+
+    @property
+    def _open(self) -> NativeContext:
+        assert self._native is not None  # noqa: S101 - nothing uses a closed context
+        return self._native
 
     @property
     def handle(self) -> Any:
         """The native pointer, used for sampling."""
-        return self._context
+        return self._open.handle
 
     def decode(self, chunks: Sequence[Chunk]) -> list[int]:
         """Decode the chunks in one batch; return the logits row of each, -1 if it wants none.
@@ -89,9 +152,11 @@ class Context:
         Raises `DecodeAborted` when `abort` was set meanwhile, `EngineError` on failure; the
         sequences may then hold part of their chunks.
         """
-        rows = self._batch.fill(chunks)
+        batch = self._open.batch
+        rows = batch.fill(chunks)
         self._set_abortable(any(len(chunk.tokens) > 1 for chunk in chunks))
-        result = llama_cpp.llama_decode(self._context, self._batch.native)
+        begin = time.perf_counter()
+        result = llama_cpp.llama_decode(self.handle, batch.native)
         if result == _ABORTED and self.abort:
             raise DecodeAborted
         if result == _CACHE_FULL:
@@ -102,13 +167,16 @@ class Context:
             )
         # A GPU may still compute. Sampling needs the result anyway, and the time of a step is then
         # known here.
-        llama_cpp.llama_synchronize(self._context)
+        llama_cpp.llama_synchronize(self.handle)
+        count = sum(len(chunk.tokens) for chunk in chunks)
+        if count >= _MIN_MEASURED_TOKENS:
+            self.prefill_rate.add(count, time.perf_counter() - begin)
         return rows
 
     def set_threads(self, threads: int) -> None:
         """Set the number of CPU threads of the next batches."""
         if threads != self._threads:
-            llama_cpp.llama_set_n_threads(self._context, threads, threads)
+            llama_cpp.llama_set_n_threads(self.handle, threads, threads)
             self._threads = threads
 
     def has_valid_logits(self, row: int) -> bool:
@@ -116,7 +184,7 @@ class Context:
 
         Damaged weights make all of them NaN, so only the first is checked.
         """
-        logits = llama_cpp.llama_get_logits_ith(self._context, row)
+        logits = llama_cpp.llama_get_logits_ith(self.handle, row)
         return bool(logits) and not math.isnan(logits[0])
 
     def _set_abortable(self, abortable: bool) -> None:
@@ -128,11 +196,11 @@ class Context:
         """
         if abortable != self._is_abortable:
             callback = self._abort_callback if abortable else llama_cpp.ggml_abort_callback()
-            llama_cpp.llama_set_abort_callback(self._context, callback, None)
+            llama_cpp.llama_set_abort_callback(self.handle, callback, None)
             self._is_abortable = abortable
 
-    def truncate(self, sequence: int, tokens: int) -> bool:
-        """Drop all but the first `tokens` of a sequence; return False if that cannot be exact.
+    def truncate(self, sequence: int, position: int) -> bool:
+        """Drop a sequence from a position on; return False if that cannot be exact.
 
         A sliding-window cache may have dropped the tokens before its window (llama.cpp keeps them
         by default), so a shorter prefix can be kept only while the cache still holds everything in
@@ -140,17 +208,17 @@ class Context:
         reports that.
         """
         window = self._model.sliding_window
-        if tokens == 0:
+        if position == 0:
             return self.clear(sequence)
         if window:
-            oldest = llama_cpp.llama_memory_seq_pos_min(self._memory, sequence)
-            if oldest > max(0, tokens - window):
+            oldest = llama_cpp.llama_memory_seq_pos_min(self._open.memory, sequence)
+            if oldest > max(0, position - window):
                 return False
-        return bool(llama_cpp.llama_memory_seq_rm(self._memory, sequence, tokens, -1))
+        return bool(llama_cpp.llama_memory_seq_rm(self._open.memory, sequence, position, -1))
 
     def clear(self, sequence: int) -> bool:
         """Empty a sequence."""
-        return bool(llama_cpp.llama_memory_seq_rm(self._memory, sequence, -1, -1))
+        return bool(llama_cpp.llama_memory_seq_rm(self._open.memory, sequence, -1, -1))
 
     def copy_state(self, sequence: int, *, recurrent_only: bool = False) -> Buffer:
         """Return a copy of a sequence's state; only the tokens it holds take space.
@@ -158,13 +226,15 @@ class Context:
         `recurrent_only` leaves the KV cache of a hybrid model out.
         """
         flags = _RECURRENT_ONLY if recurrent_only else 0
-        size = llama_cpp.llama_state_seq_get_size_ext(self._context, sequence, flags)
+        size = llama_cpp.llama_state_seq_get_size_ext(self.handle, sequence, flags)
+        begin = time.perf_counter()
         state = host_buffer(size)
         written = llama_cpp.llama_state_seq_get_data_ext(
-            self._context, (ctypes.c_uint8 * size).from_buffer(state), size, sequence, flags
+            self.handle, (ctypes.c_uint8 * size).from_buffer(state), size, sequence, flags
         )
         if written != size:
             raise EngineError(f"llama.cpp copied {written} of {size} bytes of a context.")
+        self.copy_rate.add(size, time.perf_counter() - begin)
         return state
 
     def load_state(self, sequence: int, state: Buffer, *, recurrent_only: bool = False) -> bool:
@@ -173,15 +243,18 @@ class Context:
             self.clear(sequence)
         flags = _RECURRENT_ONLY if recurrent_only else 0
         size = len(state)
+        begin = time.perf_counter()
         loaded = llama_cpp.llama_state_seq_set_data_ext(
-            self._context, (ctypes.c_uint8 * size).from_buffer(state), size, sequence, flags
+            self.handle, (ctypes.c_uint8 * size).from_buffer(state), size, sequence, flags
         )
         if loaded != size:
             self.clear(sequence)
-        return bool(loaded == size)
+            return False
+        self.copy_rate.add(size, time.perf_counter() - begin)
+        return True
 
     def close(self) -> None:
         """Free the context; close it before its model."""
-        if self._context:
-            llama_cpp.llama_free(self._context)
-            self._context = None
+        if self._native is not None:
+            native, self._native = self._native, None
+            native.close()

@@ -1,22 +1,27 @@
 """Host memory for the contexts of sessions without a slot."""
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from koel_tui.engine.native.context.checkpoints import Checkpoint
 from koel_tui.engine.native.context.host_buffer import Buffer
+from koel_tui.engine.native.context.prompt_parts import PromptParts
 
 
 @dataclass(frozen=True, slots=True)
 class ParkedContext:
-    """A context outside its slot: its tokens, in order, and llama.cpp's bytes for them.
+    """A context outside its slot: its parts, and llama.cpp's bytes for them.
 
-    `checkpoint` is the newest one of a recurrent model, if there is any.
+    `checkpoint` is the newest one of a recurrent model, if there is any. `lora` is the adapter that
+    the parts were decoded with.
     """
 
-    tokens: list[int]
+    parts: PromptParts
     state: Buffer
     checkpoint: Checkpoint | None = None
+    lora: Path | None = None
 
 
 class ParkedContexts:
@@ -25,6 +30,10 @@ class ParkedContexts:
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self._parked: OrderedDict[int, ParkedContext] = OrderedDict()
+
+    def __iter__(self) -> Iterator[tuple[int, ParkedContext]]:
+        """Iterate over the sessions with their contexts."""
+        return iter(self._parked.items())
 
     def park(self, session: int, parked: ParkedContext) -> None:
         """Store a session's context; one that is larger than the limit is dropped."""

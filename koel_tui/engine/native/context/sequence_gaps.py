@@ -54,7 +54,7 @@ class SequenceGaps:
             return
         self._lost_s += seconds * (groups - 1) / groups * _LOST_SHARE
         slots = {slot.sequence: slot for slot in self._slots}
-        tokens = {sequence: len(slot.tokens) for sequence, slot in slots.items()}
+        tokens = {sequence: slot.parts.tokens for sequence, slot in slots.items()}
         exchanges = plan_exchanges([slot.sequence for slot in decoded], tokens)
         moved = sum(tokens[each] for exchange in exchanges for each in exchange)
         if moved * self._bytes_per_token <= self._lost_s * _ASSUMED_BYTES_PER_S:
@@ -65,16 +65,16 @@ class SequenceGaps:
     def _exchange(self, one: Slot, other: Slot) -> None:
         """Exchange the sequences of two slots. Raises MemoryError; nothing is changed then."""
         held = [
-            (slot, list(slot.tokens), self._context.copy_state(slot.sequence))
+            (slot, slot.parts.copy(), self._context.copy_state(slot.sequence))
             for slot in (one, other)
-            if slot.tokens
+            if slot.parts
         ]
         # If a native call fails, the slots claim no tokens that they do not hold.
         for slot in (one, other):
-            slot.tokens.clear()
+            slot.parts.clear()
         one.sequence, other.sequence = other.sequence, one.sequence
         for slot in (one, other):
             self._context.clear(slot.sequence)
-        for slot, tokens, state in held:
+        for slot, parts, state in held:
             if self._context.load_state(slot.sequence, state):
-                slot.tokens[:] = tokens
+                slot.parts.extend(parts)

@@ -1,32 +1,42 @@
-"""The slot table: which session's tokens are in which sequence. It makes no native calls."""
+"""The slot table: which session's prompt is in which sequence. It makes no native calls."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from koel_tui.engine.native.context.prompt_parts import PromptParts
+
 
 @dataclass(slots=True)
 class Slot:
-    """One sequence of the context: its session and the tokens it holds, in order.
+    """One sequence of the context: its session and the parts of the prompt it holds, in order.
 
-    `lora` is the adapter they were decoded with: the same tokens with another adapter are another
+    `lora` is the adapter they were decoded with: the same parts with another adapter are another
     context.
     """
 
     sequence: int
     session: int | None = None
     lora: Path | None = None
-    tokens: list[int] = field(default_factory=list)
+    parts: PromptParts = field(default_factory=PromptParts)
 
 
 class SlotTable:
-    """A fixed number of slots for sessions; the least recently used one is reassigned."""
+    """The slots for sessions; the least recently used one is reassigned."""
 
     def __init__(self, count: int) -> None:
-        self._slots = [Slot(sequence) for sequence in range(count)]  # least recently used first
+        self._slots: list[Slot] = []  # least recently used first
+        self.replace_all(count)
+
+    def __len__(self) -> int:
+        return len(self._slots)
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(self._slots)
+
+    def replace_all(self, count: int) -> None:
+        """Drop all slots, and create `count` free ones."""
+        self._slots[:] = [Slot(sequence) for sequence in range(count)]
 
     def get(self, session: int) -> Slot | None:
         """Return the slot of `session`, now the most recently used; None if it has none."""
@@ -53,19 +63,11 @@ class SlotTable:
     def release(self, slot: Slot) -> None:
         """Empty a slot and remove its session."""
         slot.session = slot.lora = None
-        slot.tokens.clear()
+        slot.parts.clear()
 
     def _touch(self, slot: Slot) -> None:
         self._slots.remove(slot)
         self._slots.append(slot)
-
-
-def common_prefix(first: list[int], second: list[int]) -> int:
-    """Return the number of equal tokens at the start of both lists."""
-    shorter = min(len(first), len(second))
-    if first[:shorter] == second[:shorter]:
-        return shorter
-    return next(index for index in range(shorter) if first[index] != second[index])
 
 
 def slot_count(
@@ -76,7 +78,7 @@ def slot_count(
     max_sessions: int | None,
     max_slots: int = 64,
 ) -> int:
-    """Return the number of slots: as many as fit a quarter of the free memory.
+    """Return the maximum number of slots: as many as fit a quarter of the free memory.
 
     At least `parallel`. At most `max_slots` (llama.cpp's own limit is 256), and at most one for
     each of `max_sessions` and one for the background session.
