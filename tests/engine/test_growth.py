@@ -200,7 +200,9 @@ async def test_the_native_calls_of_a_growth_are_among_those_that_raise(
 
         return call
 
-    real_grow = engine._worker._transport._worker._model.cache._grow  # type: ignore[attr-defined]
+    link: Any = engine._worker._transport
+    cache = link._worker._model.cache
+    real_grow = cache._grow
 
     def grow(wanted: int) -> None:
         with monkeypatch.context() as patch:
@@ -210,7 +212,6 @@ async def test_the_native_calls_of_a_growth_are_among_those_that_raise(
                     patch.setattr(llama_cpp, name, watched(name, real))
             real_grow(wanted)
 
-    cache = engine._worker._transport._worker._model.cache  # type: ignore[attr-defined]
     monkeypatch.setattr(cache, "_grow", grow)
     for _ in range(2):
         await said(await opened(engine), "abc")
