@@ -116,10 +116,12 @@ class Model:
     @property
     def is_recurrent(self) -> bool:
         """True if the model's memory, or a part of it, is a state that cannot be truncated."""
-        return bool(
-            llama_cpp.llama_model_is_recurrent(self._model)
-            or llama_cpp.llama_model_is_hybrid(self._model)
-        )
+        return self.is_hybrid or bool(llama_cpp.llama_model_is_recurrent(self._model))
+
+    @property
+    def is_hybrid(self) -> bool:
+        """True if only a part of the model's memory is a state that cannot be truncated."""
+        return bool(llama_cpp.llama_model_is_hybrid(self._model))
 
     def approximate_layout(self) -> ModelLayout:
         """Return the layout without weights as if all layers had the same attention."""

@@ -3,10 +3,11 @@
 from typing import Any
 
 from koel_tui.engine.errors import ModelLoadError
-from koel_tui.engine.native.context.host_buffer import Buffer, host_buffer
+from koel_tui.engine.native.context.host_buffer import host_buffer
 from koel_tui.engine.native.context.kv_cache import KvCache
 from koel_tui.engine.native.context.prompt_parts import Part
 from koel_tui.engine.native.context.rates import Rate
+from koel_tui.engine.native.context.sequence_state import SequenceState
 from koel_tui.engine.native.context.slots import Slot
 
 BYTES_PER_TOKEN = 100
@@ -62,11 +63,13 @@ class FakeContext:
         self.positions[sequence] = 0
         return True
 
-    def copy_state(self, sequence: int, *, recurrent_only: bool = False) -> Buffer:
+    def copy_state(self, sequence: int, *, recurrent_only: bool = False) -> SequenceState:
         self.log.append(f"copy {sequence}")
-        return host_buffer(self.positions.get(sequence, 0) * BYTES_PER_TOKEN)
+        return SequenceState(host_buffer(self.positions.get(sequence, 0) * BYTES_PER_TOKEN))
 
-    def load_state(self, sequence: int, state: Buffer, *, recurrent_only: bool = False) -> bool:
+    def load_state(
+        self, sequence: int, state: SequenceState, *, recurrent_only: bool = False
+    ) -> bool:
         self.log.append(f"load {sequence}")
         self.positions[sequence] = len(state) // BYTES_PER_TOKEN
         return True

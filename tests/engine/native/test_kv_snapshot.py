@@ -16,6 +16,7 @@ from koel_tui.engine.native.context.kv_snapshot import (
 )
 from koel_tui.engine.native.context.parked_contexts import ParkedContext
 from koel_tui.engine.native.context.prompt_parts import MediaPart, PromptParts
+from koel_tui.engine.native.context.sequence_state import SequenceState
 
 PRINT = Fingerprint("1", "m", "f16", "")
 CAT = [ChatMessage("user", "I have a cat called Mila.")]
@@ -24,7 +25,7 @@ SHIP = [ChatMessage("user", "My ship sails at nine.")]
 
 def parked(size: int = 100) -> ParkedContext:
     state = host_buffer.host_buffer(size)
-    return ParkedContext(PromptParts([1, 2, 3]), state)
+    return ParkedContext(PromptParts([1, 2, 3]), SequenceState(state))
 
 
 @pytest.mark.parametrize("function", ["lstat", "stat", "unlink", "open"])
@@ -71,10 +72,10 @@ def test_a_snapshot_keeps_the_media_of_its_prompt(tmp_path: Path) -> None:
     path, parts = tmp_path / "1.kv", PromptParts([1, IMAGE, 2])
     state = host_buffer.host_buffer(100)
     state[:4] = b"abcd"
-    write_snapshot(path, PRINT, ParkedContext(parts, state), 10**6)
+    write_snapshot(path, PRINT, ParkedContext(parts, SequenceState(state, 30)), 10**6)
     kept = read_snapshot(path, PRINT)
     assert kept is not None and kept.parts == parts
-    assert kept.state[:4] == b"abcd" and kept.parts.positions == 6
+    assert (kept.state.data[:4], kept.state.tail) == (b"abcd", 30) and kept.parts.positions == 6
 
 
 @pytest.mark.parametrize(

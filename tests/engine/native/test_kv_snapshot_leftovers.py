@@ -14,6 +14,7 @@ from koel_tui.engine.native.context.host_buffer import host_buffer
 from koel_tui.engine.native.context.kv_snapshot import Fingerprint, read_snapshot, write_snapshot
 from koel_tui.engine.native.context.parked_contexts import ParkedContext
 from koel_tui.engine.native.context.prompt_parts import PromptParts
+from koel_tui.engine.native.context.sequence_state import SequenceState
 from tests.hostile_summary import Tally
 
 MARK = Fingerprint("library", "model", "f16", "")
@@ -29,7 +30,7 @@ write_snapshot(Path(sys.argv[1]), MARK, parked(2), 10**9)
 
 
 def parked(token: int) -> ParkedContext:
-    return ParkedContext(PromptParts([token]), host_buffer(1000))
+    return ParkedContext(PromptParts([token]), SequenceState(host_buffer(1000)))
 
 
 def killed_over(path: Path) -> Path:

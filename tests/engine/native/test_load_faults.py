@@ -28,8 +28,9 @@ LOADING = [
     "llama_model_default_params", "llama_model_get_vocab", "llama_model_is_hybrid",
     "llama_model_is_recurrent", "llama_model_load_from_file", "llama_model_meta_val_str",
     "llama_model_n_ctx_train", "llama_model_n_swa", "llama_model_size", "llama_n_batch",
-    "llama_n_ctx_seq", "llama_print_system_info", "llama_supports_gpu_offload", "llama_vocab_bos",
-    "llama_vocab_eos", "llama_vocab_get_attr", "llama_vocab_get_text", "llama_vocab_n_tokens",
+    "llama_n_ctx_seq", "llama_print_system_info", "llama_state_seq_get_size_ext",
+    "llama_supports_gpu_offload", "llama_vocab_bos", "llama_vocab_eos", "llama_vocab_get_attr",
+    "llama_vocab_get_text", "llama_vocab_n_tokens",
 ]  # fmt: skip
 """The native calls of a load, without those that free."""
 OWN = [

@@ -70,7 +70,7 @@ async def test_report_27_a_session_takes_its_tokens_and_its_state(
     engine = await Engine.load(ModelSpec(path, context_tokens=TOKENS, slots=2, threads=1))
     try:
         slot = TOKENS * layout.token_values * 2 + layout.state_bytes
-        assert engine.memory.context_bytes == 2 * slot > 0
+        assert (engine.memory.slots, engine.memory.context_bytes) == (1, slot) and slot > 0
         session = await engine.open_session(max_output_tokens=2)
         session.add(ChatMessage("user", "Once upon a time"))
         assert await session.respond()

@@ -352,7 +352,7 @@ def test_b14_a_context_grows_by_what_the_gpu_has_free(
         loaded = LoadedModel(Load(spec, 7, 1), log, lambda _: True)
         made = []
         for session in range(6):
-            loaded.cache.prepare(session, None, [1, 2, 3], set())
+            loaded.cache.prepare(session, None, [1, 2, 3], set()).parts.extend([1, 2])
             made.append(loaded.memory().slots)
             if session == 2:
                 free = 10 * MB

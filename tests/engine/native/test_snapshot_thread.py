@@ -28,9 +28,10 @@ async def opened(engine: Engine, **more: Any) -> EngineSession:
     return await engine.open_session(sampling=Sampling(temperature=0), max_output_tokens=6, **more)
 
 
-async def answer(session: EngineSession) -> None:
+async def answer(session: EngineSession, before: tuple[ChatMessage, ...] = ()) -> None:
+    """Let a session answer what follows `before`."""
     async with asyncio.timeout(DEADLINE_S):
-        async for _ in session.stream(CAT):
+        async for _ in session.stream([*before, *CAT]):
             pass
 
 
@@ -68,7 +69,7 @@ async def test_turns_go_on_while_a_snapshot_is_written_and_read(
     gate.opened.set()
     await saving
     resumed = await reading
-    await answer(resumed)
+    await answer(resumed, session.history)
     assert resumed.metrics.snapshot_misses == 0
     link: Any = engine._worker._transport
     assert set(gate.threads) == {"write_snapshot", "read_snapshot"}
@@ -88,7 +89,7 @@ async def test_a_session_opened_from_the_file_of_a_closed_one_sees_what_it_wrote
     gate.opened.set()
     await closing
     resumed = await opening
-    await answer(resumed)
+    await answer(resumed, session.history)
     assert resumed.metrics.snapshot_misses == 0 and resumed.metrics.reused_tokens > 0
 
 
@@ -110,7 +111,7 @@ async def test_a_snapshot_is_complete_after_the_engine_was_closed(
     await closing
     engine = await Engine.load(spec)
     resumed = await opened(engine, kv=path)
-    await answer(resumed)
+    await answer(resumed, session.history)
     assert resumed.metrics.snapshot_misses == 0
     await engine.close()
 

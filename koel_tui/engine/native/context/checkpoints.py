@@ -6,7 +6,7 @@ model has such a state in addition to its KV cache. A checkpoint is a copy of th
 
 from dataclasses import dataclass
 
-from koel_tui.engine.native.context.host_buffer import Buffer
+from koel_tui.engine.native.context.sequence_state import SequenceState
 
 _MAX_PER_SESSION = 4
 """Number of checkpoints of a session: the newest turn and some before it, for edited questions."""
@@ -17,7 +17,7 @@ class Checkpoint:
     """The recurrent state of a session after the first `parts` of its parts."""
 
     parts: int
-    state: Buffer
+    state: SequenceState
 
 
 class Checkpoints:

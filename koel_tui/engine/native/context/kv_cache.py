@@ -9,11 +9,11 @@ from pathlib import Path
 
 from koel_tui.engine.errors import ModelLoadError
 from koel_tui.engine.native.context.checkpoints import Checkpoint, Checkpoints
-from koel_tui.engine.native.context.host_buffer import Buffer
 from koel_tui.engine.native.context.llama_context import Context
 from koel_tui.engine.native.context.parked_contexts import ParkedContext, ParkedContexts
 from koel_tui.engine.native.context.prompt_parts import Part, PromptParts
 from koel_tui.engine.native.context.sequence_gaps import SequenceGaps
+from koel_tui.engine.native.context.sequence_state import SequenceState
 from koel_tui.engine.native.context.slots import Slot, SlotTable
 from koel_tui.engine.types import SessionMemory
 
@@ -30,7 +30,7 @@ class _Donor:
     parts: PromptParts
     copied_bytes: int
     """The bytes that are copied to get it into another slot."""
-    state: Callable[[], Buffer]
+    state: Callable[[], SequenceState]
     """Returns the bytes of the context."""
 
 

@@ -22,6 +22,7 @@ from koel_tui.engine.native.context.checkpoints import Checkpoint
 from koel_tui.engine.native.context.host_buffer import Buffer, host_buffer
 from koel_tui.engine.native.context.parked_contexts import ParkedContext
 from koel_tui.engine.native.context.prompt_parts import MediaPart, Part, PromptParts
+from koel_tui.engine.native.context.sequence_state import SequenceState
 from koel_tui.models.split_files import parse_part
 from koel_tui.system.atomic_write import write_atomically
 
@@ -80,11 +81,12 @@ def write_snapshot(
         "format": _FORMAT,
         **asdict(fingerprint),
         "tokens": [_encode_part(part) for part in parked.parts],
-        "crc32": zlib.crc32(parked.state),
+        "tail": parked.state.tail,
+        "crc32": zlib.crc32(parked.state.data),
     }
-    states = [memoryview(parked.state)]
+    states = [memoryview(parked.state.data)]
     if parked.checkpoint is not None:
-        saved = parked.checkpoint.state
+        saved = parked.checkpoint.state.data
         header["checkpoint"] = [parked.checkpoint.parts, len(saved), zlib.crc32(saved)]
         states.append(memoryview(saved))
     try:
@@ -111,19 +113,21 @@ def read_snapshot(path: Path, fingerprint: Fingerprint) -> ParkedContext | None:
             parts = PromptParts(map(_decode_part, header["tokens"]))
             position, size, checksum = header.get("checkpoint", (0, 0, 0))
             state = _read(file, os.fstat(file.fileno()).st_size - file.tell() - size)
-            checkpoint = Checkpoint(position, _read(file, size)) if size else None
+            tail = _check_tail(header.get("tail", 0), len(state))
+            saved = _read(file, size)
+            checkpoint = Checkpoint(position, SequenceState(saved)) if size else None
     except (
         OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError
     ):  # fmt: skip
         return None
     is_intact = zlib.crc32(state) == header.get("crc32") and (
-        checkpoint is None or zlib.crc32(checkpoint.state) == checksum
+        checkpoint is None or zlib.crc32(saved) == checksum
     )
     if not is_intact:
         return None
     if checkpoint is not None and not (type(position) is int and 0 < position <= len(parts)):
         return None
-    return ParkedContext(parts, state, checkpoint)
+    return ParkedContext(parts, SequenceState(state, tail), checkpoint)
 
 
 def _encode_part(part: Part) -> int | list[object]:
@@ -141,6 +145,13 @@ def _decode_part(value: object) -> Part:
         case [str(name), int(tokens), int(positions)] if tokens > 0 and positions > 0:
             return MediaPart(name, tokens, positions)
     raise ValueError(f"not a part of a prompt: {value!r:.100}")
+
+
+def _check_tail(value: object, size: int) -> int:
+    """Return the size of the second part of a state. Raises ValueError if it is invalid."""
+    if isinstance(value, int) and 0 <= value <= size:
+        return value
+    raise ValueError(f"not the size of a part: {value!r:.100}")
 
 
 def _read(file: BinaryIO, size: int) -> Buffer:

@@ -11,8 +11,14 @@ import llama_cpp
 
 from koel_tui.engine.cpu_count import usable_cores
 from koel_tui.engine.errors import EngineError, ModelLoadError
-from koel_tui.engine.native.context.host_buffer import Buffer, host_buffer
+from koel_tui.engine.native.context.host_buffer import host_buffer
 from koel_tui.engine.native.context.rates import Rate
+from koel_tui.engine.native.context.sequence_state import (
+    SequenceState,
+    StateLayout,
+    find_layout,
+    tail_bytes,
+)
 from koel_tui.engine.native.context.token_batch import Chunk, TokenBatch
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.weights import Model
@@ -22,7 +28,7 @@ KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2.0), "q8_0": (llama_cpp.GGML_TYPE_
 """The GGML type and the bytes per value, by the names of `ModelSpec.kv_type`."""
 
 _MAX_TOKENS = 2**31 - 1
-_RECURRENT_ONLY = llama_cpp.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+_PARTIAL = llama_cpp.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
 _ABORTED = 2
 _CACHE_FULL = 1
 _ASSUMED_PREFILL_RATE = 1000.0
@@ -47,6 +53,7 @@ class NativeContext:
     batch: TokenBatch
     batch_tokens: int
     context_tokens: int
+    layout: StateLayout
 
     def close(self) -> None:
         """Free everything."""
@@ -71,6 +78,9 @@ class Context:
         # More threads than cores make decoding several times slower.
         self._threads = spec.threads or usable_cores()
         self.is_recurrent = model.is_recurrent
+        is_hybrid = model.is_hybrid
+        # A model that is only recurrent has no streams in its states.
+        self._is_hybrid = None if self.is_recurrent and not is_hybrid else is_hybrid
         self.abort = False
         # llama.cpp stores only the pointer, so the callback must live as long as the context.
         self._abort_callback = llama_cpp.ggml_abort_callback(lambda _data: self.abort)
@@ -112,12 +122,21 @@ class Context:
         try:
             memory = llama_cpp.llama_get_memory(handle)
             tokens = int(llama_cpp.llama_n_ctx_seq(handle))
+            layout = self._find_layout(handle, slots)
             batch_tokens = min(batch_tokens, llama_cpp.llama_n_batch(handle))
             batch = TokenBatch(batch_tokens, slots)
-            return NativeContext(slots, handle, memory, batch, batch_tokens, tokens)
+            return NativeContext(slots, handle, memory, batch, batch_tokens, tokens, layout)
         except BaseException:
             llama_cpp.llama_free(handle)
             raise
+
+    def _find_layout(self, handle: Any, slots: int) -> StateLayout:
+        """Return the layout of the states of a new context, whose sequences are empty."""
+        if self._is_hybrid is None:
+            return StateLayout.NONE
+        size = llama_cpp.llama_state_seq_get_size_ext(handle, 0, 0)
+        tail = llama_cpp.llama_state_seq_get_size_ext(handle, 0, _PARTIAL)
+        return find_layout(size, tail, slots, is_hybrid=self._is_hybrid)
 
     def adopt(self, native: NativeContext) -> NativeContext:
         """Use another native context, whose sequences are empty; return the one before."""
@@ -220,13 +239,17 @@ class Context:
         """Empty a sequence."""
         return bool(llama_cpp.llama_memory_seq_rm(self._open.memory, sequence, -1, -1))
 
-    def copy_state(self, sequence: int, *, recurrent_only: bool = False) -> Buffer:
+    def copy_state(self, sequence: int, *, recurrent_only: bool = False) -> SequenceState:
         """Return a copy of a sequence's state; only the tokens it holds take space.
 
         `recurrent_only` leaves the KV cache of a hybrid model out.
         """
-        flags = _RECURRENT_ONLY if recurrent_only else 0
+        flags = _PARTIAL if recurrent_only else 0
         size = llama_cpp.llama_state_seq_get_size_ext(self.handle, sequence, flags)
+        tail = 0
+        if not recurrent_only and self._open.layout in (StateLayout.HYBRID, StateLayout.WINDOW):
+            partial = llama_cpp.llama_state_seq_get_size_ext(self.handle, sequence, _PARTIAL)
+            tail = tail_bytes(partial)
         begin = time.perf_counter()
         state = host_buffer(size)
         written = llama_cpp.llama_state_seq_get_data_ext(
@@ -235,17 +258,24 @@ class Context:
         if written != size:
             raise EngineError(f"llama.cpp copied {written} of {size} bytes of a context.")
         self.copy_rate.add(size, time.perf_counter() - begin)
-        return state
+        return SequenceState(state, tail)
 
-    def load_state(self, sequence: int, state: Buffer, *, recurrent_only: bool = False) -> bool:
-        """Load a copy of `copy_state` into a sequence; on failure empty it and return False."""
+    def load_state(
+        self, sequence: int, state: SequenceState, *, recurrent_only: bool = False
+    ) -> bool:
+        """Load a copy of `copy_state` into a sequence; on failure empty it and return False.
+
+        The copy may be from a context with another number of slots.
+        """
         if not recurrent_only:
             self.clear(sequence)
-        flags = _RECURRENT_ONLY if recurrent_only else 0
-        size = len(state)
         begin = time.perf_counter()
+        if not recurrent_only:
+            state = state.with_streams(self.slots, self._open.layout)
+        flags = _PARTIAL if recurrent_only else 0
+        size = len(state)
         loaded = llama_cpp.llama_state_seq_set_data_ext(
-            self.handle, (ctypes.c_uint8 * size).from_buffer(state), size, sequence, flags
+            self.handle, (ctypes.c_uint8 * size).from_buffer(state.data), size, sequence, flags
         )
         if loaded != size:
             self.clear(sequence)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from koel_tui.engine.native.context.checkpoints import Checkpoint
-from koel_tui.engine.native.context.host_buffer import Buffer
 from koel_tui.engine.native.context.prompt_parts import PromptParts
+from koel_tui.engine.native.context.sequence_state import SequenceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class ParkedContext:
     """
 
     parts: PromptParts
-    state: Buffer
+    state: SequenceState
     checkpoint: Checkpoint | None = None
     lora: Path | None = None
 

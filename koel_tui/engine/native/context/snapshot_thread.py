@@ -47,8 +47,8 @@ class SnapshotThread:
             write_snapshot(command.path, fingerprint, parked, command.budget_bytes)
 
         size = len(parked.state)
-        while self._unwritten and self._unwritten_bytes() + size > _MAX_UNWRITTEN_BYTES:
-            wait([self._unwritten.popleft()[0]])
+        while self._unwritten_bytes() + size > _MAX_UNWRITTEN_BYTES and self._unwritten:
+            wait([self._unwritten[0][0]])
         self._unwritten.append((self._start(command, work), size))
 
     def read(self, command: OpenSession, fingerprint: Fingerprint) -> None:
