@@ -19,8 +19,8 @@ class GenerationMutex:
     """A first-come-first-served semaphore with `permits` permits.
 
     Only the ticket that holds a permit releases it, so a caller that leaves the queue releases
-    nothing, and a late release cannot end another caller's turn. `on_idle` is called whenever
-    nobody holds a permit or waits any more.
+    nothing, and a late release cannot end another caller's turn. `on_idle` is called when
+    the last caller that held a permit or waited has left.
     """
 
     def __init__(self, permits: int = 1, on_idle: Callable[[], None] = lambda: None) -> None:
@@ -67,7 +67,7 @@ class GenerationMutex:
 
     @property
     def is_idle(self) -> bool:
-        """True if nobody holds a permit or waits."""
+        """True if no caller holds a permit or waits."""
         return not (self._holders or self._queue)
 
     @property

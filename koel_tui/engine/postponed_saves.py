@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from koel_tui.engine.errors import EngineError
 from koel_tui.engine.wire_messages import Command, Event
@@ -48,7 +49,7 @@ class PostponedSaves:
             except EngineError as error:
                 save.answer.set_exception(error)
             else:
-                answer.add_done_callback(lambda done, save=save: _pass_on(done, save.answer))
+                answer.add_done_callback(partial(_pass_on, save.answer))
 
     def fail(self, error: EngineError) -> None:
         """Fail all saves that were not sent."""
@@ -61,7 +62,7 @@ class PostponedSaves:
         return [save for save in taken if not save.answer.done()]  # its caller may have left
 
 
-def _pass_on(done: asyncio.Future[Event], answer: asyncio.Future[Event]) -> None:
+def _pass_on(answer: asyncio.Future[Event], done: asyncio.Future[Event]) -> None:
     error = None if done.cancelled() else done.exception()
     if answer.done():  # its caller has left
         return

@@ -157,7 +157,8 @@ async def test_engine_case_20_a_session_closed_while_the_engine_restarts_is_not_
 async def test_engine_memory_is_what_the_native_side_reported_last() -> None:
     engine, link = await scripted_engine()
     assert engine.memory == MemoryReport()
-    report = MemoryReport(100, 20, (SessionMemory(1, 8, parked=True), SessionMemory(2, 4, False)))
+    held = (SessionMemory(1, 8, parked=True), SessionMemory(2, 4, False))
+    report = MemoryReport(100, 20, held, slots=1, max_slots=2)
     link.emit(MemoryChanged(report))
     await until(lambda: engine.memory == report)
     assert engine.memory.parked_bytes == 8

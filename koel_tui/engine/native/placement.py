@@ -225,7 +225,7 @@ class Placement:
         return count, slot_sizes(layout, request.bytes_per_value, 0)[0]
 
     def check_context(self, slots: int, context_tokens: int) -> None:
-        """Check that another context fits, beside the one in use. Raises `ModelLoadError`."""
+        """Check that another context fits next to the one in use. Raises `ModelLoadError`."""
         if self._layout is None:
             return
         request, layers = self._request(context_tokens), self.spec.gpu_layers

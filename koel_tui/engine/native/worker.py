@@ -41,7 +41,7 @@ from koel_tui.engine.wire_messages import (
 
 _PROGRESS_STEP = 0.02
 _Work = Command | Failed | Preparation | SnapshotDone
-"""What the worker handles: a command, the failure of an invalid one, or the end of file work."""
+"""A command, the failure of an invalid one, a finished preparation, or the end of file work."""
 
 
 class Worker:

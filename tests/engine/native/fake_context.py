@@ -14,7 +14,7 @@ BYTES_PER_TOKEN = 100
 
 
 class FakeNative:
-    """What `FakeContext.create` returns."""
+    """The result of `FakeContext.create`."""
 
     def __init__(self, slots: int, log: list[str]) -> None:
         self.slots = slots

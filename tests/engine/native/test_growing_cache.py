@@ -1,6 +1,7 @@
 """The cache grows with the sessions in use, keeps what they hold, and copies only what pays."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,9 +109,9 @@ def test_a_growth_that_fails_keeps_what_the_sessions_hold(
     answered(cache, context, 1, prompt_of(1), set())
     owner = fake_context.FakeNative if function == "close" else FakeContext
     with monkeypatch.context() as patch:
-        raised = []
+        raised: list[str] = []
 
-        def broken(*_: object, **__: object) -> None:
+        def broken(*_: object, **__: object) -> Any:
             if not raised:
                 raised.append(function)
                 raise error("broken")

@@ -1,4 +1,4 @@
-"""A state is loaded into a context with another number of slots, and decoding goes on from it."""
+"""A state is loaded into a context with another number of slots, and decoding continues from it."""
 
 import ctypes
 import logging

@@ -255,8 +255,8 @@ class KvCache:
                 yield _Donor(slot.session, slot.parts, 2 * self._used_bytes(slot), copy)
         for session, parked in self._parked:
             if parked.lora == target.lora:
-                state = parked.state
-                yield _Donor(session, parked.parts, len(state), lambda state=state: state)
+                state = partial(getattr, parked, "state")
+                yield _Donor(session, parked.parts, len(parked.state), state)
 
     def _reusable_parts(
         self, session: int | None, parts: PromptParts, prompt: Sequence[Part]

@@ -167,9 +167,9 @@ def _read(file: BinaryIO, size: int) -> Buffer:
 
 
 def _remove_useless(newest: Path) -> None:
-    """Remove what nobody reads any more but contains conversations.
+    """Remove snapshots of older formats, and unfinished ones of processes that were killed.
 
-    These are the snapshots of older formats, and the unfinished ones of processes that were killed.
+    They are useless and contain conversations.
     """
     for path in newest.parent.glob(f".*{newest.suffix}.*.tmp"):
         with contextlib.suppress(OSError):  # another process removed it first
