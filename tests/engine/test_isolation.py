@@ -136,12 +136,14 @@ async def work(engine: Engine, folder: Path) -> list[Any]:
 
     async def stopped() -> list[str]:
         session = await opened(engine)
-        stream = session.stream(LONG)
-        await anext(stream)
-        session.stop()
-        await collect(stream)
-        await session.close()
-        return []
+        try:
+            stream = session.stream(LONG)
+            await anext(stream)
+            session.stop()
+            await collect(stream)
+            return []
+        finally:
+            await session.close()
 
     async def with_every_setting() -> list[str]:
         session = await opened(engine)
