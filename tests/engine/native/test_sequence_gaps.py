@@ -74,7 +74,10 @@ def test_gaps_the_cheapest_exchange_is_chosen() -> None:
 
 @given(tokens=st.lists(st.integers(0, 50), min_size=5, max_size=8), data=st.data())
 def test_gaps_each_slot_keeps_its_state(tokens: list[int], data: st.DataObject) -> None:
-    slots = [Slot(number, number, parts=PromptParts([number] * count)) for number, count in enumerate(tokens)]
+    slots = [
+        Slot(number, number, parts=PromptParts([number] * count))
+        for number, count in enumerate(tokens)
+    ]
     chosen = data.draw(st.lists(st.sampled_from(slots), unique_by=id, min_size=2, max_size=4))
     gaps, context = made(slots)
     gaps.record(chosen, 1.0)
