@@ -13,7 +13,7 @@ import pytest
 
 from koel_tui.engine import ChatMessage, EngineHost, ModelSpec, Sampling, TextDelta
 from koel_tui.engine.bench.bare import run_bare
-from koel_tui.engine.native.context.llama_context import Chunk
+from koel_tui.engine.native.context.token_batch import Chunk
 from koel_tui.engine.native.loaded_model import LoadedModel
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.wire_messages import Load

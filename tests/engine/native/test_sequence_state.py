@@ -11,12 +11,13 @@ import pytest
 
 from koel_tui.engine import ModelSpec
 from koel_tui.engine.native.context.host_buffer import host_buffer
-from koel_tui.engine.native.context.llama_context import Chunk, Context
+from koel_tui.engine.native.context.llama_context import Context
 from koel_tui.engine.native.context.sequence_state import (
     SequenceState,
     StateLayout,
     find_layout,
 )
+from koel_tui.engine.native.context.token_batch import Chunk
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.weights import Model
 from tests.engine.tiny_models import (
