@@ -130,6 +130,7 @@ class Worker:
                     self._emit(Failed.from_error(call, failure))
 
     def _dispatch(self, command: _Work) -> None:
+        """Run a command, except `Shutdown`, which `_run_queued` handles."""
         match command:
             case Load():
                 self._load(command)
@@ -154,8 +155,6 @@ class Worker:
                 self._finish_snapshot(command)
             case Failed():
                 self._emit(command)
-            case Shutdown():
-                pass  # handled in `_run_queued`
 
     def _load(self, load: Load) -> None:
         reported = -1.0
