@@ -175,19 +175,24 @@ async def check(
     kept = await said(bystander, LONG)
     samplers = 0
     with patch.context() as counted:
-        made, freed = llama_cpp.llama_sampler_chain_init, llama_cpp.llama_sampler_free
+        freed = llama_cpp.llama_sampler_free
 
-        def make(*arguments: Any) -> Any:
-            nonlocal samplers
-            samplers += 1
-            return made(*arguments)
+        def counting(made: Any) -> Any:
+            def make(*arguments: Any) -> Any:
+                nonlocal samplers
+                sampler = made(*arguments)
+                samplers += bool(sampler)
+                return sampler
+
+            return make
 
         def free(*arguments: Any) -> Any:
             nonlocal samplers
             samplers -= 1
             return freed(*arguments)
 
-        counted.setattr(llama_cpp, "llama_sampler_chain_init", make)
+        for name_of_maker in ("llama_sampler_chain_init", "llama_sampler_init_grammar"):
+            counted.setattr(llama_cpp, name_of_maker, counting(getattr(llama_cpp, name_of_maker)))
         counted.setattr(llama_cpp, "llama_sampler_free", free)
         with patch.context() as once:
             raised = broken(once, owner, name, at)

@@ -9,7 +9,7 @@ import llama_cpp
 
 from koel_tui.engine.errors import EngineError
 from koel_tui.engine.native.context.llama_context import Context
-from koel_tui.engine.native.sampling.grammar import grammar_stage
+from koel_tui.engine.native.sampling.constrained_choice import ConstrainedChoice, Truncation
 from koel_tui.engine.native.weights import Model
 from koel_tui.engine.types import DEFAULT_CONTEXT_TOKENS
 from koel_tui.protocol.turn_settings import Sampling
@@ -33,7 +33,7 @@ class Sampler:
 
     Logit bias, penalties and DRY apply to every answer. At temperature 0 the most probable token is
     chosen; otherwise the other stages draw from the remaining tokens. Mirostat replaces all stages
-    that remove candidates.
+    that remove candidates. A grammar is applied before all of these.
     """
 
     def __init__(
@@ -55,12 +55,14 @@ class Sampler:
         self._history_stages: list[
             tuple[Any, int]
         ] = []  # stages that count past tokens, and their number
-        self._chain = llama_cpp.llama_sampler_chain_init(
-            llama_cpp.llama_sampler_chain_default_params()
-        )
+        self._constraint: ConstrainedChoice | None = None
+        self._chain = _new_chain()
+        # A grammar is between the stages that change single logits and the others: this gives the
+        # same tokens as a grammar before all of them, and less to check.
+        self._logit_chain = self._chain if grammar is None else _new_chain()
         try:
             if grammar is not None:
-                self._add(grammar_stage(grammar, model))
+                self._constraint = ConstrainedChoice(grammar, model, _truncation(sampling))
             self._add_logit_stages(sampling)
             if sampling.temperature < _MIN_TEMPERATURE:
                 self._add(llama_cpp.llama_sampler_init_greedy())
@@ -72,19 +74,19 @@ class Sampler:
             self.close()
             raise
 
-    def _add(self, stage: Any) -> Any:
-        """Add a stage; the chain then owns it."""
+    def _add(self, stage: Any, chain: Any = None) -> Any:
+        """Add a stage to a chain, which then owns it."""
         if not stage:
             raise EngineError(
                 "llama.cpp cannot create a sampler. Change the sampling and try again."
             )
-        llama_cpp.llama_sampler_chain_add(self._chain, stage)
+        llama_cpp.llama_sampler_chain_add(chain or self._chain, stage)
         return stage
 
     def _add_logit_stages(self, sampling: Sampling) -> None:
-        """Add the stages that change the probability of tokens."""
+        """Add the stages that change the probability of single tokens."""
         if sampling.logit_bias:
-            self._add(self._logit_bias(sampling))
+            self._add(self._logit_bias(sampling), self._logit_chain)
         last_n = self._last_n(sampling.repeat_last_n)
         if last_n and (
             sampling.repeat_penalty != 1.0
@@ -98,7 +100,7 @@ class Sampler:
                 sampling.frequency_penalty,
                 sampling.presence_penalty,
             )
-            self._history_stages.append((self._add(stage), last_n))
+            self._history_stages.append((self._add(stage, self._logit_chain), last_n))
         last_n = self._last_n(sampling.dry_penalty_last_n)
         if last_n and sampling.dry_multiplier != 0.0:
             stage = llama_cpp.llama_sampler_init_dry(
@@ -111,7 +113,7 @@ class Sampler:
                 (ctypes.c_char_p * len(_DRY_BREAKERS))(*_DRY_BREAKERS),
                 len(_DRY_BREAKERS),
             )
-            self._history_stages.append((self._add(stage), last_n))
+            self._history_stages.append((self._add(stage, self._logit_chain), last_n))
 
     def _logit_bias(self, sampling: Sampling) -> Any:
         size = self._model.vocabulary_size
@@ -174,14 +176,41 @@ class Sampler:
 
     def sample(self, context: Context, row: int) -> int:
         """Draw a token from the logits in `row` of the last batch, and record it in the chain."""
-        return int(llama_cpp.llama_sampler_sample(self._chain, context.handle, row))
+        if self._constraint is None:
+            return int(llama_cpp.llama_sampler_sample(self._chain, context.handle, row))
+        token = self._constraint.choose(context, row, self._logit_chain, self._chain)
+        for chain in (self._logit_chain, self._chain):
+            llama_cpp.llama_sampler_accept(chain, token)
+        return token
 
     def close(self) -> None:
-        """Free the chain and its stages. Idempotent."""
+        """Free the chains and their stages. Idempotent."""
         self._history_stages.clear()
+        if self._constraint is not None:
+            self._constraint.close()
+        if self._logit_chain is not self._chain:
+            llama_cpp.llama_sampler_free(self._logit_chain)
         if self._chain:
             llama_cpp.llama_sampler_free(self._chain)
-            self._chain = None
+        self._logit_chain = self._chain = None
+
+
+def _new_chain() -> Any:
+    return llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
+
+
+def _truncation(sampling: Sampling) -> Truncation:
+    """Return what of a sampling decides which tokens can be chosen."""
+    if sampling.temperature < _MIN_TEMPERATURE:
+        return Truncation(top_k=1)
+    if sampling.mirostat:
+        return Truncation(depends_on_all=True)
+    return Truncation(
+        top_k=max(sampling.top_k, 0),
+        top_p=sampling.top_p,
+        min_p=sampling.min_p,
+        depends_on_all=sampling.top_n_sigma > 0 or sampling.typical_p < 1,
+    )
 
 
 def _dynamic_range(sampling: Sampling) -> tuple[float, float]:
