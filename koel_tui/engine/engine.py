@@ -13,6 +13,7 @@ from koel_tui.engine.errors import (
     EngineError,
     SessionLimitError,
 )
+from koel_tui.engine.history import History
 from koel_tui.engine.mutex import GenerationMutex
 from koel_tui.engine.options import SessionSettings, check_supported, session_options
 from koel_tui.engine.postponed_saves import PostponedSaves
@@ -24,7 +25,6 @@ from koel_tui.engine.single_flight import ProgressCallback, SingleFlights
 from koel_tui.engine.single_session import SingleSession
 from koel_tui.engine.turn import Turn
 from koel_tui.engine.types import (
-    ChatMessage,
     MemoryReport,
     ModelCard,
     ModelSpec,
@@ -234,12 +234,12 @@ class Engine:
     def start_turn(
         self,
         session: EngineSession,
-        messages: tuple[ChatMessage, ...],
+        history: History,
         settings: TurnSettings,
     ) -> Turn:
-        """Queue a turn of `session`. Raises `EngineClosedError`."""
+        """Queue a turn of `session` that answers `history`. Raises `EngineClosedError`."""
         self._check_open()
-        turn = Turn(self._worker.number(), session.number, messages, settings, self)
+        turn = Turn(self._worker.number(), session.number, history, settings, self)
         self._turns[turn.number] = (turn, session)
         turn.enter(self._mutex)
         return turn
@@ -284,8 +284,19 @@ class Engine:
         await self._open_in_worker(session)
 
     def begin(self, turn: Turn) -> None:
-        """Send the turn to the worker."""
-        self._worker.send(StartTurn(turn.number, turn.session, turn.messages, turn.settings))
+        """Send the turn to the worker, without the oldest turns, which cannot fit the context."""
+        card, history = self.card, turn.history
+        recent = history.all if card is None else history.recent(card.context_tokens)
+        self._worker.send(
+            StartTurn(
+                turn.number,
+                turn.session,
+                recent.messages,
+                turn.settings,
+                recent.omitted_turns,
+                recent.omitted_size,
+            )
+        )
 
     def halt(self, turn: Turn) -> None:
         """Ask the worker to stop the turn."""

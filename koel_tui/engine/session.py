@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from koel_tui.chat_templates import RAW_COMPLETION
 from koel_tui.engine.errors import SessionBusyError, SessionClosedError
+from koel_tui.engine.history import History
 from koel_tui.engine.options import absolute_path, turn_settings
 from koel_tui.engine.turn import Turn, TurnStream
 from koel_tui.engine.types import ChatMessage, SessionMetrics, SessionOptions, TextDelta
@@ -26,10 +27,13 @@ class SessionHost(Protocol):
     def start_turn(
         self,
         session: EngineSession,
-        messages: tuple[ChatMessage, ...],
+        history: History,
         settings: TurnSettings,
     ) -> Turn:
-        """Queue a turn. Raises `EngineClosedError`."""
+        """Queue a turn that answers `history`, which stays the same until the turn is over.
+
+        Raises `EngineClosedError`.
+        """
         ...
 
     async def save_kv(self, session: EngineSession, path: Path, budget_bytes: int) -> None:
@@ -55,7 +59,7 @@ class EngineSession:
         self._host = host
         self._number = number
         self._options = options
-        self._history: list[ChatMessage] = []
+        self._history = History()
         self._added: list[ChatMessage] = []  # messages added during the turn
         self._turn: Turn | None = None
         self._metrics = SessionMetrics()
@@ -79,7 +83,7 @@ class EngineSession:
     @property
     def history(self) -> tuple[ChatMessage, ...]:
         """The messages so far, answers included."""
-        return tuple(self._history)
+        return self._history.messages
 
     @property
     def metrics(self) -> SessionMetrics:
@@ -102,7 +106,10 @@ class EngineSession:
         During a turn the message is appended after the turn's answer, when the turn has ended.
         """
         self._check_open()
-        (self._history if self._turn is None else self._added).append(message)
+        if self._turn is None:
+            self._history.extend([message])
+        else:
+            self._added.append(message)
 
     def stream(
         self,
@@ -133,11 +140,11 @@ class EngineSession:
         if schema is not None:
             merged = replace(merged, schema=schema)
         if messages is not None:
-            self._history = list(messages)  # later `add` calls append to it
+            self._history.replace(messages)
 
         def start() -> Turn:
             self._check_idle()
-            self._turn = self._host.start_turn(self, tuple(self._history), merged)
+            self._turn = self._host.start_turn(self, self._history, merged)
             return self._turn
 
         prefill = merged.prefill or ""
@@ -163,7 +170,8 @@ class EngineSession:
 
         def start() -> Turn:
             self._check_idle()
-            self._turn = self._host.start_turn(self, (ChatMessage("user", prompt),), merged)
+            history = History([ChatMessage("user", prompt)])
+            self._turn = self._host.start_turn(self, history, merged)
             return self._turn
 
         return TurnStream(start, lambda _, ended: self._end_turn(ended), progress)
@@ -222,7 +230,7 @@ class EngineSession:
         self._turn = None
         if ended is not None:
             self._metrics = ended.metrics
-        self._history += self._added
+        self._history.extend(self._added)
         self._added.clear()
 
     def _finish_turn(self, answer: ChatMessage, ended: TurnEnded | None, prefill: str) -> None:
@@ -233,10 +241,11 @@ class EngineSession:
         if not (answer.content or answer.tool_calls):
             return
         answer = replace(answer, content=prefill + answer.content)
-        if self._history and self._history[-1].begins_answer:
+        last = self._history.last
+        if last is not None and last.begins_answer:
             partial_answer = self._history.pop()
             answer = replace(answer, content=partial_answer.content + answer.content)
-        self._history.append(answer)
+        self._history.extend([answer])
 
     def _check_open(self) -> None:
         if self._closed:

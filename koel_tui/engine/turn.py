@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from koel_tui.engine.errors import EngineCrashedError, EngineError
+from koel_tui.engine.history import History
 from koel_tui.engine.mutex import GenerationMutex, Ticket
 from koel_tui.engine.turn_inbox import TurnInbox
 from koel_tui.engine.types import (
@@ -68,14 +69,15 @@ class Turn:
         self,
         number: int,
         session: int,
-        messages: tuple[ChatMessage, ...],
+        history: History,
         settings: TurnSettings,
         host: TurnHost,
     ) -> None:
         self.number = number
         self.session = session
         """Number of the turn's session in the engine."""
-        self.messages = messages
+        self.history = history
+        """The messages that the turn answers."""
         self.settings = settings
         self._host = host
         self._inbox = TurnInbox()

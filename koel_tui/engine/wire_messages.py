@@ -9,7 +9,7 @@ import json
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -26,10 +26,19 @@ from koel_tui.engine.types import (
 )
 from koel_tui.protocol.turn_settings import TurnSettings
 
-T = TypeVar("T")
+T = TypeVar("T", bound="_Tagged")
 HEADER = struct.Struct(">I")
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 """Maximum frame length in bytes; a larger conversation is assumed to be a bug."""
+
+
+class _Tagged(Protocol):
+    """A message of a tagged union."""
+
+    @property
+    def kind(self) -> str:
+        """The tag."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +70,17 @@ class OpenSession:
 class StartTurn:
     """Start a turn; its events follow, the last one `TurnEnded` or `Failed`.
 
-    `settings` are complete: the session's settings are already merged in.
+    `settings` are complete: the session's settings are already merged in. `messages` begin with the
+    system messages; the oldest turns after them are left out if they cannot fit the context.
+    `omitted_turns` is their number, `omitted_size` the characters of their texts.
     """
 
     turn: int
     session: int
     messages: tuple[ChatMessage, ...]
     settings: TurnSettings = field(default_factory=TurnSettings)
+    omitted_turns: int = 0
+    omitted_size: int = 0
     kind: Literal["start_turn"] = "start_turn"
 
 
@@ -260,10 +273,13 @@ class FrameCodec(Generic[T]):
         than `MAX_FRAME_BYTES`: the receiver would refuse both.
         """
         try:
+            # The receiver has the same defaults; the `kind` of each type is one of them.
+            plain = self._adapter.dump_python(value, warnings="error", exclude_defaults=True)
+            plain["kind"] = value.kind
             # Stdlib json, because pydantic's encoder refuses lone surrogates in values and
-            # replaces them in object keys.
-            plain = self._adapter.dump_python(value, warnings="error")
-            body = json.dumps(plain, default=_path_to_text).encode()
+            # replaces them in object keys. Without escapes, because they take twice as long.
+            text = json.dumps(plain, default=_path_to_text, ensure_ascii=False)
+            body = text.encode("utf-8", "surrogatepass")
         except (PydanticSerializationError, TypeError, ValueError, RecursionError) as error:
             raise UnsupportedError(
                 f"A value of the request cannot be sent to the engine: {_first_line(error)}. "

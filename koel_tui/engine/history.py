@@ -1,0 +1,94 @@
+"""The history of an engine session, and the newest part of it, which may fit the context."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from operator import is_
+
+from koel_tui.engine.types import ChatMessage
+
+MAX_CHARACTERS_PER_TOKEN = 32
+"""No text of the length of a context has more characters per token; words have about four."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecentMessages:
+    """The system messages and the newest turns of a conversation.
+
+    `omitted_turns` are the turns between them that are left out, `omitted_size` the characters of
+    their texts.
+    """
+
+    messages: tuple[ChatMessage, ...]
+    omitted_turns: int = 0
+    omitted_size: int = 0
+
+
+class History:
+    """The messages of one conversation, and the sizes of their texts, measured once each."""
+
+    def __init__(self, messages: Iterable[ChatMessage] = ()) -> None:
+        self._messages: list[ChatMessage] = []
+        self._ends: list[int] = []  # the characters up to the end of each message
+        self._questions: list[int] = []  # the indices of the user messages
+        self.extend(messages)
+
+    @property
+    def messages(self) -> tuple[ChatMessage, ...]:
+        """All messages, oldest first."""
+        return tuple(self._messages)
+
+    @property
+    def all(self) -> RecentMessages:
+        """All messages, nothing left out."""
+        return RecentMessages(self.messages)
+
+    @property
+    def last(self) -> ChatMessage | None:
+        """The newest message, None if there is none."""
+        return self._messages[-1] if self._messages else None
+
+    def extend(self, messages: Iterable[ChatMessage]) -> None:
+        """Add messages at the end."""
+        end = self._ends[-1] if self._ends else 0
+        for message in messages:
+            if message.role == "user":
+                self._questions.append(len(self._messages))
+            end += len(message.content)
+            self._messages.append(message)
+            self._ends.append(end)
+
+    def replace(self, messages: Sequence[ChatMessage]) -> None:
+        """Replace all messages; those that were the same objects before are not measured again."""
+        same = sum(1 for _ in takewhile(bool, map(is_, self._messages, messages)))
+        self._cut(same)
+        self.extend(messages[same:])
+
+    def pop(self) -> ChatMessage:
+        """Remove and return the newest message. Raises IndexError if there is none."""
+        message = self._messages[-1]
+        self._cut(len(self._messages) - 1)
+        return message
+
+    def recent(self, context_tokens: int) -> RecentMessages:
+        """Return all messages that can possibly fit a context, from a user message on.
+
+        The time follows the size of the context, not the length of the history.
+        """
+        head = sum(1 for _ in takewhile(lambda each: each.role == "system", self._messages))
+        most = MAX_CHARACTERS_PER_TOKEN * context_tokens
+        # The newest message before which all texts up to the end exceed the context.
+        oldest = bisect_left(self._ends, self._ends[-1] - most) if self._ends else 0
+        position = bisect_right(self._questions, oldest) - 1
+        begin = self._questions[position] if position >= 0 else 0
+        if begin <= head:
+            return self.all
+        turns = bisect_left(self._questions, begin) - bisect_right(self._questions, head) + 1
+        omitted_size = self._ends[begin - 1] - (self._ends[head - 1] if head else 0)
+        kept = (*self._messages[:head], *self._messages[begin:])
+        return RecentMessages(kept, turns, omitted_size)
+
+    def _cut(self, count: int) -> None:
+        del self._messages[count:], self._ends[count:]
+        del self._questions[bisect_left(self._questions, count) :]
