@@ -158,9 +158,13 @@ class LoadedModel:
         messages: tuple[ChatMessage, ...],
         settings: TurnSettings,
         check: Callable[[], None] = lambda: None,
+        *,
+        omitted_turns: int = 0,
+        omitted_size: int = 0,
     ) -> TrimmedPrompt:
         """Return the turn's system prompt and the part of a conversation that fits the context.
 
+        The parent has left out `omitted_turns` of `omitted_size` characters before `messages`.
         `check` is called often and may raise, to abort. Raises `ContextOverflowError` when not
         even the newest turn fits.
         """
@@ -185,6 +189,8 @@ class LoadedModel:
             context_tokens=context_tokens,
             # For the answer: at most half the context, even if its limit is larger.
             reserve=min(settings.max_output_tokens or context_tokens // 4, context_tokens // 2),
+            omitted_turns=omitted_turns,
+            omitted_size=omitted_size,
         )
         if trimmed.tokens >= context_tokens:
             turns = "The newest turn with the system prompt" if trimmed.dropped_turns else ""

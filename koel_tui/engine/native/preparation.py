@@ -113,7 +113,13 @@ class Preparation:
         settings = self.start.settings
         grammar = None if settings.schema is None else schema_grammar(settings.schema)
         messages = with_prefill(self.start.messages, settings.prefill)
-        trimmed = self._loaded.trim_conversation(messages, settings, self._check)
+        trimmed = self._loaded.trim_conversation(
+            messages,
+            settings,
+            self._check,
+            omitted_turns=self.start.omitted_turns,
+            omitted_size=self.start.omitted_size,
+        )
         prompt = trimmed.prompt
         answer = self._loaded.answer(prompt, messages, settings, self._session_name)
         self._check()
