@@ -73,7 +73,7 @@ def test_a_replaced_history_is_as_a_new_one(kept: int) -> None:
 
 
 async def frame_bytes(count: int) -> int:
-    """Return the length of the command that starts a turn after so many messages."""
+    """Return the length of the command that starts a turn after `count` messages."""
     engine, link = await scripted_engine()
     session = await engine.open_session()
     for number in range(count // 2):
