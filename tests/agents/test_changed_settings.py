@@ -12,7 +12,7 @@ from ag_ui.core import AssistantMessage, CustomEvent, RunAgentInput, UserMessage
 from koel_tui.agents import METRICS, LocalAgent, Snapshots
 from koel_tui.engine import Engine, EngineHost, ModelSpec, Sampling, TurnSettings
 from koel_tui.engine.native.context.kv_cache import KvCache
-from koel_tui.engine.native.context.slots import Slot, common_prefix
+from koel_tui.engine.native.context.prompt_parts import common_prefix
 from tests.agents.test_local import CHANGES
 from tests.engine.test_sampling_pairs import USUAL
 
@@ -81,9 +81,9 @@ async def test_b13_a_changed_setting_keeps_every_token_of_the_common_prefix(
     common: list[int] = []
     real = KvCache.prepare
 
-    def prepare(self: KvCache, session: int, lora: Any, prompt: list[int], busy: Any) -> Slot:
-        held = next((list(each.tokens) for each in self._slots if each.session == session), [])
-        common.append(min(common_prefix(held, prompt), len(prompt) - 1))
+    def prepare(self: KvCache, session: int, lora: Any, prompt: Any, busy: Any) -> Any:
+        held = next((list(each.parts) for each in self._slots if each.session == session), [])
+        common.append(min(common_prefix(held, list(prompt)), len(prompt) - 1))
         return real(self, session, lora, prompt, busy)
 
     monkeypatch.setattr(KvCache, "prepare", prepare)
