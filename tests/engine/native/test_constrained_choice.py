@@ -133,7 +133,7 @@ def test_few_tokens_are_checked(
 
     def apply(applied: Any, array: Any) -> None:
         if applied is stage:
-            checked.append(array._obj.size)
+            checked.append(array[0].size)
         real(applied, array)
 
     monkeypatch.setattr(llama_cpp, "llama_sampler_apply", apply)

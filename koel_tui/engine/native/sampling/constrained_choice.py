@@ -1,6 +1,5 @@
 """The choice of a token that a grammar allows, without a check of the whole vocabulary."""
 
-import ctypes
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -161,7 +160,8 @@ def _apply(stage: Any, candidates: NDArray[np.void]) -> Any:
 
     The record points into the memory of `candidates`.
     """
-    data = candidates.ctypes.data_as(llama_cpp.llama_token_data_p)
-    array = llama_cpp.llama_token_data_array(data, len(candidates), -1, False)
-    llama_cpp.llama_sampler_apply(stage, ctypes.byref(array))
-    return array
+    records = (llama_cpp.llama_token_data_array * 1)()
+    records[0].data = candidates.ctypes.data_as(llama_cpp.llama_token_data_p)
+    records[0].size, records[0].selected = len(candidates), -1
+    llama_cpp.llama_sampler_apply(stage, records)
+    return records[0]
