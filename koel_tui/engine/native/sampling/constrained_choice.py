@@ -160,8 +160,9 @@ def _apply(stage: Any, candidates: NDArray[np.void]) -> Any:
 
     The record points into the memory of `candidates`.
     """
+    data: Any = candidates.ctypes.data_as(llama_cpp.llama_token_data_p)
     records = (llama_cpp.llama_token_data_array * 1)()
-    records[0].data = candidates.ctypes.data_as(llama_cpp.llama_token_data_p)
+    records[0].data = data
     records[0].size, records[0].selected = len(candidates), -1
     llama_cpp.llama_sampler_apply(stage, records)
     return records[0]
