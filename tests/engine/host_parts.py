@@ -34,7 +34,8 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required"
 NATIVE = [
     "llama_adapter_lora_init", "llama_decode", "llama_get_logits_ith", "llama_memory_seq_pos_min",
     "llama_memory_seq_rm", "llama_model_get_vocab", "llama_sampler_accept",
-    "llama_sampler_chain_add", "llama_sampler_chain_default_params", "llama_sampler_chain_init",
+    "llama_sampler_apply", "llama_sampler_chain_add", "llama_sampler_chain_default_params",
+    "llama_sampler_chain_init", "llama_sampler_chain_n",
     "llama_sampler_free", "llama_sampler_init_dist", "llama_sampler_init_dry",
     "llama_sampler_init_grammar", "llama_sampler_init_greedy", "llama_sampler_init_logit_bias",
     "llama_sampler_init_min_p", "llama_sampler_init_mirostat", "llama_sampler_init_mirostat_v2",

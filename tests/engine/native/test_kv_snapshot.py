@@ -97,14 +97,14 @@ def test_snapshots_of_older_formats_are_removed_and_newer_ones_stay(tmp_path: Pa
     other = tmp_path / "0.kv"
     write_snapshot(other, PRINT, parked(), 10**6)
     whole = other.read_bytes()
-    for number in (1, 3):
-        changed = whole.replace(b"koel-chat/kv 2", f"koel-chat/kv {number}".encode(), 1)
+    for number in (2, 4):
+        changed = whole.replace(b"koel-chat/kv 3", f"koel-chat/kv {number}".encode(), 1)
         (tmp_path / f"format-{number}.kv").write_bytes(changed)
     (tmp_path / "foreign.kv").write_bytes(b"x")
-    assert read_snapshot(tmp_path / "format-1.kv", PRINT) is None
+    assert read_snapshot(tmp_path / "format-2.kv", PRINT) is None
     write_snapshot(tmp_path / "1.kv", PRINT, parked(), 10**6)
     assert sorted(path.name for path in tmp_path.glob("*.kv")) == [
-        "0.kv", "1.kv", "foreign.kv", "format-3.kv",
+        "0.kv", "1.kv", "foreign.kv", "format-4.kv",
     ]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from koel_tui.engine.native.context.sequence_state import SequenceState
 from koel_tui.models.split_files import parse_part
 from koel_tui.system.atomic_write import write_atomically
 
-_FORMAT_NUMBER = 2
+_FORMAT_NUMBER = 3
 _FORMAT = f"koel-chat/kv {_FORMAT_NUMBER}"
 _BEGINNING = re.compile(rb'\{"format": "koel-chat/kv (\d{1,4})"')
 _MAX_HEADER_BYTES = 64 * 1024 * 1024
