@@ -4,14 +4,16 @@ A step decodes a token of each answer, or tokens of prompts. Both in one batch w
 llama.cpp decodes sequences together only if each has equally many tokens.
 """
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from koel_tui.engine.cpu_count import usable_cores
 from koel_tui.engine.native.context.token_batch import Chunk
 from koel_tui.engine.native.generation import Generation
+from koel_tui.engine.native.scheduling.free_cores import FreeCores
 from koel_tui.engine.native.scheduling.prefill_budget import PrefillBudget
 from koel_tui.engine.native.scheduling.thread_controller import ThreadController
 
@@ -58,10 +60,17 @@ class StepScheduler:
     """Chooses the next step, and learns from the time that each takes."""
 
     def __init__(
-        self, threads: int | None = None, clock: Callable[[], float] = time.perf_counter
+        self,
+        threads: int | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        free_cores: Callable[[], int] | None = None,
     ) -> None:
-        """Every step uses `threads`; None means the number with which it is fastest."""
+        """Every step uses `threads`; None means the number with which it is fastest.
+
+        That is at most what `free_cores` returns; None measures it.
+        """
         self._fixed_threads = threads
+        self._free_cores = free_cores or FreeCores(os.cpu_count() or 1).count
         cores = usable_cores()
         self._decode_threads = ThreadController(cores)
         # An attempt with prompt tokens takes long.
@@ -124,7 +133,7 @@ class StepScheduler:
         # llama.cpp decodes neighbouring sequences together if they are in order.
         same_adapter.sort(key=lambda each: each.slot.sequence)
         work = frozenset(each.turn for each in same_adapter)
-        threads = self._fixed_threads or self._decode_threads.choose(work)
+        threads = self._fixed_threads or self._choose(self._decode_threads, work)
         batch = tuple((each, each.next_chunk(1)) for each in same_adapter)
         return Step(batch, lora, threads, is_prefill=False)
 
@@ -132,12 +141,12 @@ class StepScheduler:
         self, prompts: Sequence[Generation], delays_answers: bool, batch_tokens: int
     ) -> Step:
         lora = prompts[0].parameters.lora
-        threads = self._fixed_threads or self._prefill_threads.threads
+        threads = self._fixed_threads or min(self._prefill_threads.threads, self._free_cores())
         free_tokens = batch_tokens
         if delays_answers:
             free_tokens = self._budget.tokens(batch_tokens)
         elif not self._fixed_threads:
-            threads = self._prefill_threads.choose("prompt")
+            threads = self._choose(self._prefill_threads, "prompt")
             if self._prefill_threads.is_attempting:
                 free_tokens = min(_UNIT_TOKENS, batch_tokens)
         batch = []
@@ -148,3 +157,8 @@ class StepScheduler:
                 batch.append((each, chunk))
         batch.sort(key=lambda each: each[1].sequence)
         return Step(tuple(batch), lora, threads, is_prefill=True, delays_answers=delays_answers)
+
+    def _choose(self, controller: ThreadController, work: Hashable) -> int:
+        """Return the number of threads for some work, at most that of the free cores."""
+        free_cores = self._free_cores()
+        return min(controller.choose((work, free_cores)), free_cores)

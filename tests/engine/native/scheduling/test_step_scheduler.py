@@ -44,9 +44,10 @@ class Computer:
 
     def __init__(self, *turns: Turn, threads: int | None = 2) -> None:
         self.now = 100.0
-        self.scheduler = StepScheduler(threads, lambda: self.now)
+        self.scheduler = StepScheduler(threads, lambda: self.now, lambda: self.free_cores)
         self.turns: list[Any] = list(turns)
         self.busy = 0
+        self.free_cores = CORES
 
     def slowdown(self, threads: int) -> float:
         """Return the time of a prompt token relative to two threads without a busy process."""
@@ -166,3 +167,21 @@ def test_steps_a_fixed_number_of_threads_never_changes() -> None:
             computer.turns.append(Turn(2, 1, pending_tokens=5000))
         assert computer.step().threads == 3
     assert computer.scheduler.threads == 3
+
+
+def test_a_step_has_at_most_as_many_threads_as_there_are_free_cores() -> None:
+    computer = Computer(Turn(1, 0), threads=None)
+    assert computer.step().threads == 2
+    computer.free_cores = 1
+    assert {computer.step().threads for _ in range(300)} == {1}
+    computer.turns = [Turn(2, 0, pending_tokens=5000)]
+    assert {computer.step().threads for _ in range(5)} == {1}
+    computer.free_cores = 2
+    computer.turns = [Turn(3, 0)]
+    assert 2 in {computer.step().threads for _ in range(40)}
+
+
+def test_a_fixed_number_of_threads_is_not_limited_by_other_processes() -> None:
+    computer = Computer(Turn(1, 0), threads=2)
+    computer.free_cores = 1
+    assert {computer.step().threads for _ in range(50)} == {2}
