@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from operator import is_
 
+from koel_tui.engine.errors import EngineError
 from koel_tui.engine.types import ChatMessage
 
 MAX_CHARACTERS_PER_TOKEN = 32
@@ -50,7 +51,9 @@ class History:
         return self._messages[-1] if self._messages else None
 
     def extend(self, messages: Iterable[ChatMessage]) -> None:
-        """Add messages at the end."""
+        """Add messages at the end. Raises `EngineError` for values that are not messages."""
+        messages = tuple(messages)
+        _check_types(messages)
         end = self._ends[-1] if self._ends else 0
         for message in messages:
             if message.role == "user":
@@ -60,8 +63,12 @@ class History:
             self._ends.append(end)
 
     def replace(self, messages: Sequence[ChatMessage]) -> None:
-        """Replace all messages; those that were the same objects before are not measured again."""
+        """Replace all messages; those that were the same objects before are not measured again.
+
+        Raises `EngineError` for values that are not messages.
+        """
         same = sum(1 for _ in takewhile(bool, map(is_, self._messages, messages)))
+        _check_types(messages[same:])
         self._cut(same)
         self.extend(messages[same:])
 
@@ -92,3 +99,15 @@ class History:
     def _cut(self, count: int) -> None:
         del self._messages[count:], self._ends[count:]
         del self._questions[bisect_left(self._questions, count) :]
+
+
+def _check_types(messages: Iterable[object]) -> None:
+    for message in messages:
+        if not isinstance(message, ChatMessage):
+            raise EngineError(
+                f"A message is a {type(message).__name__}. Pass objects of ChatMessage."
+            )
+        if not isinstance(message.content, str):
+            raise EngineError(
+                f"The content of a message is a {type(message.content).__name__}. Pass a str."
+            )

@@ -15,7 +15,7 @@ from typing import Any
 
 import llama_cpp
 
-from koel_tui.engine.native import worker
+from koel_tui.engine.native import preparation, worker
 from koel_tui.engine.runner import process
 from tests.engine.faults import Armed, Hit
 
@@ -61,9 +61,9 @@ def _armed(armed: Armed, name: str, real: Any) -> Any:
 
 
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:
-    """Yield the frames of the worker's methods, the innermost first."""
+    """Yield the frames of the methods of the worker and of preparations, the innermost first."""
     while frame is not None:
-        if frame.f_code.co_filename == worker.__file__:
+        if frame.f_code.co_filename in (worker.__file__, preparation.__file__):
             yield frame
         frame = frame.f_back
 
@@ -72,6 +72,8 @@ def _request(frame: FrameType) -> tuple[str, tuple[int, ...]]:
     """Return the work a native call is made for, and the sessions it belongs to."""
     for each in _frames(frame):
         name, values = each.f_code.co_name, each.f_locals
+        if name == "_prepare":  # on the thread that prepares turns
+            return "StartTurn", (values["self"].start.session,)
         if name in ("_advance", "_end", "_remove", "_fail"):
             return name, (values["generation"].parameters.session,)
         if name == "_abandon":
@@ -81,6 +83,8 @@ def _request(frame: FrameType) -> tuple[str, tuple[int, ...]]:
             return name, tuple(turn.parameters.session for turn in turns)
         if name == "_run_command":
             command = values["command"]
+            if isinstance(command, preparation.Preparation):
+                return "StartTurn", (command.start.session,)
             session = getattr(command, "session", None)
             return type(command).__name__, () if session is None else (session,)
     return "", ()
