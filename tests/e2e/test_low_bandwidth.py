@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,8 @@ def streamed(threads: Path, columns: int, rows: int, *options: str) -> tuple[obj
         terminal.until(lambda screen: FIRST_WORD in screen)
         before = len(terminal.bytes)
         terminal.until(lambda screen: "⌛" not in screen and " saved" in screen, seconds=60)
+        ended = time.monotonic()  # the last paint may follow the notice that the thread is saved
+        terminal.until(lambda screen: time.monotonic() - ended > 2, seconds=60)
         return terminal.cells, len(terminal.bytes) - before
 
 
