@@ -85,7 +85,7 @@ class StepScheduler:
     @property
     def threads(self) -> int:
         """The number of threads with which answers are decoded, apart from attempts."""
-        return self._fixed_threads or self._decode_threads.threads
+        return self._fixed_threads or min(self._decode_threads.threads, self._free_cores())
 
     def next_step(self, generations: Sequence[Generation], batch_tokens: int) -> Step:
         """Return the next step of some of the turns, which are in the order of their waiting."""

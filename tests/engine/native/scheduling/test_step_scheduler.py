@@ -174,6 +174,7 @@ def test_a_step_has_at_most_as_many_threads_as_there_are_free_cores() -> None:
     assert computer.step().threads == 2
     computer.free_cores = 1
     assert {computer.step().threads for _ in range(300)} == {1}
+    assert computer.scheduler.threads == 1
     computer.turns = [Turn(2, 0, pending_tokens=5000)]
     assert {computer.step().threads for _ in range(5)} == {1}
     computer.free_cores = 2
