@@ -2,14 +2,28 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from koel_tui.engine import EngineClosedError, EngineCrashedError
+from koel_tui.engine import Engine, EngineClosedError, EngineCrashedError, EngineSession
 from koel_tui.engine.wire_messages import CloseSession, SaveKv, StartTurn
-from tests.engine.scripted import ask, scripted_engine, until
+from tests.engine.scripted import ScriptedLink, ask, scripted_engine, until
 
 KV = Path("1.kv")
+
+
+async def waiting_save() -> tuple[
+    Engine, ScriptedLink, EngineSession, EngineSession, asyncio.Task[Any], asyncio.Task[None]
+]:
+    """Return an engine in which a session is being answered and another one waits to be saved."""
+    engine, link = await scripted_engine()
+    running, session = await engine.open_session(), await engine.open_session()
+    turn = ask(running)
+    await until(lambda: link.started)
+    saving = asyncio.create_task(session.save_kv(KV))
+    await asyncio.sleep(0)
+    return engine, link, running, session, turn, saving
 
 
 async def test_a_save_waits_for_the_running_and_the_queued_turns() -> None:
@@ -47,12 +61,7 @@ async def test_a_turn_that_leaves_the_queue_releases_the_save() -> None:
 
 @pytest.mark.parametrize("closing", ["session", "session that saves", "engine"])
 async def test_a_save_is_sent_at_the_latest_before_the_end(closing: str) -> None:
-    engine, link = await scripted_engine()
-    running, session = await engine.open_session(), await engine.open_session()
-    turn = ask(running)
-    await until(lambda: link.started)
-    saving = asyncio.create_task(session.save_kv(KV))
-    await asyncio.sleep(0)
+    engine, link, running, session, turn, saving = await waiting_save()
     assert link.sent(SaveKv) == []
     match closing:
         case "session":
@@ -82,12 +91,7 @@ async def test_a_save_is_sent_at_the_latest_before_the_end(closing: str) -> None
 
 
 async def test_a_crash_fails_a_save_that_waits() -> None:
-    engine, link = await scripted_engine()
-    running, session = await engine.open_session(), await engine.open_session()
-    turn = ask(running)
-    await until(lambda: link.started)
-    saving = asyncio.create_task(session.save_kv(KV))
-    await asyncio.sleep(0)
+    engine, link, _running, session, turn, saving = await waiting_save()
     link.crash()
     for task in (saving, turn):
         with pytest.raises(EngineCrashedError):
@@ -98,12 +102,7 @@ async def test_a_crash_fails_a_save_that_waits() -> None:
 
 
 async def test_a_caller_that_leaves_saves_nothing() -> None:
-    engine, link = await scripted_engine()
-    running, session = await engine.open_session(), await engine.open_session()
-    turn = ask(running)
-    await until(lambda: link.started)
-    saving = asyncio.create_task(session.save_kv(KV))
-    await asyncio.sleep(0)
+    engine, link, running, _session, turn, saving = await waiting_save()
     saving.cancel()
     await asyncio.wait([saving])
     link.end(running.number)
