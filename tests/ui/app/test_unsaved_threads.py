@@ -1,7 +1,9 @@
 """The banner while nothing can be saved, and the text that is left when the window ends."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,14 +171,17 @@ async def test_the_recovery_file_of_encrypted_threads_is_encrypted(
     agent = ScriptedAgent()
     full = True
     storage = encrypted(folder)
-    save = storage.save
 
-    async def failing(thread_id: str, state: ChatState) -> None:
-        if full:
-            raise StorageError("disk full")
-        await save(thread_id, state)
+    def fails_while_full(save: Callable[[str, ChatState], Awaitable[None]]) -> Any:
+        async def saved(thread_id: str, state: ChatState) -> None:
+            if full:
+                raise StorageError("disk full")
+            await save(thread_id, state)
 
-    monkeypatch.setattr(storage, "save", failing)
+        return saved
+
+    for name in ("save", "save_progress"):  # a save during the answer must fail as well
+        monkeypatch.setattr(storage, name, fails_while_full(getattr(storage, name)))
 
     def connect() -> Backend:
         return Backend(KoelClient(agent, storage=storage), storage, agent)
