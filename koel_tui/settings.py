@@ -107,6 +107,7 @@ class Settings(BaseSettings):
         description="CPU threads; not set = the number that is fastest at the moment.",
         examples=[4],
     )
+    speculation: bool = Field(True, description="Decode repeated text in fewer steps.")
     chat_template: str | None = Field(
         None,
         description=f"Chat template: {', '.join(CHAT_TEMPLATES)} (plain text).",

@@ -39,6 +39,8 @@ NO_OTHER_VALUE = {
     "SessionClosedError(message)": ANSWERED,
     "SessionMetrics(snapshot_misses)": ANSWERED,
     "SessionMetrics(threads)": ANSWERED,
+    "SessionMetrics(drafted_tokens)": ANSWERED,
+    "SessionMetrics(accepted_tokens)": ANSWERED,
 }
 """Parameters that are not options of a caller, with the reason."""
 

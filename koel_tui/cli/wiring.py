@@ -52,6 +52,7 @@ def model_spec(settings: Settings, model: Path) -> ModelSpec:
         context_tokens=settings.context_tokens,
         gpu_layers=settings.gpu_layers,
         threads=settings.threads,
+        speculation=settings.speculation,
     )
 
 

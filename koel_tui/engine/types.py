@@ -31,7 +31,8 @@ class ModelSpec:
     at once at most, 1 to 256, llama.cpp's limit; None means as many as fit a quarter of the free
     memory, that of the GPU for the layers on it. The context has fewer slots until they are used.
     `lora` is the default adapter file of sessions. `mmproj` is a projector for images and sound; an
-    engine without support for these refuses it.
+    engine without support for these refuses it. With `speculation`, tokens that an answer probably
+    repeats are decoded together, which is faster and draws from the same probabilities.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class ModelSpec:
     slots: int | None = None
     lora: Path | None = None
     mmproj: Path | None = None
+    speculation: bool = True
 
     def __post_init__(self) -> None:
         for name in ("path", "lora", "mmproj"):
@@ -57,6 +59,8 @@ class ModelSpec:
             raise ValueError(f"slots must be 1 to {MAX_SEQUENCES}, not {self.slots}")
         if not 1 <= self.batch_tokens <= 65_536:
             raise ValueError(f"batch_tokens must be 1 to 65536, not {self.batch_tokens}")
+        if not isinstance(self.speculation, bool):
+            raise ValueError(f"speculation must be True or False, not {self.speculation!r}")
         if self.kv_type not in get_args(KvType):
             raise ValueError(f"kv_type must be f16 or q8_0, not {self.kv_type}")
 
@@ -162,7 +166,8 @@ class SessionMetrics:
     worker, `load_s` is the load time of the model. `seed` is the sampling seed of the turn.
     `snapshot_misses` is 1 if the snapshot given at opening was unusable and the conversation was
     prefilled again. `threads` is the number of CPU threads with which answers were decoded at the
-    end of the turn.
+    end of the turn. `drafted_tokens` were decoded ahead because the answer seemed to repeat earlier
+    text; `accepted_tokens` of them were right.
     """
 
     prompt_tokens: int = 0
@@ -175,6 +180,8 @@ class SessionMetrics:
     seed: int | None = None
     snapshot_misses: int = 0
     threads: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
     @property
     def total(self) -> int:

@@ -2,7 +2,7 @@
 
 import codecs
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from koel_tui.engine.native.answer.answer_parser import Piece
@@ -10,6 +10,7 @@ from koel_tui.engine.native.answer.answer_text import Answer
 from koel_tui.engine.native.context.slots import Slot
 from koel_tui.engine.native.context.token_batch import Chunk
 from koel_tui.engine.native.sampling.sampler import Sampler
+from koel_tui.engine.native.speculation.drafter import Drafter
 from koel_tui.engine.types import SessionMetrics
 
 
@@ -47,6 +48,7 @@ class Generation:
         sampler: Sampler,
         answer: Answer,
         started_at: float,
+        drafter: Drafter | None = None,
     ) -> None:
         """`started_at` is the time of the request, in seconds of `time.perf_counter`."""
         self.parameters = parameters
@@ -57,6 +59,8 @@ class Generation:
         self.prompt_tokens = len(prompt)
         self.output_tokens = 0
         self.answer = answer
+        self.drafter = drafter
+        self.drafted_tokens = self.accepted_tokens = 0
         self.hidden_tokens = 0  # tokens of hidden thinking
         self._thinking_tokens = 0
         self._reused_tokens = len(slot.parts)
@@ -78,6 +82,25 @@ class Generation:
         tokens = self.tokens[decoded : decoded + max_tokens]
         last = decoded + len(tokens) == len(self.tokens)
         return Chunk(self.slot.sequence, self.slot.parts.positions, tokens, wants_logits=last)
+
+    def next_chunk_with_draft(self, max_tokens: int) -> Chunk:
+        """Return the last token and a draft of the next ones, at most `max_tokens` together.
+
+        There is no draft if it would probably not save time.
+        """
+        chunk = self.next_chunk(1)
+        if self.drafter is None:
+            return chunk
+        limit = self.parameters.output_limit - self.output_tokens
+        draft = self.drafter.draft(min(max_tokens, limit) - 1)
+        return replace(chunk, tokens=[*chunk.tokens, *draft], drafted=len(draft))
+
+    def record_draft(self, drafted: int, accepted: int) -> None:
+        """Record that the first `accepted` tokens of a draft were drawn."""
+        self.drafted_tokens += drafted
+        self.accepted_tokens += accepted
+        if self.drafter is not None:
+            self.drafter.record(drafted, accepted)
 
     @property
     def is_prefilling(self) -> bool:
@@ -151,4 +174,6 @@ class Generation:
             seed=self.sampler.seed,
             snapshot_misses=self.parameters.snapshot_misses,
             threads=threads,
+            drafted_tokens=self.drafted_tokens,
+            accepted_tokens=self.accepted_tokens,
         )

@@ -77,6 +77,8 @@ class LoadedModel:
             on_failure.callback(self.context.close)
             spec = placement.spec
             self._file_id, self._kv_type = file_id(spec.path), spec.kv_type
+            # A recurrent state cannot drop the tokens of a wrong draft.
+            self.can_draft = spec.speculation and not self.context.is_recurrent
             self._tokenizer = PromptTokenizer(self.model)
             fitting = find_template(self._tokenizer.controls)
             self._templates = ChatTemplates(

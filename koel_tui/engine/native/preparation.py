@@ -20,6 +20,9 @@ from koel_tui.engine.native.loaded_model import LoadedModel
 from koel_tui.engine.native.prompt.partial_answer import with_prefill
 from koel_tui.engine.native.sampling.grammar import schema_grammar
 from koel_tui.engine.native.sampling.sampler import Sampler
+from koel_tui.engine.native.speculation.draft_costs import DraftCosts
+from koel_tui.engine.native.speculation.drafter import Drafter
+from koel_tui.engine.native.speculation.prompt_lookup import PromptLookup
 from koel_tui.engine.wire_messages import StartTurn
 from koel_tui.protocol.turn_settings import Sampling
 
@@ -33,6 +36,7 @@ class PreparedTurn:
     """The prompt of a turn, the parser of its answer, and what they need.
 
     `grammar`, in GBNF, constrains the answer. For `checkpoint_tokens` see `TurnParameters`.
+    `lookup` is None if the answer is decoded without drafts.
     """
 
     prompt: list[int]
@@ -40,6 +44,7 @@ class PreparedTurn:
     grammar: str | None
     trimmed_turns: int
     checkpoint_tokens: int
+    lookup: PromptLookup | None
 
 
 class Preparation:
@@ -74,7 +79,9 @@ class Preparation:
             raise self._result
         return self._result
 
-    def generation(self, lora: Path | None, slot: Slot, *, snapshot_misses: int) -> Generation:
+    def generation(
+        self, lora: Path | None, slot: Slot, costs: DraftCosts, *, snapshot_misses: int
+    ) -> Generation:
         """Return the prepared turn with its sampler, to be decoded in `slot`.
 
         Call it on the owner thread. Raises `EngineError` for a sampling that llama.cpp rejects.
@@ -104,8 +111,9 @@ class Preparation:
         except BaseException:
             sampler.close()
             raise
+        drafter = None if prepared.lookup is None else Drafter(prepared.lookup, costs)
         return Generation(
-            parameters, slot, prepared.prompt, sampler, prepared.answer, self.started_at
+            parameters, slot, prepared.prompt, sampler, prepared.answer, self.started_at, drafter
         )
 
     def _prepare(self) -> PreparedTurn:
@@ -124,7 +132,10 @@ class Preparation:
         answer = self._loaded.answer(prompt, messages, settings, self._session_name)
         self._check()
         checkpoint_tokens = self._loaded.checkpoint_tokens(trimmed.messages, settings, prompt)
-        return PreparedTurn(prompt, answer, grammar, trimmed.dropped_turns, checkpoint_tokens)
+        lookup = PromptLookup(prompt) if self._loaded.can_draft else None
+        return PreparedTurn(
+            prompt, answer, grammar, trimmed.dropped_turns, checkpoint_tokens, lookup
+        )
 
     def _check(self) -> None:
         if self._is_stopped:

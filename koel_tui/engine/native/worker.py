@@ -237,7 +237,9 @@ class Worker:
         except LookupError:
             raise EngineError("Every slot is in use. Wait for a turn to end.") from None
         is_miss = self._sessions.is_snapshot_missed(session, len(slot.parts), len(prompt))
-        self._running[turn] = preparation.generation(lora, slot, snapshot_misses=int(is_miss))
+        self._running[turn] = preparation.generation(
+            lora, slot, self._scheduler.draft_costs, snapshot_misses=int(is_miss)
+        )
         self._emit(PrefillProgress(turn, len(slot.parts), len(prompt)))
 
     def _busy_sessions(self) -> set[int]:
@@ -291,9 +293,32 @@ class Worker:
         if generation.is_prefilling:
             decoded = len(generation.slot.parts)
             self._emit(PrefillProgress(generation.turn, decoded, generation.prompt_tokens))
-        reason = None if row < 0 else AnswerWriter(loaded, self._emit).write(generation, row)
+        reason = None if row < 0 else self._write(generation, chunk, row)
         if reason is not None:
             self._end(generation, reason)
+
+    def _write(self, generation: Generation, chunk: Chunk, row: int) -> FinishReason | None:
+        """Draw the next token, and another one after each token of the draft that was drawn.
+
+        So the tokens are the same as without a draft. Return why the answer ends, None if it
+        continues.
+        """
+        loaded, draft, accepted = self._require_model(), chunk.draft, 0
+        writer = AnswerWriter(loaded, self._emit)
+        while True:
+            length = len(generation.tokens)
+            reason = writer.write(generation, row + accepted)
+            drawn = generation.tokens[length:]
+            if reason is not None or not draft or drawn != draft[accepted : accepted + 1]:
+                break
+            accepted += 1
+        if draft:
+            generation.record_draft(len(draft), accepted)
+            parts = len(generation.slot.parts) - len(draft) + accepted
+            loaded.cache.truncate(generation.slot, parts)
+            if len(generation.slot.parts) < parts and generation.drafter is not None:
+                generation.drafter.stop()  # this memory cannot drop the tokens of a wrong draft
+        return reason
 
     def _end(self, generation: Generation, reason: FinishReason) -> None:
         self._remove(generation)

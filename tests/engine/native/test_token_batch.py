@@ -10,16 +10,21 @@ from koel_tui.engine import EngineError
 from koel_tui.engine.native.context.token_batch import Chunk, TokenBatch
 
 CAPACITY, SEQUENCES = 64, 5
-CHUNKS = st.lists(
-    st.builds(
-        Chunk,
-        sequence=st.integers(0, SEQUENCES - 1),
-        position=st.integers(0, 2**20),
-        tokens=st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=20),
-        wants_logits=st.booleans(),
-    ),
-    max_size=3,
-)
+
+
+@st.composite
+def chunk(draw: st.DrawFn) -> Chunk:
+    tokens = draw(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=20))
+    return Chunk(
+        sequence=draw(st.integers(0, SEQUENCES - 1)),
+        position=draw(st.integers(0, 2**20)),
+        tokens=tokens,
+        wants_logits=draw(st.booleans()),
+        drafted=draw(st.integers(0, len(tokens) - 1)),
+    )
+
+
+CHUNKS = st.lists(chunk(), max_size=3)
 
 
 @given(batches=st.lists(CHUNKS, min_size=1, max_size=3))
@@ -40,10 +45,13 @@ def test_batch_has_every_field_of_every_token(batches: list[list[Chunk]]) -> Non
         assert found == expected
         assert all(native.n_seq_id[index] == 1 for index in range(native.n_tokens))
         marked = [index for index in range(native.n_tokens) if native.logits[index]]
-        assert marked == [row for row in rows if row >= 0]
+        wanting = [(row, each) for row, each in zip(rows, chunks, strict=True) if row >= 0]
+        assert [each for _, each in wanting] == [each for each in chunks if each.wants_logits]
+        assert marked == [row + n for row, each in wanting for n in range(each.drafted + 1)]
         ends = [sum(len(each.tokens) for each in chunks[: n + 1]) - 1 for n in range(len(chunks))]
         assert rows == [
-            end if chunk.wants_logits else -1 for end, chunk in zip(ends, chunks, strict=True)
+            end - each.drafted if each.wants_logits else -1
+            for end, each in zip(ends, chunks, strict=True)
         ]
 
 

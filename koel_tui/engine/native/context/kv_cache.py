@@ -115,6 +115,10 @@ class KvCache:
         with _log_errors("moving a sequence"), suppress(MemoryError):
             self._gaps.record(decoded, seconds)
 
+    def truncate(self, slot: Slot, parts: int) -> None:
+        """Drop all but the first `parts` of a slot, or more if its memory cannot do that."""
+        self._truncate(slot, parts)
+
     def restore(self, slots: Iterable[Slot]) -> None:
         """Make the context match the slots after a batch that may be partly decoded."""
         for slot in slots:

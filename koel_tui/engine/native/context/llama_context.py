@@ -166,7 +166,7 @@ class Context:
         return self._open.handle
 
     def decode(self, chunks: Sequence[Chunk]) -> list[int]:
-        """Decode the chunks in one batch; return the logits row of each, -1 if it wants none.
+        """Decode the chunks in one batch; return the first logits row of each, -1 for none.
 
         Raises `DecodeAborted` when `abort` was set meanwhile, `EngineError` on failure; the
         sequences may then hold part of their chunks.

@@ -13,12 +13,22 @@ from koel_tui.engine.errors import EngineError
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive tokens of one sequence; `wants_logits` requests the logits of the last one."""
+    """Consecutive tokens of one sequence.
+
+    The last `drafted` tokens are a draft. `wants_logits` requests the logits of the last token, and
+    of each token before one of the draft.
+    """
 
     sequence: int
     position: int
     tokens: Sequence[int]
     wants_logits: bool
+    drafted: int = 0
+
+    @property
+    def draft(self) -> list[int]:
+        """The tokens of the draft."""
+        return list(self.tokens[len(self.tokens) - self.drafted :])
 
 
 class TokenBatch:
@@ -52,8 +62,8 @@ class TokenBatch:
     def fill(self, chunks: Sequence[Chunk]) -> list[int]:
         """Replace the tokens by those of `chunks`.
 
-        Returns the logits row of each chunk, -1 if it wants none. Raises `EngineError` if there are
-        too many tokens.
+        Returns the first logits row of each chunk, -1 if it wants none. Raises `EngineError` if
+        there are too many tokens.
         """
         total = sum(len(chunk.tokens) for chunk in chunks)
         if total > self._capacity:
@@ -67,9 +77,10 @@ class TokenBatch:
             _copy(self._tokens, begin, array("i", chunk.tokens).tobytes())
             _copy(self._positions, begin, array("i", positions).tobytes())
             _copy(self._id_pointers, begin, self._pointers[chunk.sequence] * count)
-            if chunk.wants_logits:
-                self._logits[end - 1] = 1
-            rows.append(end - 1 if chunk.wants_logits else -1)
+            row = end - 1 - chunk.drafted
+            for index in range(row, end) if chunk.wants_logits else ():
+                self._logits[index] = 1
+            rows.append(row if chunk.wants_logits else -1)
             begin = end
         self.native.n_tokens = total
         return rows

@@ -16,6 +16,7 @@ from koel_tui.engine.native.generation import Generation
 from koel_tui.engine.native.scheduling.free_cores import FreeCores
 from koel_tui.engine.native.scheduling.prefill_budget import PrefillBudget
 from koel_tui.engine.native.scheduling.thread_controller import ThreadController
+from koel_tui.engine.native.speculation.draft_costs import DraftCosts
 
 _ANSWERS_SHARE = 0.8
 """The time that answers get after a step of prompts, relative to the time of that step.
@@ -55,6 +56,11 @@ class Step:
         """The number of tokens to decode."""
         return sum(len(chunk.tokens) for _, chunk in self.batch)
 
+    @property
+    def has_draft(self) -> bool:
+        """True if the step decodes a draft; it then has one turn."""
+        return self.batch[0][1].drafted > 0
+
 
 class StepScheduler:
     """Chooses the next step, and learns from the time that each takes."""
@@ -76,6 +82,7 @@ class StepScheduler:
         # An attempt with prompt tokens takes long.
         self._prefill_threads = ThreadController(cores, needs_reason=True)
         self._budget = PrefillBudget()
+        self.draft_costs = DraftCosts()
         self._clock = clock
         self._last: Step | None = None
         self._last_s = 0.0
@@ -93,7 +100,7 @@ class StepScheduler:
         answers = [each for each in generations if each.pending_tokens == 1]
         prompts = [each for each in generations if each.pending_tokens > 1]
         if answers and (not prompts or self._owed_s > 0):
-            step = self._answers_step(answers)
+            step = self._answers_step(answers, batch_tokens)
         else:
             step = self._prompts_step(prompts, bool(answers), batch_tokens)
         self._last, self._last_s = step, 0.0
@@ -108,9 +115,13 @@ class StepScheduler:
         elif step.is_prefill:
             for _ in range(step.tokens // _UNIT_TOKENS):
                 self._prefill_threads.record(seconds / step.tokens, cpu_share)
+        elif step.has_draft:
+            self.draft_costs.record_draft(step.tokens, seconds)
         else:
             self._budget.record_decode(seconds)
             self._decode_threads.record(seconds, cpu_share)
+            if len(step.batch) == 1:
+                self.draft_costs.record_single(seconds)
 
     def _count_time(self) -> None:
         """Count the time since the last step began: for the answers, or against them.
@@ -127,8 +138,13 @@ class StepScheduler:
         elif self._last.delays_answers:
             self._owed_s = elapsed * _ANSWERS_SHARE
 
-    def _answers_step(self, answers: Sequence[Generation]) -> Step:
+    def _answers_step(self, answers: Sequence[Generation], batch_tokens: int) -> Step:
         lora = answers[0].parameters.lora
+        if len(answers) == 1:
+            chunk = answers[0].next_chunk_with_draft(batch_tokens)
+            if chunk.drafted:
+                threads = self._fixed_threads or self._prompt_threads()
+                return Step(((answers[0], chunk),), lora, threads, is_prefill=False)
         same_adapter = [each for each in answers if each.parameters.lora == lora]
         # llama.cpp decodes neighbouring sequences together if they are in order.
         same_adapter.sort(key=lambda each: each.slot.sequence)
@@ -141,7 +157,7 @@ class StepScheduler:
         self, prompts: Sequence[Generation], delays_answers: bool, batch_tokens: int
     ) -> Step:
         lora = prompts[0].parameters.lora
-        threads = self._fixed_threads or min(self._prefill_threads.threads, self._free_cores())
+        threads = self._fixed_threads or self._prompt_threads()
         free_tokens = batch_tokens
         if delays_answers:
             free_tokens = self._budget.tokens(batch_tokens)
@@ -157,6 +173,9 @@ class StepScheduler:
                 batch.append((each, chunk))
         batch.sort(key=lambda each: each[1].sequence)
         return Step(tuple(batch), lora, threads, is_prefill=True, delays_answers=delays_answers)
+
+    def _prompt_threads(self) -> int:
+        return min(self._prefill_threads.threads, self._free_cores())
 
     def _choose(self, controller: ThreadController, work: Hashable) -> int:
         """Return the number of threads for some work, at most that of the free cores."""

@@ -24,6 +24,7 @@ class Turn:
     sequence: int
     pending_tokens: int = 1
     lora: Path | None = None
+    drafted: int = 0  # the draft of each of its steps
     done: list[float] = field(default_factory=list)  # the times of its tokens
 
     @property
@@ -38,6 +39,11 @@ class Turn:
         count = min(max_tokens, self.pending_tokens)
         return Chunk(self.sequence, 0, [0] * count, wants_logits=count == self.pending_tokens)
 
+    def next_chunk_with_draft(self, max_tokens: int) -> Chunk:
+        drafted = min(self.drafted, max_tokens - 1)
+        tokens = [0] * (1 + drafted)
+        return Chunk(self.sequence, 0, tokens, wants_logits=True, drafted=drafted)
+
 
 class Computer:
     """A computer with a given speed, the clock of its scheduler, and its turns."""
@@ -47,6 +53,7 @@ class Computer:
         self.scheduler = StepScheduler(threads, lambda: self.now, lambda: self.free_cores)
         self.turns: list[Any] = list(turns)
         self.busy = 0
+        self.slow_s = 0.0  # additional time of a step with a draft
         self.free_cores = CORES
 
     def slowdown(self, threads: int) -> float:
@@ -60,13 +67,15 @@ class Computer:
         seconds = DECODE_S
         if step.is_prefill:
             seconds = 0.003 + step.tokens / PREFILL_PER_S * self.slowdown(step.threads)
+        if step.has_draft:
+            seconds += self.slow_s
         self.now += seconds
         used = min(step.threads, CORES - self.busy / 2)
         self.scheduler.record(step, seconds, seconds * used)
         self.now += SAMPLING_S
         for turn, chunk in step.batch:
             each: Any = turn
-            each.pending_tokens -= len(chunk.tokens)
+            each.pending_tokens -= len(chunk.tokens) - chunk.drafted
             if not each.pending_tokens:
                 each.pending_tokens = 1
                 each.done.append(self.now)
@@ -180,6 +189,31 @@ def test_a_step_has_at_most_as_many_threads_as_there_are_free_cores() -> None:
     computer.free_cores = 2
     computer.turns = [Turn(3, 0)]
     assert 2 in {computer.step().threads for _ in range(40)}
+
+
+def test_steps_an_answer_alone_is_drafted_and_answers_together_are_not() -> None:
+    first, second = Turn(1, 0, drafted=8), Turn(2, 1, drafted=8)
+    assert Computer(first).step().tokens == 9
+    assert Computer(first, second).step().tokens == 2
+    reader = Turn(3, 2, pending_tokens=1000)
+    tokens = [step.tokens for step in _steps(Computer(first, reader), 9) if not step.is_prefill]
+    assert set(tokens) == {9}
+
+
+def test_steps_with_drafts_teach_their_costs_and_nothing_about_threads() -> None:
+    turn = Turn(1, 0)
+    computer = Computer(turn, threads=None)
+    _steps(computer, 5)
+    turn.drafted = 8
+    computer.slow_s = 1.0  # a step with a draft takes longer than nine without
+    before = computer.scheduler.threads
+    _steps(computer, 40)
+    assert computer.scheduler.threads == before
+    assert not computer.scheduler.draft_costs.has_paid(8, 8)
+
+
+def _steps(computer: Computer, count: int) -> list[Step]:
+    return [computer.step() for _ in range(count)]
 
 
 def test_a_fixed_number_of_threads_is_not_limited_by_other_processes() -> None:

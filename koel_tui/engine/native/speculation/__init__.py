@@ -1,0 +1,1 @@
+"""Speculative decoding: tokens that an answer probably repeats are decoded together."""

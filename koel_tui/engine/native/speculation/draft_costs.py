@@ -1,0 +1,52 @@
+"""The time of a step that decodes a draft, relative to a step that decodes one token."""
+
+from collections import deque
+from statistics import median
+
+_RECENT_STEPS = 9
+"""The number of steps of each kind whose median counts: a single slow step says nothing."""
+_MIN_STEPS = 3
+_ASSUMED_RATIO = 0.5
+"""The relative time of each token of a draft, until `_MIN_STEPS` of each kind are measured."""
+_MAX_RATIO = 0.9
+"""The ratio above which not even a draft that is right saves a worthwhile time."""
+_REFUSALS_UNTIL_RETRY = 256
+"""Drafts that are refused until one is tried again, because the computer may be less busy."""
+
+
+class DraftCosts:
+    """Measures both kinds of steps, for all answers of a model."""
+
+    def __init__(self) -> None:
+        self._single_s: deque[float] = deque(maxlen=_RECENT_STEPS)
+        self._draft_token_s: deque[float] = deque(maxlen=_RECENT_STEPS)
+        self._refusals = 0
+
+    def record_single(self, seconds: float) -> None:
+        """Learn from a step that decoded one token of one answer."""
+        self._single_s.append(seconds)
+
+    def record_draft(self, tokens: int, seconds: float) -> None:
+        """Learn from a step that decoded `tokens` tokens of one answer."""
+        self._draft_token_s.append(seconds / tokens)
+
+    def can_pay(self) -> bool:
+        """Return whether a draft saves time if all of it is right. Call it before each draft."""
+        if self._ratio <= _MAX_RATIO:
+            return True
+        self._refusals += 1
+        if self._refusals < _REFUSALS_UNTIL_RETRY:
+            return False
+        self._refusals = 0
+        return True
+
+    def has_paid(self, drafted: int, accepted: int) -> bool:
+        """Return whether a draft of which `accepted` tokens were right has saved time."""
+        return accepted + 1 >= (drafted + 1) * self._ratio
+
+    @property
+    def _ratio(self) -> float:
+        """The time of a token of a draft, relative to a step of one token."""
+        if min(len(self._single_s), len(self._draft_token_s)) < _MIN_STEPS:
+            return _ASSUMED_RATIO
+        return median(self._draft_token_s) / median(self._single_s)

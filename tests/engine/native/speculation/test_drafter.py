@@ -1,0 +1,100 @@
+"""The drafts of an answer: the time and the length follow the gain of the drafts before."""
+
+from koel_tui.engine.native.speculation.draft_costs import DraftCosts
+from koel_tui.engine.native.speculation.drafter import Drafter
+from koel_tui.engine.native.speculation.prompt_lookup import MAX_MATCH, PromptLookup
+
+SINGLE_S = 0.010
+
+
+def costs(draft_token_s: float) -> DraftCosts:
+    """Return costs where a token of a draft takes `draft_token_s` seconds."""
+    measured = DraftCosts()
+    for _ in range(50):
+        measured.record_single(SINGLE_S)
+        measured.record_draft(9, 9 * draft_token_s)
+    return measured
+
+
+def repeating(match: int, of: DraftCosts) -> Drafter:
+    """Return the drafter of an answer whose last `match` tokens are a repetition."""
+    tokens = list(range(300))
+    drafter = Drafter(PromptLookup(tokens), of)
+    tokens += [999, *range(match)]
+    return drafter
+
+
+def test_drafts_begin_after_some_repeated_tokens() -> None:
+    assert repeating(7, costs(0.003)).draft(100) == []
+    assert repeating(8, costs(0.003)).draft(100) == list(range(8, 16))
+
+
+def test_drafts_of_right_tokens_become_longer() -> None:
+    drafter, lengths = repeating(20, costs(0.003)), []
+    for _ in range(4):
+        lengths.append(len(drafter.draft(100)))
+        drafter.record(lengths[-1], lengths[-1])
+    assert lengths == [8, 16, 32, 32]
+    drafter.record(32, 31)
+    assert len(drafter.draft(100)) == 8
+
+
+def test_drafts_are_at_most_as_long_as_the_answer_may_be() -> None:
+    drafter = repeating(20, costs(0.003))
+    assert len(drafter.draft(8)) == 8
+    assert drafter.draft(7) == []  # so few save too little
+
+
+def test_a_draft_that_is_wrong_needs_more_repeated_tokens_next_time() -> None:
+    drafter = repeating(20, costs(0.003))
+    drafter.record(8, 0)
+    assert drafter.draft(100)
+    drafter.record(8, 1)
+    assert drafter.draft(100) == []
+
+
+def test_a_draft_that_pays_needs_fewer_again() -> None:
+    drafter = repeating(20, costs(0.003))
+    for accepted in (0, 0, 3):
+        drafter.record(8, accepted)
+    assert drafter.draft(100)
+
+
+def test_an_answer_whose_drafts_are_wrong_is_not_drafted_any_more() -> None:
+    drafter = repeating(MAX_MATCH + 10, costs(0.003))
+    for _ in range(3):
+        assert drafter.draft(100)
+        drafter.record(8, 0)
+    assert drafter.draft(100)
+    drafter.record(8, 0)
+    assert drafter.draft(100) == []
+
+
+def test_a_computer_that_gains_nothing_drafts_nothing() -> None:
+    assert repeating(20, costs(0.0095)).draft(100) == []
+    assert repeating(20, costs(0.0085)).draft(100)
+
+
+def test_drafts_that_gain_nothing_are_tried_again_later() -> None:
+    slow = costs(0.02)
+    drafter = repeating(20, slow)
+    tries = sum(bool(drafter.draft(100)) for _ in range(1024))
+    assert tries == 4
+    for _ in range(10):
+        slow.record_draft(9, 9 * 0.003)
+    assert all(drafter.draft(100) for _ in range(10))
+
+
+def test_a_single_slow_step_does_not_end_the_drafts() -> None:
+    measured = DraftCosts()
+    drafter = repeating(20, measured)
+    for seconds in (2.0, 0.003, 0.003, 0.003):
+        measured.record_single(SINGLE_S)
+        measured.record_draft(9, 9 * seconds)
+        assert drafter.draft(100)
+
+
+def test_drafts_stop_at_once() -> None:
+    drafter = repeating(MAX_MATCH, costs(0.003))
+    drafter.stop()
+    assert drafter.draft(100) == []
