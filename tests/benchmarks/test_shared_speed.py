@@ -72,7 +72,7 @@ async def read(session: EngineSession) -> tuple[float, float, float]:
 
 
 async def test_a_turn_reads_while_another_writes(starter_path: Path) -> None:
-    spec = ModelSpec(starter_path, context_tokens=4096, slots=3)
+    spec = ModelSpec(starter_path, context_tokens=4096, slots=3, speculation=False)
     engine = await EngineHost.load(spec, max_sessions=None, parallel=2)
     written, was_read, gaps = [], [], []
     try:
@@ -138,7 +138,7 @@ async def speed_of(sessions: Sequence[EngineSession], *, at_once: bool) -> float
 
 @pytest.mark.parametrize("slots", [(0, 1, 2, 3), (0, 2, 5, 7)])
 async def test_four_answers_at_once_and_in_turn(starter_path: Path, slots: tuple[int, ...]) -> None:
-    spec = ModelSpec(starter_path, context_tokens=1024, slots=8)
+    spec = ModelSpec(starter_path, context_tokens=1024, slots=8, speculation=False)
     engine = await EngineHost.load(spec, max_sessions=None, parallel=4)
     ours, bare = [], []
     try:

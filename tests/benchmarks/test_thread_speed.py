@@ -69,7 +69,7 @@ async def bare_speed(path: Path, phase: Phase) -> tuple[float, int]:
 
 
 async def test_decode_next_to_a_busy_process(starter_path: Path) -> None:
-    spec = ModelSpec(starter_path, context_tokens=CONTEXT_TOKENS, slots=1)
+    spec = ModelSpec(starter_path, context_tokens=CONTEXT_TOKENS, slots=1, speculation=False)
     host = await EngineHost.load(spec, max_sessions=None)
     ratios: dict[str, list[float]] = {"alone": [], "next to a busy process": [], "after it": []}
     answer = Answer(host)

@@ -81,7 +81,13 @@ class Round:
             await engine.close()
 
     async def _load(self, *, parallel: int, slots: int) -> Engine:
-        spec = ModelSpec(self._model, context_tokens=self._plan.context_tokens, slots=slots)
+        # llama.cpp alone does not draft, so drafts would hide the cost of everything else.
+        spec = ModelSpec(
+            self._model,
+            context_tokens=self._plan.context_tokens,
+            slots=slots,
+            speculation=False,
+        )
         return await EngineHost.load(spec, max_sessions=None, parallel=parallel)
 
     async def _open(

@@ -14,7 +14,10 @@ from koel_tui.engine.native.sampling.grammar import grammar_stage
 from koel_tui.engine.native.weights import Model
 
 _MARGIN = 8.0
-"""Distance below the highest logit, and below that of the best allowed token, to check at first."""
+"""Distance below the highest logit, and below that of the best allowed token, to check at first.
+
+A greedy answer needs the best allowed token only, so the most probable token is checked first.
+"""
 _STEP = 6.0
 """Distance by which more is checked."""
 _MAX_CHECKS = 4
@@ -112,7 +115,9 @@ class ConstrainedChoice:
 
     def _allowed_candidates(self, logits: Logits) -> NDArray[np.void]:
         """Return the allowed tokens that the stages of the chain can choose, by increasing id."""
-        threshold = float(logits.max()) - _MARGIN
+        threshold = float(logits.max())
+        if self._truncation.top_k != 1:
+            threshold -= _MARGIN
         if self._truncation.depends_on_all:
             threshold = -math.inf
         allowed = self._check(logits, logits >= threshold)
