@@ -48,27 +48,27 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def awaited(call: Callable[[], Coroutine[Any, Any, object]]) -> float:
-    """Return the seconds of a coroutine, without those of an event loop of its own."""
+def awaited(call: Callable[..., Coroutine[Any, Any, object]], *arguments: Any) -> float:
+    """Return the seconds of a coroutine, without the start and the end of its event loop."""
 
     async def measure() -> float:
         begin = time.perf_counter()
-        await call()
+        await call(*arguments)
         return time.perf_counter() - begin
 
     return asyncio.run(measure())
 
 
-def sizes() -> list[int]:
-    """Return numbers of bytes of threads: 1 KB to 5 MB, median 10 KB, 250 MB in all."""
+def sizes(count: int) -> list[int]:
+    """Return numbers of bytes of threads: 1 KB to 5 MB, median 10 KB, 250 MB for 10,000."""
     chance = random.Random(1)
     found = [min(max(int(chance.lognormvariate(math.log(10e3), 1.37)), 1000), 5_000_000)
-             for _ in range(THREADS)]  # fmt: skip
+             for _ in range(count)]  # fmt: skip
     found[0] = 5_000_000
     return found
 
 
-def fill(folder: Path, kind: str) -> int:
+def fill(folder: Path, kind: str, count: int = THREADS) -> int:
     """Write the files as the store would, without waiting for the disk after each.
 
     Return the number of bytes.
@@ -79,7 +79,7 @@ def fill(folder: Path, kind: str) -> int:
     if key is not None:
         form = FileEncryptor(key.unwrap(passphrase()), key.name)
     written = 0
-    for number, size in enumerate(sizes()):
+    for number, size in enumerate(sizes(count)):
         thread_id = f"thread {number}"
         state = conversation(max(size // 260, 2))
         header = Header(thread_id).for_save(MOMENT)
@@ -103,7 +103,7 @@ def test_listing_ten_thousand_threads(tmp_path: Path, kind: str) -> None:
     def listed(limit: int | None) -> float:
         storage: FileStorage = FILE_STORES[kind](folder)
         asyncio.run(storage.meta("none"))  # asks for the key, which costs what it must
-        return awaited(lambda: storage.summaries(limit))
+        return awaited(storage.summaries, limit)
 
     reading = median([seconds(read_everything) for _ in range(ROUNDS)])
     first = median([listed(SCREEN) for _ in range(ROUNDS)])
@@ -140,10 +140,10 @@ def test_a_thread_of_ten_thousand_messages(tmp_path: Path, kind: str) -> None:
         bare.append(seconds(lambda: bare_save(tmp_path / "bare.json", wire)))
         asyncio.run(storage.close("t"))  # the first save of a tab encodes every message
         asyncio.run(storage.open("t"))
-        first.append(awaited(lambda: storage.save("t", state)))
-        again.append(awaited(lambda: storage.save("t", state)))
+        first.append(awaited(storage.save, "t", state))
+        again.append(awaited(storage.save, "t", state))
         parsing.append(seconds(lambda: json.loads((tmp_path / "bare.json").read_bytes())))
-        loading.append(awaited(lambda: storage.load("t")))
+        loading.append(awaited(storage.load, "t"))
     print()
     size = f"{len(text) / 1e6:.1f} MB"
     bare_words = "json.dumps and fsync"

@@ -10,10 +10,9 @@ from pathlib import Path
 from koel_tui import paths
 from koel_tui.engine.callbacks import call_isolated
 from koel_tui.engine.errors import EngineCrashedError
+from koel_tui.engine.runner.frame_protocol import FrameProtocol
 from koel_tui.engine.runner.output import RunnerOutput
 from koel_tui.engine.wire_messages import (
-    HEADER,
-    MAX_FRAME_BYTES,
     Command,
     Crashed,
     Event,
@@ -38,7 +37,7 @@ class ProcessTransport:
         self._commands = command_codec()
         self._events = event_codec()
         self._process: asyncio.subprocess.Process | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._channel: asyncio.Transport | None = None
         self._reading: asyncio.Task[None] | None = None
         self._closing = False
         self._kill_reason = ""  # reason of `kill`, if it was called
@@ -73,9 +72,15 @@ class ProcessTransport:
             raise EngineCrashedError(f"Cannot start the engine process: {error}.") from error
         finally:
             theirs.close()
-        reader, self._writer = await asyncio.open_connection(sock=ours)
+
+        def read(frame: bytes) -> None:
+            call_isolated(receive, self._events.decode(frame))
+
+        self._channel, frames = await asyncio.get_running_loop().create_connection(
+            lambda: FrameProtocol(read), sock=ours
+        )
         self._reading = asyncio.create_task(
-            self._read_events(reader, self._process, output, receive), name="engine events"
+            self._wait_ended(frames, self._process, output, receive), name="engine events"
         )
 
     def send(self, command: Command) -> None:
@@ -84,8 +89,8 @@ class ProcessTransport:
         Raises `UnsupportedError` or `EngineError` if the command cannot be serialized.
         """
         frame = self._commands.encode(command)
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(frame)
+        if self._channel is not None and not self._channel.is_closing():
+            self._channel.write(frame)
 
     def kill(self, reason: str) -> None:
         """Kill the runner; `Crashed` gives `reason` as the reason."""
@@ -110,29 +115,22 @@ class ProcessTransport:
             await self._reading
         self._process = None
 
-    async def _read_events(
+    async def _wait_ended(
         self,
-        reader: asyncio.StreamReader,
+        frames: FrameProtocol,
         process: asyncio.subprocess.Process,
         output: RunnerOutput,
         receive: Callable[[Event], None],
     ) -> None:
-        """Deliver events until the runner ends, then `Crashed` with the exit reason."""
+        """Wait until the runner ends, then deliver `Crashed` with the exit reason."""
         try:
-            while True:
-                (length,) = HEADER.unpack(await reader.readexactly(HEADER.size))
-                if length > MAX_FRAME_BYTES:
-                    raise ValueError(f"a frame of {length} bytes")
-                event = self._events.decode(await reader.readexactly(length))
-                call_isolated(receive, event)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the runner has ended; the exit code has the reason
+            await frames.wait_ended()
         except Exception:
             _log.exception("The engine process sent something that is not an event")
             kill(process)  # its further output cannot be parsed
         finally:
-            if self._writer is not None:
-                self._writer.close()
+            if self._channel is not None:
+                self._channel.close()
         code = await process.wait()
         assertion = output.failed_assertion() if code == -signal.SIGABRT else ""
         output.close()
