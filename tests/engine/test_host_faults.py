@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from koel_tui.chat_templates import RAW_COMPLETION
 from koel_tui.engine import (
     ChatMessage,
     EngineCrashedError,
@@ -164,3 +165,29 @@ def test_a_native_call_that_raises_at_the_end_leaves_no_process(
         stream = session.stream(LONG, TurnSettings(max_output_tokens=400))
         rig.do(anext(stream))
         rig.faults.arm(function)
+
+
+DRAFTED = ["llama_decode", "llama_get_logits_ith", "llama_memory_seq_rm", "llama_sampler_sample"]
+REPETITIVE = TurnSettings(
+    chat_template=RAW_COMPLETION,
+    sampling=Sampling(temperature=0.3, seed=0),
+    max_output_tokens=150,
+)
+
+
+@pytest.mark.parametrize("function", DRAFTED)
+def test_a_native_call_that_raises_in_an_answer_with_drafts_fails_it_alone(
+    rig: Rig, function: str
+) -> None:
+    session = rig.do(rig.host.open_session())
+    question = (ChatMessage("user", "one two three four five\n" * 3),)
+    expected = rig.do(said(session, question, REPETITIVE))
+    metrics = session.metrics
+    assert metrics.drafted_tokens > metrics.accepted_tokens > 0
+    for at in (1, 2) if function == "llama_memory_seq_rm" else (20, 40, 60):
+        rig.faults.arm(function, at)
+        with pytest.raises(EngineError, match="The engine failed on this request"):
+            rig.do(said(session, question, REPETITIVE))
+        rig.faults.disarm()
+        assert rig.do(said(session, question, REPETITIVE)) == expected
+    assert rig.process == rig.pid

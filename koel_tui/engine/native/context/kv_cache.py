@@ -96,7 +96,7 @@ class KvCache:
         donor = self._find_donor(slot, prompt)
         if donor is not None:
             self._copy_into(slot, donor)
-        self._truncate(slot, min(slot.parts.common_prefix(prompt), len(prompt) - 1))
+        self.truncate(slot, min(slot.parts.common_prefix(prompt), len(prompt) - 1))
         return slot
 
     def add_checkpoint(self, slot: Slot) -> None:
@@ -117,7 +117,8 @@ class KvCache:
 
     def truncate(self, slot: Slot, parts: int) -> None:
         """Drop all but the first `parts` of a slot, or more if its memory cannot do that."""
-        self._truncate(slot, parts)
+        if not parts or parts != len(slot.parts):
+            self._return_to(slot, parts)
 
     def restore(self, slots: Iterable[Slot]) -> None:
         """Make the context match the slots after a batch that may be partly decoded."""
@@ -234,7 +235,7 @@ class KvCache:
         if parked is not None and self._context.load_state(slot.sequence, parked.state):
             slot.parts.extend(parked.parts)
         else:
-            self._truncate(slot, 0)
+            self.truncate(slot, 0)
         return slot
 
     def _find_donor(self, slot: Slot, prompt: Sequence[Part]) -> _Donor | None:
@@ -295,10 +296,6 @@ class KvCache:
         return ParkedContext(
             slot.parts.copy(), self._context.copy_state(slot.sequence), lora=slot.lora
         )
-
-    def _truncate(self, slot: Slot, parts: int) -> None:
-        if not parts or parts != len(slot.parts):
-            self._return_to(slot, parts)
 
     def _return_to(self, slot: Slot, parts: int) -> None:
         """Drop all but the first `parts` of a slot, or more if its memory cannot do that."""
