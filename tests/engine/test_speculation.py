@@ -87,9 +87,11 @@ async def test_an_answer_with_drafts_is_the_same(engines: Engines, settings: Tur
     assert plain[2].drafted_tokens == 0
 
 
-@asynchronous
-async def test_a_repetition_is_drafted_and_the_drafts_are_right(engines: Engines) -> None:
-    text, _, metrics = await complete(engines.drafting, REPEATED)
+@pytest.mark.asyncio
+async def test_a_repetition_is_drafted_and_the_drafts_are_right(starter_path: Path) -> None:
+    engine = await Engine.load(ModelSpec(starter_path, context_tokens=1024, threads=1))
+    text, _, metrics = await complete(engine, REPEATED)
+    await engine.close()
     assert text.startswith(LINES)
     assert metrics.accepted_tokens >= 0.9 * metrics.drafted_tokens >= 0.5 * metrics.output_tokens
 

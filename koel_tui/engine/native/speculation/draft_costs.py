@@ -10,8 +10,11 @@ _ASSUMED_RATIO = 0.5
 """The relative time of each token of a draft, until `_MIN_STEPS` of each kind are measured."""
 _MAX_RATIO = 0.9
 """The ratio above which not even a draft that is right saves a worthwhile time."""
-_REFUSALS_UNTIL_RETRY = 256
-"""Drafts that are refused until one is tried again, because the computer may be less busy."""
+_MIN_REFUSALS, _MAX_REFUSALS = 16, 256
+"""Drafts that are refused until some are measured again, because the computer may be less busy.
+
+The number doubles each time that they save nothing.
+"""
 
 
 class DraftCosts:
@@ -21,6 +24,7 @@ class DraftCosts:
         self._single_s: deque[float] = deque(maxlen=_RECENT_STEPS)
         self._draft_token_s: deque[float] = deque(maxlen=_RECENT_STEPS)
         self._refusals = 0
+        self._max_refusals = _MIN_REFUSALS
 
     def record_single(self, seconds: float) -> None:
         """Learn from a step that decoded one token of one answer."""
@@ -33,11 +37,15 @@ class DraftCosts:
     def can_pay(self) -> bool:
         """Return whether a draft saves time if all of it is right. Call it before each draft."""
         if self._ratio <= _MAX_RATIO:
+            if len(self._draft_token_s) >= _MIN_STEPS:
+                self._max_refusals = _MIN_REFUSALS
             return True
         self._refusals += 1
-        if self._refusals < _REFUSALS_UNTIL_RETRY:
+        if self._refusals < self._max_refusals:
             return False
         self._refusals = 0
+        self._max_refusals = min(self._max_refusals * 2, _MAX_REFUSALS)
+        self._draft_token_s.clear()
         return True
 
     def has_paid(self, drafted: int, accepted: int) -> bool:

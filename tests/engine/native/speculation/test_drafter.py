@@ -1,5 +1,7 @@
 """The drafts of an answer: the time and the length follow the gain of the drafts before."""
 
+from itertools import pairwise
+
 from koel_tui.engine.native.speculation.draft_costs import DraftCosts
 from koel_tui.engine.native.speculation.drafter import Drafter
 from koel_tui.engine.native.speculation.prompt_lookup import MAX_MATCH, PromptLookup
@@ -78,11 +80,32 @@ def test_a_computer_that_gains_nothing_drafts_nothing() -> None:
 def test_drafts_that_gain_nothing_are_tried_again_later() -> None:
     slow = costs(0.02)
     drafter = repeating(20, slow)
-    tries = sum(bool(drafter.draft(100)) for _ in range(1024))
-    assert tries == 4
+    tries = []
+    for number in range(1200):
+        if drafter.draft(100):
+            tries.append(number)
+            slow.record_draft(9, 9 * 0.02)
+    begins = [number for number in tries if number - 1 not in tries]
+    assert len(tries) == 3 * len(begins)
+    assert [later - before - 2 for before, later in pairwise(begins)] == [
+        32,
+        64,
+        128,
+        256,
+        256,
+        256,
+    ]
+    while not drafter.draft(100):
+        pass
     for _ in range(10):
         slow.record_draft(9, 9 * 0.003)
-    assert all(drafter.draft(100) for _ in range(10))
+        assert drafter.draft(100)
+    for _ in range(10):
+        slow.record_draft(9, 9 * 0.02)
+    refused = 1
+    while not drafter.draft(100):
+        refused += 1
+    assert refused == 16
 
 
 def test_a_single_slow_step_does_not_end_the_drafts() -> None:
