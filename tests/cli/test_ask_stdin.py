@@ -17,7 +17,7 @@ from koel_tui.cli.main import run
 from koel_tui.cli.stdio import reading
 from tests.cli.asking import Playing, answer_of
 from tests.cli.commands import PROGRAM, Said
-from tests.cli.piping import NO_MODEL, started
+from tests.cli.stdio.piping import NO_MODEL, started
 from tests.ui.scripted import Turn
 
 WAITING = (

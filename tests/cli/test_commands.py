@@ -17,7 +17,7 @@ from koel_tui.cli.main import run
 from koel_tui.settings import Settings
 from koel_tui.storage import JsonFileStorage
 from tests.cli.commands import PROGRAM, Threads, koel, save
-from tests.cli.piping import stdin_of
+from tests.cli.stdio.piping import stdin_of
 
 
 def test_version_and_help() -> None:

@@ -11,7 +11,7 @@ from koel_tui.cli.exit_codes import Exit
 from koel_tui.cli.main import run
 from tests.cli.asking import answer_of
 from tests.cli.commands import Threads, every_command, save
-from tests.cli.piping import stdin_of
+from tests.cli.stdio.piping import stdin_of
 
 TEXTS = [
     "- summarise this list",

@@ -332,7 +332,7 @@ def test_an_option_changes_what_the_command_does(case: Case, world: World) -> No
 
 
 def test_every_option_has_a_case() -> None:
-    """--debug is on every command; its test is that of all commands in test_leading_options."""
+    """Every command has --debug, which test_global_options tries with all commands."""
     options = {
         (words, each.opts[0])
         for words, command in every_command()

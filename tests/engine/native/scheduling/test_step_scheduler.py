@@ -200,7 +200,7 @@ def test_steps_an_answer_alone_is_drafted_and_answers_together_are_not() -> None
     assert set(tokens) == {9}
 
 
-def test_steps_with_drafts_teach_their_costs_and_nothing_about_threads() -> None:
+def test_steps_with_drafts_measure_their_costs_and_not_the_threads() -> None:
     turn = Turn(1, 0)
     computer = Computer(turn, threads=None)
     _steps(computer, 5)
@@ -209,7 +209,7 @@ def test_steps_with_drafts_teach_their_costs_and_nothing_about_threads() -> None
     before = computer.scheduler.threads
     _steps(computer, 40)
     assert computer.scheduler.threads == before
-    assert not computer.scheduler.draft_costs.has_paid(8, 8)
+    assert not computer.scheduler.draft_costs.has_saved_time(8, 8)
 
 
 def _steps(computer: Computer, count: int) -> list[Step]:

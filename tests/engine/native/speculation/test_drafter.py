@@ -55,7 +55,7 @@ def test_a_draft_that_is_wrong_needs_more_repeated_tokens_next_time() -> None:
     assert drafter.draft(100) == []
 
 
-def test_a_draft_that_pays_needs_fewer_again() -> None:
+def test_a_draft_that_saves_time_needs_fewer_again() -> None:
     drafter = repeating(20, costs(0.003))
     for accepted in (0, 0, 3):
         drafter.record(8, accepted)
@@ -115,9 +115,3 @@ def test_a_single_slow_step_does_not_end_the_drafts() -> None:
         measured.record_single(SINGLE_S)
         measured.record_draft(9, 9 * seconds)
         assert drafter.draft(100)
-
-
-def test_drafts_stop_at_once() -> None:
-    drafter = repeating(MAX_MATCH, costs(0.003))
-    drafter.stop()
-    assert drafter.draft(100) == []

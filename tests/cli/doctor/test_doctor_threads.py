@@ -16,7 +16,7 @@ from koel_tui.storage import JsonFileStorage
 from koel_tui.storage.files.file_storage import FileStorage
 from koel_tui.storage.search.connection import VERSION
 from koel_tui.storage.search.thread_index import ThreadIndex, index_file
-from tests.cli.doctor_report import CANARY, tree
+from tests.cli.doctor.doctor_report import CANARY, tree
 from tests.storage.helpers import encrypted, file_name, saying
 
 

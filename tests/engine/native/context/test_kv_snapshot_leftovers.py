@@ -21,7 +21,7 @@ MARK = Fingerprint("library", "model", "f16", "")
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tests.engine.native.test_kv_snapshot_leftovers import MARK, parked
+from tests.engine.native.context.test_kv_snapshot_leftovers import MARK, parked
 from koel_tui.engine.native.context.kv_snapshot import write_snapshot
 
 Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)

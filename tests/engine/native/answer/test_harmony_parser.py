@@ -14,7 +14,7 @@ from koel_tui.engine.native.answer.thinking_tags import HARMONY, ThinkingTags
 from koel_tui.engine.native.loaded_model import LoadedModel, new_parser
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.wire_messages import Load
-from tests.engine.native.test_answer_parser import Plain, joined
+from tests.engine.native.answer.test_answer_parser import Plain, joined
 from tests.engine.tiny_models import write_sliding_model
 
 TEMPLATE = (

@@ -7,7 +7,7 @@ import pytest
 
 from koel_tui.engine.errors import ModelLoadError
 from koel_tui.engine.native.context.prompt_parts import MediaPart, Part
-from tests.engine.native.fake_context import FakeContext, answered, cache_over
+from tests.engine.native.context.fake_context import FakeContext, answered, cache_over
 
 
 def prompt_of(session: int, length: int = 20) -> list[Part]:
@@ -102,7 +102,7 @@ def test_memory_that_is_short_is_seen_before_a_native_call() -> None:
 def test_a_growth_that_fails_keeps_what_the_sessions_hold(
     monkeypatch: pytest.MonkeyPatch, function: str, error: type[Exception]
 ) -> None:
-    from tests.engine.native import fake_context
+    from tests.engine.native.context import fake_context
 
     context = FakeContext()
     cache = cache_over(context, 2)

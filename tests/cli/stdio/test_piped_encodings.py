@@ -18,7 +18,7 @@ from koel_tui.cli.main import run
 from koel_tui.cli.stdio.decoding import decode_text
 from tests.cli.asking import Playing, answer_of
 from tests.cli.commands import PROGRAM, Said, save
-from tests.cli.piping import NO_MODEL, piped, stdin_of
+from tests.cli.stdio.piping import NO_MODEL, piped, stdin_of
 from tests.ui.scripted import Turn
 
 GERMAN = "Die Straße führt über die Brücke.\n"

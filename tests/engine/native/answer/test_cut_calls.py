@@ -10,8 +10,8 @@ from koel_tui.engine import Engine, Finished, ModelSpec, ToolCallDelta
 from koel_tui.engine.native.answer.answer_parser import AnswerParser, Piece
 from koel_tui.engine.native.sampling.sampler import Sampler
 from koel_tui.engine.native.weights import Model
-from tests.engine.native.test_answer_parser import ALL, TOOLS, Plain, joined
-from tests.engine.native.test_harmony_parser import (
+from tests.engine.native.answer.test_answer_parser import ALL, TOOLS, Plain, joined
+from tests.engine.native.answer.test_harmony_parser import (
     HELLO,
     NEXT,
     TEMPLATE,

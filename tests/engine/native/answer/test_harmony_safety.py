@@ -9,8 +9,8 @@ from koel_tui.engine.native.answer.harmony_parser import HarmonyParser
 from koel_tui.engine.native.answer.thinking_tags import ThinkingTags
 from koel_tui.engine.native.loaded_model import new_parser
 from koel_tui.engine.types import ThinkingDelta, ToolCallDelta
-from tests.engine.native.test_answer_parser import joined
-from tests.engine.native.test_harmony_parser import TEMPLATE, WORDS, parsed, tokens
+from tests.engine.native.answer.test_answer_parser import joined
+from tests.engine.native.answer.test_harmony_parser import TEMPLATE, WORDS, parsed, tokens
 
 CALL = "<|start|>assistant<|channel|>commentary to=functions.clock<|message|>"
 

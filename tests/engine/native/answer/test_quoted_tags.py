@@ -9,7 +9,7 @@ from koel_tui.engine.native.answer.thinking_tags import Tags, ThinkingTags
 from koel_tui.engine.native.control_tokens import Spellings
 from koel_tui.engine.native.loaded_model import new_parser
 from koel_tui.engine.native.prompt.chat_template import ChatTemplates
-from tests.engine.native.test_answer_parser import THINK, joined, split
+from tests.engine.native.answer.test_answer_parser import THINK, joined, split
 
 LONG_LINE = "a `b" + "c" * 600
 

@@ -19,7 +19,7 @@ from koel_tui.cli.doctor.report import table
 from koel_tui.cli.exit_codes import Exit
 from koel_tui.cli.main import run
 from koel_tui.settings import load_settings
-from tests.cli.doctor_report import CANARY, tree
+from tests.cli.doctor.doctor_report import CANARY, tree
 from tests.engine.tiny_models import write_sliding_model
 from tests.models.gguf_file import write_gguf
 

@@ -17,7 +17,7 @@ from koel_tui.cli.stdio import reading
 from koel_tui.cli.stdio.streams import flush_standard_streams
 from tests.cli.asking import Playing, answer_of
 from tests.cli.commands import PROGRAM, save
-from tests.cli.piping import piped, stdin_of
+from tests.cli.stdio.piping import piped, stdin_of
 from tests.ui.scripted import Turn
 
 EMOJI = "Grüße 🎉 und 漢字."
