@@ -1,4 +1,4 @@
-"""The history of an engine session, and the newest part of it, which may fit the context."""
+"""The history of an engine session, and its newest part that may fit the context."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
@@ -10,15 +10,15 @@ from koel_tui.engine.errors import EngineError
 from koel_tui.engine.types import ChatMessage
 
 MAX_CHARACTERS_PER_TOKEN = 32
-"""No text of the length of a context has more characters per token; words have about four."""
+"""The most characters per token in a text as long as a context; words have about four."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecentMessages:
     """The system messages and the newest turns of a conversation.
 
-    `omitted_turns` are the turns between them that are left out, `omitted_size` the characters of
-    their texts.
+    `omitted_turns` is the number of turns left out between them, `omitted_size` the number of
+    characters in those turns.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -27,11 +27,11 @@ class RecentMessages:
 
 
 class History:
-    """The messages of one conversation, and the sizes of their texts, measured once each."""
+    """The messages of one conversation; the size of each text is measured only once."""
 
     def __init__(self, messages: Iterable[ChatMessage] = ()) -> None:
         self._messages: list[ChatMessage] = []
-        self._ends: list[int] = []  # the characters up to the end of each message
+        self._ends: list[int] = []  # the number of characters up to the end of each message
         self._questions: list[int] = []  # the indices of the user messages
         self.extend(messages)
 
@@ -63,7 +63,7 @@ class History:
             self._ends.append(end)
 
     def replace(self, messages: Sequence[ChatMessage]) -> None:
-        """Replace all messages; those that were the same objects before are not measured again.
+        """Replace all messages; the first ones are not measured again if they are the same objects.
 
         Raises `EngineError` for values that are not messages.
         """
@@ -79,13 +79,14 @@ class History:
         return message
 
     def recent(self, context_tokens: int) -> RecentMessages:
-        """Return all messages that can possibly fit a context, from a user message on.
+        """Return the system messages, and the other messages that may fit a context.
 
-        The time follows the size of the context, not the length of the history.
+        If some are left out, the rest begins with a user message. The time depends on the size of
+        the context, not on the length of the history.
         """
         head = sum(1 for _ in takewhile(lambda each: each.role == "system", self._messages))
         most = MAX_CHARACTERS_PER_TOKEN * context_tokens
-        # The newest message before which all texts up to the end exceed the context.
+        # The first message after which the texts may fit the context.
         oldest = bisect_left(self._ends, self._ends[-1] - most) if self._ends else 0
         position = bisect_right(self._questions, oldest) - 1
         begin = self._questions[position] if position >= 0 else 0

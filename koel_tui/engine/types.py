@@ -32,7 +32,8 @@ class ModelSpec:
     memory, that of the GPU for the layers on it. The context has fewer slots until they are used.
     `lora` is the default adapter file of sessions. `mmproj` is a projector for images and sound; an
     engine without support for these refuses it. With `speculation`, tokens that an answer probably
-    repeats are decoded together, which is faster and draws from the same probabilities.
+    repeats are decoded together. That is faster, and each token has the same probabilities, apart
+    from rounding.
     """
 
     path: Path

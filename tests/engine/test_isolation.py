@@ -24,8 +24,10 @@ from koel_tui.engine import (
     TextDelta,
 )
 from koel_tui.engine.native import failures
+from koel_tui.engine.native.context import llama_context
 from koel_tui.engine.native.context.kv_cache import KvCache
 from koel_tui.engine.native.context.llama_context import Context
+from koel_tui.engine.native.scheduling.free_cores import FreeCores
 from tests.engine import host_parts
 from tests.engine.scripted import QUESTION, collect, scripted_engine, until
 from tests.engine.tiny_models import write_sliding_model
@@ -353,4 +355,22 @@ async def test_b33_a_turn_waits_for_a_reopening_that_fails() -> None:
     await until(lambda: link.started)
     link.end(session.number)
     await again
+    await engine.close()
+
+
+async def test_a_number_of_threads_that_cannot_be_set_fails_its_turn_alone(
+    edges_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `threads`, the number follows the load, so it is set between two steps."""
+    monkeypatch.setattr(llama_context, "usable_cores", lambda: 2)
+    engine = await Engine.load(ModelSpec(edges_path, context_tokens=512, slots=2))
+    monkeypatch.setattr(FreeCores, "count", lambda _: 1)  # the context begins with two threads
+    session = await opened(engine)
+    with monkeypatch.context() as patch:
+        raised = broken(patch, llama_cpp, "llama_set_n_threads", 0)
+        with pytest.raises(EngineError, match="The engine failed on this request"):
+            await said(session)
+        assert raised
+    assert await said(session) == await said(await opened(engine))
+    assert session.metrics.threads == 1
     await engine.close()

@@ -5,8 +5,11 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import llama_cpp
+import numpy as np
 import pytest
 import pytest_asyncio
+from numpy.typing import NDArray
 
 from koel_tui.engine import (
     ChatMessage,
@@ -20,6 +23,10 @@ from koel_tui.engine import (
     TurnSettings,
 )
 from koel_tui.engine.native.context.llama_context import Context
+from koel_tui.engine.native.context.token_batch import Chunk
+from koel_tui.engine.native.log import NativeLog
+from koel_tui.engine.native.speculation.draft_costs import DraftCosts
+from koel_tui.engine.native.weights import Model
 from tests.engine.tiny_models import write_recurrent_model, write_sliding_model
 
 LINES = (
@@ -30,6 +37,28 @@ TABLE = "| 1 | apple | red |\n| 2 | banana | yellow |\n| 3 | cherry | dark red |
 REPEATED = LINES * 4
 GREEDY = TurnSettings(sampling=Sampling(temperature=0), max_output_tokens=100)
 asynchronous = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def exact(model: Model, native_log: NativeLog, starter_path: Path) -> None:
+    """Skip the test if this processor gives other logits for tokens that are decoded together."""
+    spec = ModelSpec(starter_path, threads=1)
+    context = Context(model, spec, native_log, slots=2, context_tokens=512)
+    tokens = model.tokenize(LINES, special=False, start=True)[:24]
+    (row,) = context.decode([Chunk(0, 0, tokens, wants_logits=True, drafted=8)])
+    together = [logits(model, context, row + number) for number in range(9)]
+    context.decode([Chunk(1, 0, tokens[:-9], wants_logits=False)])
+    for number in range(9):
+        position = len(tokens) - 9 + number
+        (row,) = context.decode([Chunk(1, position, [tokens[position]], wants_logits=True)])
+        if not np.array_equal(logits(model, context, row), together[number]):
+            pytest.skip("this processor rounds differently for tokens that are decoded together")
+    context.close()
+
+
+def logits(model: Model, context: Context, row: int) -> NDArray[np.float32]:
+    pointer = llama_cpp.llama_get_logits_ith(context.handle, row)
+    return np.ctypeslib.as_array(pointer, (model.vocabulary_size,)).copy()
 
 
 class Engines:
@@ -79,6 +108,7 @@ async def complete(
         replace(GREEDY, schema={"type": "string", "pattern": "^[A-Za-z0-9. ]{40,60}$"}),
     ],
 )
+@pytest.mark.usefixtures("exact")
 async def test_an_answer_with_drafts_is_the_same(engines: Engines, settings: TurnSettings) -> None:
     drafted = await complete(engines.drafting, REPEATED, settings)
     plain = await complete(engines.plain, REPEATED, settings)
@@ -88,7 +118,10 @@ async def test_an_answer_with_drafts_is_the_same(engines: Engines, settings: Tur
 
 
 @pytest.mark.asyncio
-async def test_a_repetition_is_drafted_and_the_drafts_are_right(starter_path: Path) -> None:
+async def test_a_repetition_is_drafted_and_the_drafts_are_right(
+    starter_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DraftCosts, "allow_draft", lambda _: True)
     engine = await Engine.load(ModelSpec(starter_path, context_tokens=1024, threads=1))
     text, _, metrics = await complete(engine, REPEATED)
     await engine.close()
@@ -104,6 +137,7 @@ async def test_text_without_repetition_is_not_drafted(engines: Engines) -> None:
 
 
 @asynchronous
+@pytest.mark.usefixtures("exact")
 async def test_the_turn_after_a_drafted_one_reuses_its_context(engines: Engines) -> None:
     question = ChatMessage("user", f"Repeat this list without a change:\n{LINES * 3}")
     answers: list[list[str]] = []
@@ -122,6 +156,7 @@ async def test_the_turn_after_a_drafted_one_reuses_its_context(engines: Engines)
 
 
 @asynchronous
+@pytest.mark.usefixtures("exact")
 async def test_answers_at_the_same_time_are_those_alone(engines: Engines) -> None:
     prompts = (REPEATED, TABLE * 6)
     alone = [(await complete(engines.plain, prompt))[0] for prompt in prompts]
@@ -130,6 +165,7 @@ async def test_answers_at_the_same_time_are_those_alone(engines: Engines) -> Non
 
 
 @asynchronous
+@pytest.mark.usefixtures("exact")
 async def test_a_drafted_answer_stops_after_at_most_one_more_delta(engines: Engines) -> None:
     session = await engines.drafting.open_session(settings=GREEDY)
     after = 0
@@ -152,6 +188,7 @@ async def test_a_drafted_answer_stops_after_at_most_one_more_delta(engines: Engi
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.usefixtures("exact")
 async def test_a_sliding_window_answers_the_same_with_drafts(tmp_path: Path, seed: int) -> None:
     spec = ModelSpec(write_sliding_model(tmp_path / "sliding.gguf"), context_tokens=512, threads=1)
     settings = TurnSettings(max_output_tokens=150, sampling=Sampling(temperature=0.3, seed=seed))
@@ -174,6 +211,7 @@ async def test_a_recurrent_model_drafts_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.usefixtures("exact")
 async def test_a_memory_that_cannot_drop_a_wrong_draft_reads_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

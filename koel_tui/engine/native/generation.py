@@ -89,10 +89,12 @@ class Generation:
         There is no draft if it would probably not save time.
         """
         chunk = self.next_chunk(1)
-        if self.drafter is None:
+        if self.drafter is None or self.is_prefilling:
             return chunk
         limit = self.parameters.output_limit - self.output_tokens
         draft = self.drafter.draft(min(max_tokens, limit) - 1)
+        if not draft:
+            return chunk
         return replace(chunk, tokens=[*chunk.tokens, *draft], drafted=len(draft))
 
     def record_draft(self, drafted: int, accepted: int) -> None:

@@ -132,7 +132,7 @@ class Preparation:
         answer = self._loaded.answer(prompt, messages, settings, self._session_name)
         self._check()
         checkpoint_tokens = self._loaded.checkpoint_tokens(trimmed.messages, settings, prompt)
-        lookup = PromptLookup(prompt) if self._loaded.can_draft else None
+        lookup = PromptLookup(prompt, self._check) if self._loaded.can_draft else None
         return PreparedTurn(
             prompt, answer, grammar, trimmed.dropped_turns, checkpoint_tokens, lookup
         )
@@ -197,3 +197,4 @@ class PreparationThread:
         while (preparation := self._queue.get()) is not None:
             preparation.run()
             self._done(preparation)
+            del preparation  # it holds the prompt, and the next one may come much later

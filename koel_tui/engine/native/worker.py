@@ -60,12 +60,14 @@ class Worker:
         self._scheduler = StepScheduler()
         self._sessions = SessionTable()
         self._running: dict[int, Generation] = {}  # by turn, longest waiting first
+        self._drafting: int | None = None  # the turn whose draft is being decoded
         self._shutting_down = False
 
     def post(self, command: Command | Failed) -> None:
         """Queue a command, or the failure of an invalid one.
 
-        A stop or shutdown also interrupts the preparation and the prefill of a prompt.
+        A stop or shutdown also interrupts the preparation and the prefill of a prompt, and a step
+        with a draft.
         """
         self._commands.put(command)
         match command:
@@ -75,7 +77,8 @@ class Worker:
             case StopTurn(turn=number):
                 self._preparations.stop(number)
                 generation = self._running.get(number)
-                if generation is not None and generation.is_prefilling:
+                is_long = number == self._drafting  # a step with a draft
+                if generation is not None and (generation.is_prefilling or is_long):
                     self._interrupt()
 
     def run(self) -> None:
@@ -255,6 +258,7 @@ class Worker:
             batched = step.generations
             loaded.adapters.apply(step.lora)
             loaded.context.set_threads(step.threads)
+            self._drafting = batched[0].turn if step.has_draft else None
             started_at, cpu_s = time.perf_counter(), time.process_time()
             rows = loaded.context.decode(step.chunks)
             seconds = time.perf_counter() - started_at
@@ -300,8 +304,8 @@ class Worker:
     def _write(self, generation: Generation, chunk: Chunk, row: int) -> FinishReason | None:
         """Draw the next token, and another one after each token of the draft that was drawn.
 
-        So the tokens are the same as without a draft. Return why the answer ends, None if it
-        continues.
+        So each token has the same probabilities as without a draft, apart from rounding. Return why
+        the answer ends, None if it continues.
         """
         loaded, draft, accepted = self._require_model(), chunk.draft, 0
         writer = AnswerWriter(loaded, self._emit)
@@ -309,15 +313,16 @@ class Worker:
             length = len(generation.tokens)
             reason = writer.write(generation, row + accepted)
             drawn = generation.tokens[length:]
-            if reason is not None or not draft or drawn != draft[accepted : accepted + 1]:
+            is_right = bool(drawn) and drawn[:1] == draft[accepted : accepted + 1]
+            if reason is not None or not is_right or len(drawn) > 1:
                 break
             accepted += 1
         if draft:
-            generation.record_draft(len(draft), accepted)
+            generation.record_draft(len(draft), accepted + is_right)
             parts = len(generation.slot.parts) - len(draft) + accepted
             loaded.cache.truncate(generation.slot, parts)
-            if len(generation.slot.parts) < parts and generation.drafter is not None:
-                generation.drafter.stop()  # this memory cannot drop the tokens of a wrong draft
+            if len(generation.slot.parts) < parts:
+                generation.drafter = None  # this memory cannot drop the tokens of a wrong draft
         return reason
 
     def _end(self, generation: Generation, reason: FinishReason) -> None:

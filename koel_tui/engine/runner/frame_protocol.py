@@ -20,7 +20,7 @@ class FrameProtocol(asyncio.BufferedProtocol):
         self._receive = receive
         self._buffer = bytearray(_BUFFER_BYTES)
         self._filled = 0
-        self._transport: asyncio.BaseTransport | None = None
+        self._transport: asyncio.Transport | None = None
         self._error: Exception | None = None
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -35,8 +35,9 @@ class FrameProtocol(asyncio.BufferedProtocol):
             raise self._error
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by asyncio."""
-        self._transport = transport
+        """Keep the transport."""
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return the free part of the buffer; `sizehint` is of no use."""
@@ -54,12 +55,11 @@ class FrameProtocol(asyncio.BufferedProtocol):
             self._error = error
             self._filled = 0
             if self._transport is not None:
-                self._transport.close()
+                self._transport.abort()  # what is still to be sent is not waited for
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by asyncio."""
-        if not self._ended.done():
-            self._ended.set_result(None)
+        """Report the end to `wait_ended`."""
+        self._ended.set_result(None)
 
     def _read_frames(self) -> None:
         begin, needed = 0, 0
@@ -70,19 +70,19 @@ class FrameProtocol(asyncio.BufferedProtocol):
             needed = HEADER.size + length
             if self._filled - begin < needed:
                 break
-            body = bytes(self._buffer[begin + HEADER.size : begin + needed])
+            body = bytes(memoryview(self._buffer)[begin + HEADER.size : begin + needed])
             begin, needed = begin + needed, 0
             self._receive(body)
         self._keep(begin, needed)
 
     def _keep(self, begin: int, needed: int) -> None:
         """Move the bytes from `begin` on to the front of a buffer with room for `needed` bytes."""
-        rest = self._buffer[begin : self._filled] if begin < self._filled else b""
         size = max(needed, _BUFFER_BYTES)
+        if size == len(self._buffer) and not begin:
+            return
+        rest = bytes(memoryview(self._buffer)[begin : self._filled])
         if size != len(self._buffer):
             # asyncio still has a view of the old buffer, so that one cannot change its size.
             self._buffer = bytearray(size)
-        elif not begin:
-            return
         self._buffer[: len(rest)] = rest
         self._filled = len(rest)

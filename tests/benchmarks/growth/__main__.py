@@ -1,7 +1,6 @@
 """Measures the growth of costs, and writes the plots and the tables of `docs/performance.md`."""
 
 import os
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -52,13 +51,12 @@ def measured(folder: Path, model: Path) -> list[Plot]:
 def with_figures(page: str, plots: list[Plot]) -> str:
     """Return the page with the tables replaced by those of the plots."""
     for plot in plots:
-        begin = BEGIN.format(plot.file)
-        found = re.compile(f"{re.escape(begin)}.*?{re.escape(END)}", re.DOTALL)
-        image = f"![{plot.title}]({plot.file})"
-        figures = f"{begin}\n\n{image}\n\n{plot.table()}\n\n{END}"
-        page, replaced = found.subn(lambda _, figures=figures: figures, page)  # type: ignore[misc]  # a default of a lambda
-        if not replaced:
+        before, begin, rest = page.partition(BEGIN.format(plot.file))
+        _, end, after = rest.partition(END)
+        if not end:
             raise ValueError(f"docs/performance.md has no place for {plot.file}")
+        image = f"![{plot.title}]({plot.file})"
+        page = f"{before}{begin}\n\n{image}\n\n{plot.table()}\n\n{end}{after}"
     return page
 
 

@@ -36,7 +36,7 @@ _ASSUMED_PREFILL_RATE = 1000.0
 _ASSUMED_COPY_RATE = 1e9
 """Bytes per second, until the first copy is measured."""
 _MIN_MEASURED_TOKENS = 32
-"""The smallest batch that is measured: in a smaller one a token takes longer than in a prompt."""
+"""The smallest batch that is measured; smaller ones take longer per token than a prompt."""
 
 
 class DecodeAborted(Exception):  # noqa: N818 - not an error: the caller requested it
@@ -63,8 +63,9 @@ class NativeContext:
 class Context:
     """One llama.cpp context with `slots` sequences of `context_tokens` tokens each.
 
-    `create` makes another one with more sequences, `adopt` replaces this one by it. `revision`
-    counts these replacements: what was set in the native context must be set again.
+    `create` returns another native context, for example with more sequences; `adopt` replaces the
+    current one by it. `revision` counts the replacements: after each, all that was set in the
+    native context must be set again.
 
     Use it from the owner thread only, except `abort`, which any thread may set.
     """
@@ -93,7 +94,7 @@ class Context:
         self.context_tokens = self._native.context_tokens
 
     def create(self, slots: int) -> NativeContext:
-        """Return another native context of the same settings. Raises `ModelLoadError`."""
+        """Return another native context with the same settings. Raises `ModelLoadError`."""
         context_tokens = self._requested_tokens
         if slots * context_tokens > _MAX_TOKENS:
             raise ModelLoadError(
@@ -139,7 +140,7 @@ class Context:
         return find_layout(size, tail, slots, is_hybrid=self._is_hybrid)
 
     def adopt(self, native: NativeContext) -> NativeContext:
-        """Use another native context, whose sequences are empty; return the one before."""
+        """Use another native context, whose sequences are empty; return the previous one."""
         before, self._native = self._open, native
         self._is_abortable = False
         self.revision += 1
@@ -152,7 +153,7 @@ class Context:
 
     @property
     def batch_tokens(self) -> int:
-        """The most tokens in a batch."""
+        """The maximum number of tokens in a batch."""
         return self._open.batch_tokens
 
     @property
@@ -184,11 +185,11 @@ class Context:
             raise EngineError(
                 f"llama_decode failed with code {result}. Send again; see the log for its reason."
             )
-        # A GPU may still compute. Sampling needs the result anyway, and the time of a step is then
-        # known here.
+        # A GPU may still be computing. Sampling needs the result anyway, and after the wait the
+        # time of the step can be measured.
         llama_cpp.llama_synchronize(self.handle)
         count = sum(len(chunk.tokens) for chunk in chunks)
-        if count >= _MIN_MEASURED_TOKENS:
+        if count >= _MIN_MEASURED_TOKENS and not any(chunk.drafted for chunk in chunks):
             self.prefill_rate.add(count, time.perf_counter() - begin)
         return rows
 
@@ -219,7 +220,7 @@ class Context:
             self._is_abortable = abortable
 
     def truncate(self, sequence: int, position: int) -> bool:
-        """Drop a sequence from a position on; return False if that cannot be exact.
+        """Drop the tokens of a sequence from a position on; return False if that cannot be exact.
 
         A sliding-window cache may have dropped the tokens before its window (llama.cpp keeps them
         by default), so a shorter prefix can be kept only while the cache still holds everything in
@@ -242,7 +243,7 @@ class Context:
     def copy_state(self, sequence: int, *, recurrent_only: bool = False) -> SequenceState:
         """Return a copy of a sequence's state; only the tokens it holds take space.
 
-        `recurrent_only` leaves the KV cache of a hybrid model out.
+        `recurrent_only` omits the KV cache of a hybrid model.
         """
         flags = _PARTIAL if recurrent_only else 0
         size = llama_cpp.llama_state_seq_get_size_ext(self.handle, sequence, flags)
@@ -263,9 +264,9 @@ class Context:
     def load_state(
         self, sequence: int, state: SequenceState, *, recurrent_only: bool = False
     ) -> bool:
-        """Load a copy of `copy_state` into a sequence; on failure empty it and return False.
+        """Load the result of `copy_state` into a sequence; on failure empty it and return False.
 
-        The copy may be from a context with another number of slots.
+        The state may be from a context with another number of slots.
         """
         if not recurrent_only:
             self.clear(sequence)

@@ -14,7 +14,7 @@ from koel_tui.engine.types import ChatMessage
 
 
 def continued_tags(partial_answer: ChatMessage, thinking_tags: ThinkingTags) -> Tags | None:
-    """Return the tags of the thinking that the model continues, None if there is none."""
+    """Return the tags of the unfinished thinking that the model continues; None without any."""
     is_open = partial_answer.thinking_is_open and not partial_answer.content
     if not (is_open and partial_answer.thinking.strip() and thinking_tags.declared):
         return None
@@ -66,7 +66,7 @@ def raw_text(messages: tuple[ChatMessage, ...]) -> str:
 
 
 def find_partial_answer(messages: tuple[ChatMessage, ...]) -> ChatMessage | None:
-    """Return the answer that the end of a conversation begins, None if there is none."""
+    """Return the last message if it is the beginning of an answer, else None."""
     return messages[-1] if messages and messages[-1].begins_answer else None
 
 

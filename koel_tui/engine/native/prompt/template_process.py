@@ -12,16 +12,16 @@ from typing import Any
 
 _PROGRAM = Path(__file__).with_name("template_sandbox.py")
 _START_VARIABLES = ("LD_LIBRARY_PATH", "PYTHONHOME", "TZ")
-"""Variables of the user that the child process gets: without some, its Python does not start."""
+"""Environment variables passed to the child, because its Python may not start without them."""
 _START_PREFIXES = ("DYLD_", "NIX_LD")
-"""The prefixes of such variables on macOS, for instance DYLD_FALLBACK_LIBRARY_PATH, and NixOS."""
+"""Prefixes of further such variables: macOS (for example DYLD_FALLBACK_LIBRARY_PATH) and NixOS."""
 _CODE_VARIABLES = ("DYLD_INSERT_LIBRARIES",)
-"""Variables that add code to every process; the child process does not get them."""
+"""Variables that load code into every process; they are not passed to the child."""
 _TIMED_OUT = (-signal.SIGPROF, -signal.SIGALRM)
 
 
 class RenderError(Exception):
-    """A failure of the template; `final` when another attempt would only cost as much again."""
+    """A failure of the template; `final`: a retry would take as long and fail again."""
 
     def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
@@ -29,9 +29,10 @@ class RenderError(Exception):
 
 
 class Renderer:
-    """The renderer of one template; a child process that exceeded its limits is replaced. Close it.
+    """Renders one template in a child process, which is restarted after it exceeds a limit.
 
-    Use it from one thread at a time. The child process ends when this process ends for any reason.
+    Call `close` at the end. Use it from one thread at a time. When this process ends for any
+    reason, the child process ends, too.
     """
 
     def __init__(self, source: str) -> None:
@@ -70,7 +71,9 @@ class Renderer:
                 start_new_session=True,  # ctrl+c in the terminal is handled by the app
             )
         except OSError as error:
-            raise RenderError(f"its process does not start: {error}", final=True) from error
+            raise RenderError(
+                f"the template process does not start: {error}", final=True
+            ) from error
         try:
             return self._ask({"source": self._source})
         except RenderError:
@@ -100,7 +103,9 @@ class Renderer:
     def _close_and_explain(self, process: subprocess.Popen[bytes]) -> str:
         code = process.wait()
         self.close()
-        return "it takes too long" if code in _TIMED_OUT else f"its process ended with {code}"
+        if code in _TIMED_OUT:
+            return "rendering takes too long"
+        return f"the template process ended with {code}"
 
 
 def _environment() -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections import deque
 from statistics import median
 
 _RECENT_STEPS = 9
-"""The number of steps of each kind whose median counts: a single slow step says nothing."""
+"""The number of steps of each kind whose median counts, so that a single slow step is ignored."""
 _MIN_STEPS = 3
 _ASSUMED_RATIO = 0.5
 """The relative time of each token of a draft, until `_MIN_STEPS` of each kind are measured."""
@@ -23,6 +23,7 @@ class DraftCosts:
     def __init__(self) -> None:
         self._single_s: deque[float] = deque(maxlen=_RECENT_STEPS)
         self._draft_token_s: deque[float] = deque(maxlen=_RECENT_STEPS)
+        self._ratio = _ASSUMED_RATIO  # of the times of a token: in a draft, and alone
         self._refusals = 0
         self._max_refusals = _MIN_REFUSALS
 
@@ -33,11 +34,14 @@ class DraftCosts:
     def record_draft(self, tokens: int, seconds: float) -> None:
         """Learn from a step that decoded `tokens` tokens of one answer."""
         self._draft_token_s.append(seconds / tokens)
+        if min(len(self._single_s), len(self._draft_token_s)) >= _MIN_STEPS:
+            self._ratio = median(self._draft_token_s) / median(self._single_s)
 
-    def can_pay(self) -> bool:
-        """Return whether a draft saves time if all of it is right. Call it before each draft."""
-        if self._ratio <= _MAX_RATIO:
-            if len(self._draft_token_s) >= _MIN_STEPS:
+    def allow_draft(self) -> bool:
+        """Return whether to decode a draft now. It counts the drafts that are refused."""
+        is_measured = len(self._draft_token_s) >= _MIN_STEPS
+        if self._ratio <= _MAX_RATIO or not is_measured:
+            if is_measured:
                 self._max_refusals = _MIN_REFUSALS
             return True
         self._refusals += 1
@@ -48,13 +52,6 @@ class DraftCosts:
         self._draft_token_s.clear()
         return True
 
-    def has_paid(self, drafted: int, accepted: int) -> bool:
+    def has_saved_time(self, drafted: int, accepted: int) -> bool:
         """Return whether a draft of which `accepted` tokens were right has saved time."""
         return accepted + 1 >= (drafted + 1) * self._ratio
-
-    @property
-    def _ratio(self) -> float:
-        """The time of a token of a draft, relative to a step of one token."""
-        if min(len(self._single_s), len(self._draft_token_s)) < _MIN_STEPS:
-            return _ASSUMED_RATIO
-        return median(self._draft_token_s) / median(self._single_s)

@@ -1,4 +1,4 @@
-"""The drafts of one answer: when to draft, and how many tokens."""
+"""The drafts of one answer: the time to draft, and the number of tokens."""
 
 from koel_tui.engine.native.speculation.draft_costs import DraftCosts
 from koel_tui.engine.native.speculation.prompt_lookup import MAX_MATCH, PromptLookup
@@ -6,7 +6,10 @@ from koel_tui.engine.native.speculation.prompt_lookup import MAX_MATCH, PromptLo
 _MIN_TOKENS, _MAX_TOKENS = 8, 32
 """The length of a draft: it doubles after each draft that was right."""
 _MIN_MATCH = 8
-"""The number of repeated tokens after which a draft is tried; it doubles after each loss."""
+"""The number of repeated tokens after which a draft is tried.
+
+It doubles after each draft that has saved no time.
+"""
 
 
 class Drafter:
@@ -22,7 +25,7 @@ class Drafter:
         count = min(self._length, limit)
         if count < _MIN_TOKENS or self._min_match > MAX_MATCH:
             return []
-        if self._lookup.match < self._min_match or not self._costs.can_pay():
+        if self._lookup.match < self._min_match or not self._costs.allow_draft():
             return []
         return self._lookup.draft(count)
 
@@ -30,11 +33,7 @@ class Drafter:
         """Learn from a draft, of which `accepted` tokens were drawn."""
         is_whole = accepted == drafted
         self._length = min(self._length * 2, _MAX_TOKENS) if is_whole else _MIN_TOKENS
-        if self._costs.has_paid(drafted, accepted):
+        if self._costs.has_saved_time(drafted, accepted):
             self._min_match = max(self._min_match // 2, _MIN_MATCH)
         else:
             self._min_match *= 2
-
-    def stop(self) -> None:
-        """Draft no more tokens of this answer."""
-        self._min_match = MAX_MATCH + 1

@@ -1,11 +1,13 @@
 """Prompt lookup: an answer that repeats earlier text is predicted from what followed that text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 _KEY_TOKENS = 3
 """The number of equal tokens at which a repetition is found."""
 MAX_MATCH = 64
 """The most equal tokens that are counted."""
+_CHECKED_TOKENS = 4096
+"""The number of tokens that are indexed between two checks for a stop: some milliseconds."""
 
 
 class PromptLookup:
@@ -14,19 +16,25 @@ class PromptLookup:
     Each token costs the same, however long the list is.
     """
 
-    def __init__(self, tokens: Sequence[int]) -> None:
-        """`tokens` is the prompt; the caller appends the tokens of the answer to the same list."""
+    def __init__(self, tokens: Sequence[int], check: Callable[[], None] = lambda: None) -> None:
+        """`tokens` is the prompt; the caller appends the tokens of the answer to the same list.
+
+        `check` is called often while the prompt is indexed, and may raise to abort that.
+        """
         self._tokens = tokens
         self._followers: dict[tuple[int, ...], int] = {}  # the index after the latest such tokens
         self._indexed = 0
         self._source: int | None = None  # the index of the token that is expected next
         self._match = 0
-        self._update()
+        for end in range(0, len(tokens), _CHECKED_TOKENS):
+            check()
+            self._update(end)
+        self._update(len(tokens))
 
     @property
     def match(self) -> int:
         """The number of tokens at the end that are equal to earlier ones, at most `MAX_MATCH`."""
-        self._update()
+        self._update(len(self._tokens))
         return self._match
 
     def draft(self, count: int) -> list[int]:
@@ -34,7 +42,7 @@ class PromptLookup:
 
         A repetition that overlaps its source is continued with the drafted tokens themselves.
         """
-        self._update()
+        self._update(len(self._tokens))
         draft: list[int] = []
         if self._source is not None:
             length = len(self._tokens)
@@ -42,10 +50,10 @@ class PromptLookup:
                 draft.append(self._tokens[index] if index < length else draft[index - length])
         return draft
 
-    def _update(self) -> None:
-        """Index the tokens that were appended."""
+    def _update(self, end: int) -> None:
+        """Index the tokens before `end` that are not indexed yet."""
         tokens = self._tokens
-        for index in range(self._indexed, len(tokens)):
+        for index in range(self._indexed, end):
             if self._source is not None and tokens[self._source] == tokens[index]:
                 self._source += 1
                 self._match = min(self._match + 1, MAX_MATCH)
@@ -58,7 +66,7 @@ class PromptLookup:
                 self._source = self._followers.get(key)
                 self._match = self._count_match(index)
             self._followers[key] = index + 1
-        self._indexed = len(tokens)
+        self._indexed = end
 
     def _count_match(self, index: int) -> int:
         """Return how many tokens up to `index` are equal to those before the source."""
