@@ -16,8 +16,8 @@ _NO_HOME = (
     "XDG_STATE_HOME and XDG_CACHE_HOME."
 )
 
-_NO_MODES = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-"""The errors of chmod for the owner of a file on a file system that keeps no permissions."""
+_CHMOD_UNSUPPORTED = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""Errors that chmod raises on a file system without permissions, even for the owner."""
 
 
 class DirectoryError(Exception):
@@ -79,7 +79,7 @@ def log_file() -> Path:
 
 
 def private_directory(path: Path) -> Path:
-    """Make `path` a directory with access for its owner only, and return it.
+    """Create or restrict a directory so that only its owner has access, and return it.
 
     On a file system without permissions, other users may be able to read it. Raises
     `DirectoryError` if it cannot be created, belongs to another user, or is writable by others,
@@ -149,7 +149,8 @@ def _check_owners(path: Path) -> None:
 def keeps_permissions(path: Path) -> bool:
     """Return whether a directory's file system keeps owner and mode; True if it is not known.
 
-    exFAT, network volumes, and the disks of Windows in WSL may show the same for every file.
+    exFAT, network volumes, and the disks of Windows in WSL may report the same owner and
+    mode for every file.
     """
     try:
         probe = Path(tempfile.mkdtemp(prefix=f".{_APP}-", dir=path))
@@ -169,13 +170,14 @@ def _restrict(path: Path) -> None:
     try:
         path.chmod(0o700)
     except OSError as error:
-        if error.errno not in _NO_MODES:
+        if error.errno not in _CHMOD_UNSUPPORTED:
             raise
-        # Others can read it, but not write; `doctor` warns.
+        # The file system has no permissions. Others can read the directory, so `doctor` warns; they
+        # cannot write to it, which `_check_owners` has refused.
 
 
 def _elsewhere(path: Path) -> str:
-    """Return the advice to move a directory of the program, empty for another directory."""
+    """Return the advice to move a directory of the program; empty for any other directory."""
     with suppress(DirectoryError):
         places = (data_dir(), config_file().parent, state_dir(), cache_dir())
         if any(path.is_relative_to(place) for place in places):

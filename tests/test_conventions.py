@@ -14,8 +14,8 @@ from tests.docs_pages import DOCUMENTS, ROOT
 
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 50
-ROOMS = ("engine", "session", "protocol", "storage", "agents", "models")
-"""Those that are a library, too."""
+LIBRARY = ("engine", "session", "protocol", "storage", "agents", "models")
+"""The packages that other programs import."""
 CHANGES = frozenset(
     {"add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove",
      "setdefault", "sort", "update"}
@@ -115,7 +115,7 @@ def values_of(init: Path) -> Iterator[tuple[Path, ast.stmt, ast.stmt | None]]:
                 yield path, statement, following
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("package", LIBRARY)
 def test_every_public_value_says_what_it_is(room: str) -> None:
     """Ruff looks at classes and functions."""
     assert [

@@ -4,27 +4,27 @@ import sys
 
 from koel_tui.cli.exit_codes import UsageProblem
 from koel_tui.cli.stdio.decoding import PipedText, decode_text
-from koel_tui.cli.stdio.reading import is_partly_read, is_stdin_of_shell, read_stdin
+from koel_tui.cli.stdio.reading import is_stdin_of_shell, is_stdin_partly_read, read_stdin
 from koel_tui.cli.stdio.streams import print_notice
 from koel_tui.text import repair
 
 MAX_PIPED_CHARACTERS = 10_000_000
 _MAX_BYTES_PER_CHARACTER = 4
-_MAX_MARK = 4  # bytes of a byte order mark
+_MAX_BOM_BYTES = 4
 
 
 async def read_question(argument: str | None, *, with_stdin: bool) -> str:
-    """Return the text to send, and print on stderr what the user may not expect of stdin.
+    """Return the text to send. Print a notice if stdin may be meant for another reader.
 
     Raises `UsageProblem` if there is no text, too much, or data that is not text.
     """
     piped = PipedText("")
     if with_stdin:
-        # Asked before the read, which moves the position in a file.
-        is_shared, is_of_shell = is_partly_read(), is_stdin_of_shell()
+        # Check before reading, because reading moves the file position.
+        is_partly_read, is_of_shell = is_stdin_partly_read(), is_stdin_of_shell()
         piped = await _read_piped_text()
-        if argument and (is_shared or is_of_shell) and piped.text.strip():
-            _print_inherited_notice(piped.text, is_shared=is_shared)
+        if argument and (is_partly_read or is_of_shell) and piped.text.strip():
+            _print_inherited_notice(piped.text, is_partly_read=is_partly_read)
     question = repair(argument or "")
     if question != (argument or ""):
         _print("The question has bytes that are not UTF-8. They were replaced by \ufffd.")
@@ -36,9 +36,9 @@ async def read_question(argument: str | None, *, with_stdin: bool) -> str:
 
 
 async def _read_piped_text() -> PipedText:
-    limit = _MAX_BYTES_PER_CHARACTER * MAX_PIPED_CHARACTERS + _MAX_MARK
+    limit = _MAX_BYTES_PER_CHARACTER * MAX_PIPED_CHARACTERS + _MAX_BOM_BYTES
     data = await read_stdin(limit)
-    if len(data) > limit:  # then the rest was not read
+    if len(data) > limit:  # the rest was not read
         raise _too_long()
     piped = decode_text(data, sys.stdin.encoding or "utf-8")
     if len(piped.text) > MAX_PIPED_CHARACTERS:
@@ -59,14 +59,14 @@ def _too_long() -> UsageProblem:
     )
 
 
-def _print_inherited_notice(text: str, *, is_shared: bool) -> None:
-    """Print that the question has lines which may be meant for a loop of the calling program.
+def _print_inherited_notice(text: str, *, is_partly_read: bool) -> None:
+    """Print a notice that lines of stdin became part of the question.
 
-    A script that passes its stdin on, as in `git diff | ./review.sh`, looks like one with a loop,
-    unless a part of the stdin was read already (`is_shared`).
+    If a part of stdin was read before (`is_partly_read`), a loop is likely. Otherwise a script may
+    just pass its stdin on, as in `git diff | ./review.sh`.
     """
     lines = _count(len(text.strip("\n").split("\n")), "line")
-    if is_shared:
+    if is_partly_read:
         _print(
             f"The question includes {lines} of stdin, which the calling program uses, too. "
             "If a loop reads the lines, add --no-stdin."

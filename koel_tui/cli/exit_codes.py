@@ -16,7 +16,7 @@ class Exit(enum.IntEnum):
     NO_SERVER = 69
     ENGINE_DIED = 71
     NO_DIRECTORY = 73
-    SAVE_FAILED = 74
+    SAVE_FAILED = OUTPUT_FAILED = 74
     LOCKED = 75
     WRONG_PASSPHRASE = 77
     BAD_CONFIG = 78

@@ -59,7 +59,7 @@ class Commands(LazyGroup):
         first = words[0] if words else ""
         if first.startswith("-") and first != "--" and not ctx.resilient_parsing:
             refuse_misplaced_option(ctx, first)
-        # While a shell completes the first word, there are no words yet, and it may be a command.
+        # While the first word is completed, `words` is empty; that word may become a command.
         is_completing_first_word = ctx.resilient_parsing and not words
         if not is_completing_first_word and (not words or words[0] not in self.targets):
             words = ["chat", *words]
@@ -120,10 +120,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from koel_tui.cli.shell_completion import register_bash_completion
 
         register_bash_completion()
-        commands.main(words, "koel-chat")  # it prints them and ends the process
+        commands.main(words, "koel-chat")  # prints the completions and does not return
     code = run(words)
     if not flush_standard_streams():
-        code = code or Exit.SAVE_FAILED
+        code = code or Exit.OUTPUT_FAILED
     sys.exit(code)
 
 
@@ -139,13 +139,13 @@ def run(words: list[str]) -> int:
     except click.ClickException as error:
         _show_usage_error(error)
         if requests_json(commands, words):  # `ask` was not called, so it printed nothing
-            with suppress(OSError):  # the exit code is right, also if nothing can be printed
+            with suppress(OSError):  # the exit code does not depend on the output
                 print_failure(error.format_message())
         return Exit.USAGE
     except click.Abort:
         return Exit.INTERRUPTED
     except (EOFError, KeyboardInterrupt):
-        print_notice("")  # after the ^C that the terminal shows
+        print_notice("")  # ends the line with the terminal's ^C
         return Exit.INTERRUPTED
     except Exception as error:
         return _report(error, debugging)
@@ -158,7 +158,7 @@ def _report(error: Exception, debugging: Debugging) -> Exit:
     if isinstance(error, OSError) and is_output_error(error):
         if error.errno == errno.EPIPE:
             return Exit.BROKEN_PIPE
-        code, message = Exit.SAVE_FAILED, f"The output cannot be written: {error.strerror}."
+        code, message = Exit.OUTPUT_FAILED, f"The output cannot be written: {error.strerror}."
     if debugging.is_enabled:
         with suppress(OSError):
             show_traceback(error)

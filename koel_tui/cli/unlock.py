@@ -37,16 +37,16 @@ class Keys:
         """Return a new key and the data for finding it again."""
         return self._new_source.make()
 
-    def find(self, about: Mapping[str, Any]) -> bytes:
+    def find(self, key_info: Mapping[str, Any]) -> bytes:
         """Return the key, from the cache if it was found before."""
-        name = dumps(dict(about))
+        name = dumps(dict(key_info))
         if name not in self._found:
-            self._found[name] = self._source.find(about)
+            self._found[name] = self._source.find(key_info)
         return self._found[name]
 
-    def drop(self, about: Mapping[str, Any]) -> None:
+    def drop(self, key_info: Mapping[str, Any]) -> None:
         """Delete a key that is no longer needed from its source."""
-        self._source.drop(about)
+        self._source.drop(key_info)
 
 
 def key_source() -> KeySource:

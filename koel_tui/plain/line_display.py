@@ -1,4 +1,4 @@
-"""The text that is typed, as it is shown on the terminal: the least output for each change."""
+"""The display of typed text on the terminal, with the least output for each change."""
 
 import unicodedata
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class LineDisplay:
         self._can_move = can_move
         self._shown = ""
         self._cursor = 0
-        """The index in `_shown` at which the terminal's cursor is."""
+        """The index in `_shown` of the terminal's cursor."""
 
     @property
     def is_shown(self) -> bool:
@@ -91,8 +91,8 @@ class LineDisplay:
     def _change_in_row(self, new: str, position: int) -> str | None:
         """Return the output of a change within the last row, without escape sequences.
 
-        None means that the change needs more: other rows, or characters whose width on this
-        terminal is uncertain.
+        None means that this is not possible, because the change affects other rows, or characters
+        whose width on this terminal is uncertain.
         """
         old = self._shown
         start = min(_common_length(old, new), self._cursor, position)
@@ -111,7 +111,7 @@ class LineDisplay:
         )
 
     def _change_by_moves(self, new: str, position: int) -> str | None:
-        """Return the output of a change from its first character on, None if it needs more."""
+        """Return moves and the text from the first change on; None if all must be written again."""
         old, place = self._shown, self._cursor_place(self._shown, self._cursor)
         if new == old:
             target = self._cursor_place(new, position)

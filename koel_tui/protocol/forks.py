@@ -21,17 +21,16 @@ def fork_off(state: ChatState, count: int) -> ChatState:
     fork = next((fork for fork in state.forks if fork.after == after), Fork(after, ((),)))
     branches = [*fork.branches, ()]
     branches[fork.shown] = dropped
-    new_state = replace(
-        new_state, reasoning_echo=state.reasoning_echo
-    )  # the kept branch still needs it
+    # The branch that is kept still needs its encrypted reasoning.
+    new_state = replace(new_state, reasoning_echo=state.reasoning_echo)
     return _with_fork(new_state, replace(fork, branches=tuple(branches), shown=len(branches) - 1))
 
 
 def switch(state: ChatState, after: str | None, step: int = 1) -> ChatState:
-    """Return `state` with the branch shown that is `step` further at the fork after `after`.
+    """Return `state` with another branch shown at the fork after the message `after`.
 
-    The order is cyclic. An empty branch is removed when it is left. Returns the identical state if
-    there is no such fork.
+    That is the branch `step` places further; the order is cyclic. An empty branch is removed when
+    it is left. Returns the identical state if there is no such fork.
     """
     count = message_counts(state).get(after)
     fork = next((fork for fork in state.forks if fork.after == after), None)
@@ -53,7 +52,7 @@ def switch(state: ChatState, after: str | None, step: int = 1) -> ChatState:
 
 
 def echo_shown(state: ChatState) -> Mapping[str, bytes]:
-    """Return the encrypted reasoning without that of the branches that are not shown."""
+    """Return the encrypted reasoning, except that of hidden branches."""
     if not state.reasoning_echo:
         return {}
     hidden = {

@@ -39,7 +39,7 @@ async def close_within_deadline(
     failed = ""
     if not closing.done():
         closing.cancel()
-        _log.warning("Not everything ended in time; it is left behind")
+        _log.warning("Not everything was closed in time; the rest is abandoned")
     elif error := closing.exception():
         failed = str(error) or type(error).__name__
     return await save_for_recovery(backend, workspace, window_state, tabs) or failed

@@ -14,7 +14,9 @@ from koel_tui.formatting import format_bytes
 _LOW_SPACE, _NO_SPACE = 100_000_000, 1_000_000
 """Free bytes below which there is a warning, and a problem."""
 _FREE_SPACE = "Free some disk space: without it, answers cannot be saved."
-_NO_MODES = "If that changes nothing, choose a directory on another disk with XDG_DATA_HOME."
+_OTHER_DISK_ADVICE = (
+    "If that changes nothing, choose a directory on another disk with XDG_DATA_HOME."
+)
 _NETWORK_PREFIXES = ("9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "smb", "webdav")
 """Prefixes of the types of network file systems, which other computers may write to."""
 _NETWORK_FUSE_TYPES = ("fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.davfs", "fuse.glusterfs")
@@ -112,10 +114,10 @@ def _evaluate_usable(directory: DirectoryState) -> Finding:
         return Finding(directory.name, f"{path}: not there yet; it is created when it is needed")
     found = f"{path}: mode {directory.mode:04o}, {format_bytes(directory.free)} free"
     if directory.mode & 0o022:
-        advice = f'Other users can write there: chmod 700 "{path}". {_NO_MODES}'
+        advice = f'Other users can write there: chmod 700 "{path}". {_OTHER_DISK_ADVICE}'
         return problem(directory.name, found, advice, Exit.NO_DIRECTORY)
     if directory.mode & 0o055 and directory.name != "configuration":
-        advice = f'Other users can read it: chmod 700 "{path}". {_NO_MODES}'
+        advice = f'Other users can read it: chmod 700 "{path}". {_OTHER_DISK_ADVICE}'
         return warning(directory.name, found, advice)
     if directory.free < _LOW_SPACE:
         return warning(directory.name, found, _FREE_SPACE)

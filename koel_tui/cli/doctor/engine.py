@@ -22,8 +22,8 @@ _TIMEOUT_S = 300.0
 class EngineTest:
     """The result of starting the engine; `error` and `code` are set if it failed.
 
-    Times are in seconds, `memory` is in bytes of the runner; at most `slots` contexts of
-    `window` tokens.
+    Times are in seconds. `memory` is that of the runner in bytes. The engine has at most `slots`
+    contexts of `context_tokens` tokens.
     """
 
     model: str
@@ -31,7 +31,7 @@ class EngineTest:
     token_s: float = 0.0
     memory: int = 0
     slots: int = 0
-    window: int = 0
+    context_tokens: int = 0
     notice: str = ""
     error: str = ""
     code: Exit = Exit.OK
@@ -90,7 +90,7 @@ async def _run(settings: "Settings", model: Path, log: Path) -> EngineTest:
         token_s=written - loaded,
         memory=memory,
         slots=info.slots,
-        window=info.context_tokens,
+        context_tokens=info.context_tokens,
         notice=info.notice,
     )
 
@@ -103,7 +103,7 @@ def evaluate(test: EngineTest) -> Finding:
     text = (
         f"{test.model} loaded in {test.load_s:.1f} s, first token after "
         f"{test.token_s:.2f} s; {format_bytes(test.memory)}, up to {test.slots} contexts of "
-        f"{test.window:,} tokens"
+        f"{test.context_tokens:,} tokens"
     )
     if test.notice:
         what, _, advice = test.notice.rpartition(". ")

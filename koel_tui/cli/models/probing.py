@@ -33,34 +33,34 @@ def probe(model: Path, again: bool, as_json: bool) -> int:
     from koel_tui.models.probe import probe_model, verified_models
 
     path = model_path(model, model_folders())
-    verdict = asyncio.run(probe_model(path, verified_models(), again=again))
+    result = asyncio.run(probe_model(path, verified_models(), again=again))
     notes = [*filter(None, (describe_unused_layers(path), describe_unused_adapters(path)))]
     if as_json:
-        found = {"path": str(path), **dataclasses.asdict(verdict), "notes": notes}
-        click.echo(json.dumps(found))
-        return Exit.OK if verdict.ok else Exit.NO_MODEL
-    if not verdict.ok:
-        raise ModelFileError(path, safe_line(verdict.reason, 500))
-    trial = "it worked before" if verdict.remembered else f"tested in {verdict.seconds:.1f} s"
+        report = {"path": str(path), **dataclasses.asdict(result), "notes": notes}
+        click.echo(json.dumps(report))
+        return Exit.OK if result.ok else Exit.NO_MODEL
+    if not result.ok:
+        raise ModelFileError(path, safe_line(result.reason, 500))
+    test_note = "it worked before" if result.remembered else f"tested in {result.seconds:.1f} s"
     name = next((model.names[0] for model in models_of_blob(path)), path.name)
     click.echo(
-        f"{safe_line(name)} works: {safe_line(verdict.architecture)}, trained on "
-        f"{verdict.context_tokens:,} tokens; {trial}."
+        f"{safe_line(name)} works: {safe_line(result.architecture)}, trained on "
+        f"{result.context_tokens:,} tokens; {test_note}."
     )
-    click.echo(_template_message(verdict))
+    click.echo(_template_message(result))
     for note in notes:
         click.echo(safe_line(note, 2000))
     return Exit.OK
 
 
-def _template_message(verdict: "ProbeResult") -> str:
+def _template_message(result: "ProbeResult") -> str:
     """Return a message about the chat template of a model."""
-    if verdict.has_template:
+    if result.has_template:
         return "It has a chat template."
-    if verdict.fitting_template:
+    if result.fitting_template:
         return (
             "It has no chat template. The built-in one that fits its vocabulary is "
-            f"{verdict.fitting_template}: --chat-template {verdict.fitting_template}."
+            f"{result.fitting_template}: --chat-template {result.fitting_template}."
         )
     return (
         "It has no chat template and no built-in one fits its vocabulary. "

@@ -37,7 +37,8 @@ def remove(name: str, yes: bool) -> None:
     if not yes:
         if not sys.stdin.isatty():
             raise UsageProblem(
-                "The command asks first, and this is not a terminal. Add --yes to remove it."
+                "Cannot ask for confirmation, because stdin is not a terminal. "
+                "Add --yes to remove the model."
             )
         if not click.confirm(f"Remove {safe_line(str(path), 5000)} ({format_bytes(size)})?"):
             click.echo("Nothing was removed.")
@@ -54,10 +55,10 @@ def _find_download(name: str, directory: Path) -> tuple[Path, int]:
     from koel_tui.models.discovery import Source
     from koel_tui.models.downloaded import is_within, partial_downloads
 
-    named = [model for model in all_models() if name in model.names]
+    matching_models = [model for model in all_models() if name in model.names]
     downloads = [
         (model.path, model.size_bytes)
-        for model in named
+        for model in matching_models
         if model.source is Source.DOWNLOADED and is_within(model.path, directory)
     ]
     downloads += [
@@ -72,8 +73,8 @@ def _find_download(name: str, directory: Path) -> tuple[Path, int]:
         raise UsageProblem(
             f"{len(downloads)} downloads have this name. Remove one by hand: {files}."
         )
-    if named:
-        raise UsageProblem(_not_downloaded_message(named[0]))
+    if matching_models:
+        raise UsageProblem(_not_downloaded_message(matching_models[0]))
     raise UsageProblem(
         f"No downloaded model is called {safe_line(name)!r}. `koel-chat models list` shows all."
     )

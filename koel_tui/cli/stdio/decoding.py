@@ -40,21 +40,21 @@ _CONTROLS = re.compile(r"[\x01-\x07\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
 """Control characters that text does not have. Terminal recordings have escape and backspace."""
 _CONTROL_BYTES = re.compile(rb"[\x01-\x07\x0e-\x1a\x1c-\x1f]")
 _MANY_NULS = 0.7
-"""The share of NUL bytes in one half of the bytes above which Latin text must be UTF-16."""
+"""If more than this share of the odd or even bytes is NUL, the text is UTF-16."""
 _FEW_CONTROLS = 0.02
 _MAX_CONTROLS = 0.1
 _MAX_NULS = 0.5
 _MAX_UNREADABLE = 0.3
-"""The share of characters above which a text is not UTF-8 with a few other bytes."""
+"""The largest accepted share of undecodable characters; short texts may have a few more."""
 _FEW_UNREADABLE = 8
-"""A number of such characters that a short text may have, for example a word in Latin-1."""
+"""Undecodable characters accepted in a text of any length, for example a word in Latin-1."""
 _UTF8 = "UTF-8"
 _REPLACEMENT = "\ufffd"
 
 
 @dataclass(frozen=True, slots=True)
 class PipedText:
-    """Decoded text, the name of its encoding, and how many characters could not be decoded."""
+    """Decoded text, the name of its encoding, and the number of undecodable characters."""
 
     text: str
     encoding: str = _UTF8
@@ -65,8 +65,8 @@ def decode_text(data: bytes, locale_encoding: str) -> PipedText:
     """Return the text of `data`; line ends and runs of NUL bytes become newlines.
 
     The encoding is that of the byte order mark, or UTF-16 if the bytes show it, or UTF-8, or else
-    that of the locale. What it cannot decode is replaced. Raises `UsageProblem` for data that is
-    not text.
+    that of the locale. Undecodable bytes become U+FFFD. Raises `UsageProblem` for data that is not
+    text.
     """
     _refuse_known_format(data)
     found = _decode(data, locale_encoding)
@@ -96,15 +96,15 @@ def _decode(data: bytes, locale_encoding: str) -> PipedText:
 
 
 def _decode_lossy(data: bytes, encoding: str) -> PipedText:
-    """Decode and count what is replaced; the text may have the character itself as well."""
+    """Decode and count the replacements; U+FFFD that is in the input is not counted."""
     text = data.decode(encoding, "replace")
-    own = _REPLACEMENT.encode(encoding, "ignore")
-    replaced = text.count(_REPLACEMENT) - (data.count(own) if own else 0)
+    encoded = _REPLACEMENT.encode(encoding, "ignore")
+    replaced = text.count(_REPLACEMENT) - (data.count(encoded) if encoded else 0)
     return PipedText(text, encoding.upper(), max(0, replaced))
 
 
 def _other_encoding(name: str) -> str:
-    """Return the encoding of the locale if it is another one than UTF-8, or ''."""
+    """Return the locale's encoding; '' if it is UTF-8, ASCII or unknown."""
     try:
         return "" if codecs.lookup(name).name in ("ascii", "utf-8") else name
     except LookupError:
@@ -112,30 +112,32 @@ def _other_encoding(name: str) -> str:
 
 
 def _utf16_without_mark(sample: bytes) -> str:
-    """Return the byte order of UTF-16 without a mark, or ''.
+    """Return the UTF-16 encoding of bytes without a byte order mark; '' if they are not UTF-16.
 
     Latin letters have a NUL byte each. In other scripts only spaces and line ends have one, and
     the bytes of the letters are often control characters.
     """
     pairs = len(sample) // 2
     has_controls = len(_CONTROL_BYTES.findall(sample)) > _FEW_CONTROLS * len(sample)
-    for encoding, high in (("utf-16-le", 1), ("utf-16-be", 0)):
-        nuls = sample[high : 2 * pairs : 2].count(0)
-        if not nuls or sample[1 - high : 2 * pairs : 2].count(0):
+    for encoding, high_byte_offset in (("utf-16-le", 1), ("utf-16-be", 0)):
+        nuls = sample[high_byte_offset : 2 * pairs : 2].count(0)
+        if not nuls or sample[1 - high_byte_offset : 2 * pairs : 2].count(0):
             continue
-        if nuls > _MANY_NULS * pairs or (has_controls and _decodes(sample[: 2 * pairs], encoding)):
+        if nuls > _MANY_NULS * pairs or (
+            has_controls and _is_utf16_text(sample[: 2 * pairs], encoding)
+        ):
             return encoding
     return ""
 
 
-def _decodes(sample: bytes, encoding: str) -> bool:
+def _is_utf16_text(sample: bytes, encoding: str) -> bool:
     """Return whether a sample, which may end in the middle of a character, is text."""
     text = sample.decode(encoding, "replace")
     return text.count(_REPLACEMENT) <= 1 and not _is_binary(text)
 
 
 def _is_binary(text: str) -> bool:
-    """Return whether a text has more control characters than text has."""
+    """Return whether a text exceeds the limits of control, NUL and replacement characters."""
     sample = text[:_SAMPLE]
     size, controls, nuls = len(sample), len(_CONTROLS.findall(sample)), sample.count("\0")
     is_unreadable = sample.count(_REPLACEMENT) > _MAX_CONTROLS * size
@@ -155,5 +157,5 @@ def _refuse_known_format(data: bytes) -> None:
     if data.startswith(_TAR_MARK, _TAR_MARK_AT):
         raise UsageProblem("stdin is a tar archive, not text. Pipe its text instead: tar -xOf FILE")
     for name, command in formats:
-        how = f"Pipe its text instead: {command}" if command else "Pipe a text instead."
-        raise UsageProblem(f"stdin is {name}, not text. {how}")
+        remedy = f"Pipe its text instead: {command}" if command else "Pipe a text instead."
+        raise UsageProblem(f"stdin is {name}, not text. {remedy}")

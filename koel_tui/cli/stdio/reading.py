@@ -22,7 +22,7 @@ _WAITING = (
 
 
 async def read_stdin(max_bytes: int) -> bytes:
-    """Return the bytes of stdin up to its end, or the first of them if there are over `max_bytes`.
+    """Return the bytes of stdin, up to its end or until there are more than `max_bytes`.
 
     A terminal is not read. Raises `UsageProblem` if stdin cannot be read.
     """
@@ -31,7 +31,7 @@ async def read_stdin(max_bytes: int) -> bytes:
     stream: BinaryIO | None = getattr(sys.stdin, "buffer", None)
     try:
         number = sys.stdin.fileno()
-    except (OSError, ValueError):  # not a file: a program that calls `main` has replaced it
+    except (OSError, ValueError):  # a program that calls `main` has replaced stdin
         return sys.stdin.read().encode() if stream is None else stream.read(max_bytes + 1)
     try:
         return await _read_to_end(number, max_bytes)
@@ -78,8 +78,8 @@ def _watched(number: int, readable: asyncio.Event) -> Iterator[None]:
         loop.remove_reader(number)
 
 
-def is_partly_read() -> bool:
-    """Return whether stdin is a file of which another process, as a loop, has read a part."""
+def is_stdin_partly_read() -> bool:
+    """Return whether stdin is a file of which another process, such as a loop, has read a part."""
     try:
         return sys.stdin.seekable() and os.lseek(sys.stdin.fileno(), 0, os.SEEK_CUR) > 0
     except (OSError, ValueError):
@@ -89,7 +89,7 @@ def is_partly_read() -> bool:
 def is_stdin_of_shell() -> bool:
     """Return whether the parent process is a shell with the same stdin; False without /proc.
 
-    The shell may be a script that passes its stdin on, or one with a loop that reads it.
+    The shell may run a script that passes its stdin on, or a loop that reads it.
     """
     parent = Path("/proc") / str(os.getppid())
     try:

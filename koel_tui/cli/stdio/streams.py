@@ -11,19 +11,19 @@ from typing import IO, Any, TextIO
 import click
 
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
-_RAISING = ("strict", "surrogateescape", "surrogatepass")
+_RAISING_ERROR_HANDLERS = ("strict", "surrogateescape", "surrogatepass")
 """Error handlers that raise for some characters, for example an emoji in ISO-8859-1."""
 
 
 def open_standard_streams() -> None:
-    """Open the standard streams that the caller has closed, on the null device.
+    """Open each closed standard stream on the null device.
 
     Otherwise the next opened file would get the descriptor of a standard stream. Open streams
-    replace characters that their encoding lacks, so that these do not fail a command.
+    get errors='replace', so that a character outside their encoding does not end the command.
     """
     for number, (name, mode) in enumerate(_STREAMS):
         stream = _with_buffer(name)
-        if isinstance(stream, io.TextIOWrapper) and stream.errors in _RAISING:
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in _RAISING_ERROR_HANDLERS:
             stream.reconfigure(errors="replace")
         if stream is not None:
             continue
@@ -41,8 +41,7 @@ def open_standard_streams() -> None:
 def _with_buffer(name: str) -> TextIO | None:
     """Return a standard stream of `sys`, with a buffer added if Python has opened it without one.
 
-    Without a buffer (PYTHONUNBUFFERED), Python does not write the rest of a text of which the
-    system accepted a part, and reports no error.
+    Without a buffer (PYTHONUNBUFFERED), Python silently drops the rest after a partial write.
     """
     stream: TextIO | None = getattr(sys, name)
     raw = getattr(stream, "buffer", None)
@@ -63,7 +62,7 @@ def _replace_stream(name: str, stream: IO[Any]) -> None:
 
 
 def count_unencodable(text: str) -> int:
-    """Return how many characters of `text` stdout replaces because its encoding lacks them."""
+    """Return the number of characters that stdout replaces because its encoding lacks them."""
     encoding = sys.stdout.encoding or "utf-8"
     if codecs.lookup(encoding).name in ("utf-8", "ascii"):  # click writes UTF-8 instead of ASCII
         return 0
@@ -72,7 +71,7 @@ def count_unencodable(text: str) -> int:
 
 
 def print_notice(text: str, *, newline: bool = True) -> None:
-    """Print a notice on stderr if that is possible; the result and the exit code are without it."""
+    """Print a notice on stderr. A failure is ignored and does not change the exit code."""
     with suppress(OSError):
         click.echo(text, nl=newline, err=True)
 

@@ -62,7 +62,7 @@ async def _search(index: "ThreadIndex", query: str, limit: int) -> "list[Hit]":
 
 
 def _print_progress(done: int, total: int) -> None:
-    """Replace the line with the progress, which is erased at the end."""
+    """Show the progress on one line, which is erased at the end."""
     line = "" if done == total else f"Indexing threads: {done} of {total}"
     print_notice(f"\r\x1b[K{line}", newline=False)
 
@@ -98,7 +98,7 @@ def _highlight(hit: "Hit") -> str:
 def _safe_part(text: str) -> str:
     """Return a sanitized part of a line, with the spaces at its ends kept.
 
-    `safe_line` strips spaces at the ends, so they are enclosed. The limit truncates nothing, also
-    if control characters are replaced by their names.
+    `safe_line` strips spaces at the ends, so they are enclosed. The limit is high enough for a
+    text in which control characters were replaced by their names.
     """
     return safe_line(f"[{text}]", len(text) * 8 + 8)[1:-1]

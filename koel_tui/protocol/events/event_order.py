@@ -38,7 +38,7 @@ class _Stage(Enum):
 class Verifier:
     """Checks the event order of one stream by the rules of AG-UI 1.0, event by event.
 
-    If `finish` is not called, nothing is added, as required for a cancelled run.
+    Do not call `finish` for a cancelled run: no event may be added to it.
     """
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from koel_tui.storage.errors import DamagedKeyFileError, NoKeyError
 
-Ask = Callable[[bool], str]
+AskPassphrase = Callable[[bool], str]
 """Callback that returns the user's passphrase; called with True for a new one."""
 
 KEY_BYTES = 32
@@ -43,14 +43,16 @@ class KeySource(Protocol):
         """Return a new wrapping key and its description for `find`."""
         ...
 
-    def find(self, about: Mapping[str, Any]) -> bytes:
-        """Return the wrapping key described by `about`; it may be wrong.
+    def find(self, key_info: Mapping[str, Any]) -> bytes:
+        """Return the wrapping key described by `key_info`.
+
+        It is not verified: a wrong passphrase gives a wrong key.
 
         Raises `NoKeyError`, `DamagedKeyFileError`.
         """
         ...
 
-    def drop(self, about: Mapping[str, Any]) -> None:
+    def drop(self, key_info: Mapping[str, Any]) -> None:
         """Delete a wrapping key that is no longer needed."""
         ...
 
@@ -77,13 +79,13 @@ class Passphrase:
     empty passphrase or if the packages are not installed.
     """
 
-    def __init__(self, ask: Ask, cost: Cost = _COST) -> None:
+    def __init__(self, ask: AskPassphrase, cost: Cost = _COST) -> None:
         self._ask = ask
         self._cost = cost
 
     def make(self) -> tuple[bytes, dict[str, Any]]:
         """Return a key derived from a new passphrase, and its salt and cost."""
-        about = {
+        key_info = {
             "kind": "passphrase",
             "kdf": "argon2id",
             "memory": self._cost.memory,
@@ -91,22 +93,22 @@ class Passphrase:
             "lanes": self._cost.lanes,
             "salt": base64.b64encode(secrets.token_bytes(_SALT_BYTES)).decode("ascii"),
         }
-        return _derive_key(self._ask(True), about), about
+        return _derive_key(self._ask(True), key_info), key_info
 
-    def find(self, about: Mapping[str, Any]) -> bytes:
-        """Return the key derived from the passphrase, which is not verified here.
+    def find(self, key_info: Mapping[str, Any]) -> bytes:
+        """Return the key derived from the passphrase, which is not verified.
 
         Raises `DamagedKeyFileError` for a cost that is too low or too high.
         """
-        _check_kind(about, "passphrase", "a passphrase")
-        return _derive_key(self._ask(False), about)
+        _check_kind(key_info, "passphrase", "a passphrase")
+        return _derive_key(self._ask(False), key_info)
 
-    def drop(self, about: Mapping[str, Any]) -> None:
+    def drop(self, key_info: Mapping[str, Any]) -> None:
         """Do nothing, because passphrases are not stored."""
 
 
 class Keyring(Protocol):
-    """The functions used of the package `keyring` or of one of its backends."""
+    """The functions of the package `keyring`, or of a backend, that are used here."""
 
     def get_password(self, service: str, username: str, /) -> str | None:
         """Return a secret, None if there is none."""
@@ -137,10 +139,10 @@ class SystemKeyring:
         self._call_keyring(lambda keyring: keyring.set_password(_SERVICE, entry, secret))
         return key, {"kind": "keyring", "entry": entry}
 
-    def find(self, about: Mapping[str, Any]) -> bytes:
+    def find(self, key_info: Mapping[str, Any]) -> bytes:
         """Return the key of an entry. Raises `NoKeyError` if the keyring does not return it."""
-        _check_kind(about, "keyring", "a key in the system's keyring")
-        entry = str(about.get("entry"))
+        _check_kind(key_info, "keyring", "a key in the system's keyring")
+        entry = str(key_info.get("entry"))
         secret = self._call_keyring(lambda keyring: keyring.get_password(_SERVICE, entry))
         try:
             key = base64.b64decode(secret or "", validate=True)
@@ -153,9 +155,9 @@ class SystemKeyring:
             )
         return key
 
-    def drop(self, about: Mapping[str, Any]) -> None:
+    def drop(self, key_info: Mapping[str, Any]) -> None:
         """Delete an entry from the keyring."""
-        entry = str(about.get("entry"))
+        entry = str(key_info.get("entry"))
         self._call_keyring(lambda keyring: keyring.delete_password(_SERVICE, entry))
 
     def _call_keyring(self, action: Callable[[Keyring], T]) -> T:
@@ -177,13 +179,13 @@ class SystemKeyring:
 class AnyKey:
     """A source that uses the kind of key with which the threads were encrypted.
 
-    A passphrase comes from the file named in `KOEL_PASSPHRASE_FILE`, otherwise from `ask`. New
-    threads use that passphrase file first, then the keyring, then a passphrase from `ask`.
+    A passphrase comes from the file named in `KOEL_PASSPHRASE_FILE`, otherwise from `ask`. A new
+    key comes from that file, else from the keyring, else from a passphrase of `ask`.
     """
 
     def __init__(
         self,
-        ask: Ask | None = None,
+        ask: AskPassphrase | None = None,
         *,
         keyring: Keyring | None = None,
         environment: Mapping[str, str] = os.environ,
@@ -205,16 +207,16 @@ class AnyKey:
                 raise
             return self._passphrase.make()
 
-    def find(self, about: Mapping[str, Any]) -> bytes:
+    def find(self, key_info: Mapping[str, Any]) -> bytes:
         """Return the key. Raises `NoKeyError`, `DamagedKeyFileError`."""
-        return self._source(about).find(about)
+        return self._source(key_info).find(key_info)
 
-    def drop(self, about: Mapping[str, Any]) -> None:
+    def drop(self, key_info: Mapping[str, Any]) -> None:
         """Delete a key that is no longer needed."""
-        self._source(about).drop(about)
+        self._source(key_info).drop(key_info)
 
-    def _source(self, about: Mapping[str, Any]) -> KeySource:
-        return self._keyring if about.get("kind") == "keyring" else self._passphrase
+    def _source(self, key_info: Mapping[str, Any]) -> KeySource:
+        return self._keyring if key_info.get("kind") == "keyring" else self._passphrase
 
     def _ask(self, new: bool) -> str:
         if self._passphrase_file is not None:
@@ -253,12 +255,12 @@ def read_passphrase(path: Path) -> str:
         ) from error
 
 
-def _derive_key(passphrase: str, about: Mapping[str, Any]) -> bytes:
+def _derive_key(passphrase: str, key_info: Mapping[str, Any]) -> bytes:
     if not passphrase:
         raise NoKeyError("The passphrase is empty. Enter another one.")
     try:
-        salt = base64.b64decode(about["salt"], validate=True)
-        cost = Cost(*(int(about[name]) for name in ("memory", "passes", "lanes")))
+        salt = base64.b64decode(key_info["salt"], validate=True)
+        cost = Cost(*(int(key_info[name]) for name in ("memory", "passes", "lanes")))
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedKeyFileError(
             f"The key file is incomplete ({error!r}). {_RESTORE_HINT}"
@@ -268,10 +270,10 @@ def _derive_key(passphrase: str, about: Mapping[str, Any]) -> bytes:
         and cost.passes in _ALLOWED_PASSES
         and cost.lanes in _ALLOWED_LANES
     )
-    if about.get("kdf") != "argon2id" or not allowed or len(salt) < _SALT_BYTES:
+    if key_info.get("kdf") != "argon2id" or not allowed or len(salt) < _SALT_BYTES:
         raise DamagedKeyFileError(
             "The key file has a key derivation that is not allowed "
-            f"({about.get('kdf')}, {cost}). {_RESTORE_HINT}"
+            f"({key_info.get('kdf')}, {cost}). {_RESTORE_HINT}"
         )
     with require_packages():
         from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
@@ -287,8 +289,8 @@ def _derive_key(passphrase: str, about: Mapping[str, Any]) -> bytes:
     return kdf.derive(encoded)
 
 
-def _check_kind(about: Mapping[str, Any], kind: str, description: str) -> None:
-    if about.get("kind") != kind:
+def _check_kind(key_info: Mapping[str, Any], kind: str, description: str) -> None:
+    if key_info.get("kind") != kind:
         raise NoKeyError(
             f"These threads are not encrypted with {description}. Open them with the right key."
         )

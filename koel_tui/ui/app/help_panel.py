@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from koel_tui.system.option_key import option_key_advice
 from koel_tui.ui.internals import at_position_of
+from koel_tui.ui.keys.hints import key_of
 from koel_tui.ui.keys.key_table import ALL_KEYS, TAB_COUNT, close_binding, display_names
 from koel_tui.ui.widgets.panel import Panel
 
@@ -38,7 +39,8 @@ class HelpPanel(Panel[None]):
         """Yield the scrollable list."""
         with VerticalScroll(id="panel"):
             if advice := option_key_advice(os.environ, sys.platform):
-                yield Static(Content(f"{advice} ctrl+p lists all commands.\n"))
+                palette_key = key_of(self.app, "palette")
+                yield Static(Content(f"{advice} {palette_key} lists all commands.\n"))
             yield Static(key_list(self._active_keys))
             yield Static(_mouse_help())
 

@@ -87,11 +87,11 @@ def _model(stats: ThreadStats, room: int) -> Iterator[LabelledValue]:
         yield "now", truncate(safe_line(stats.now), room)
 
 
-def _context(last: TurnMetrics, window: int, room: int) -> Iterator[LabelledValue]:
-    window = last.context_tokens or window
-    if window:
-        share = last.used_tokens / window
-        yield "used", f"{last.used_tokens:,} of {window:,} tokens, {share:.0%}"
+def _context(last: TurnMetrics, context_tokens: int, room: int) -> Iterator[LabelledValue]:
+    context_tokens = last.context_tokens or context_tokens
+    if context_tokens:
+        share = last.used_tokens / context_tokens
+        yield "used", f"{last.used_tokens:,} of {context_tokens:,} tokens, {share:.0%}"
         yield "", progress_bar(share, min(room, _MAX_BAR))
     else:
         yield "used", f"{last.used_tokens:,} tokens"
@@ -132,7 +132,7 @@ def _memory(memory: "MemoryUse | str") -> Iterator[LabelledValue]:
         return
     yield "weights", format_bytes(memory.weights_bytes)
     slots = _format_count(memory.slots, "slot")
-    # The panel is narrow, so a maximum that is reached is not repeated.
+    # The panel is narrow, so the maximum is left out when it is reached.
     most = f" of {memory.max_slots}" if memory.max_slots > memory.slots else ""
     yield "KV cache", f"{format_bytes(memory.kv_bytes)} in {slots}{most}"
     threads = _format_count(memory.resident, "thread")

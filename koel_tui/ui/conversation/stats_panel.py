@@ -85,12 +85,17 @@ class StatsPanel(Panel[None]):
 
 def thread_stats(conversation: "Conversation", runtime: "Runtime") -> ThreadStats:
     """Return the statistics that are known without a request to the model."""
-    figures = conversation.metrics.last
-    now = conversation.activity.status_text
-    speed = conversation.tokens_per_s
+    last_turn = conversation.metrics.last
     return ThreadStats(
-        model=figures.model or runtime.model_name,
-        context_tokens=figures.context_tokens or runtime.context_tokens,
-        now=f"{now}, {speed:.0f} tokens/s" if now and speed else now or runtime.status_text,
+        model=last_turn.model or runtime.model_name,
+        context_tokens=last_turn.context_tokens or runtime.context_tokens,
+        now=_current_activity(conversation) or runtime.status_text,
         turns=conversation.metrics.turns,
     )
+
+
+def _current_activity(conversation: "Conversation") -> str:
+    """Return the activity of a run with its speed, if known; empty when idle."""
+    activity_text = conversation.activity.status_text
+    speed = conversation.tokens_per_s
+    return f"{activity_text}, {speed:.0f} tokens/s" if activity_text and speed else activity_text

@@ -8,11 +8,11 @@ from koel_tui.ui import internals
 from koel_tui.ui.keys.key_table import display_names
 
 Hint = tuple[str, str]
-"""The id of a binding and a description, which is empty if the text before the hint states it."""
+"""A binding id and a description. If that is empty, only the key is shown, in parentheses."""
 
 
 def key_of(app: App[int], binding_id: str) -> str:
-    """Return the display name of a binding's key; without a key, name the palette instead."""
+    """Return the name of a binding's key, or 'the palette' if the binding has no key."""
     return _first_key(_active_keys(app), binding_id) or "the palette"
 
 

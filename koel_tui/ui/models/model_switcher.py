@@ -42,7 +42,7 @@ class ModelSwitcher:
         self._choice_count = 0
 
     def show_models(self, problem: str = "") -> None:
-        """Show the models with `problem` as the reason, by default the current model's problem."""
+        """Show the models and a problem, by default that of the current model."""
         from koel_tui.ui.models.model_panel import ModelPanel
 
         if self._runtime.backend is None:
@@ -54,7 +54,10 @@ class ModelSwitcher:
             self._app.push_screen(panel, self._on_chosen)
 
     def show_models_unasked(self, problem: str = "") -> None:
-        """Show the models unless another panel is open; keys typed now never choose one."""
+        """Show the models unless another panel is open.
+
+        Then show a notification only, so that keys typed in that panel choose no model.
+        """
         if len(self._app.screen_stack) == 1:
             self.show_models(problem)
         else:
