@@ -26,7 +26,9 @@ def names_in(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(("behaviour", "file", "name"), BEHAVIOURS)
-def test_the_file_of_a_behaviour_has_the_name(behaviour: str, file: str, name: str) -> None:
+def test_the_file_of_each_listed_behaviour_contains_its_name(
+    behaviour: str, file: str, name: str
+) -> None:
     assert name.strip("`") in names_in(PACKAGE / file.strip("`")), behaviour
 
 

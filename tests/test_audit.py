@@ -63,7 +63,7 @@ def test_a_vulnerability_that_is_fixed_elsewhere_fails_the_run(
     assert words in capsys.readouterr().out
 
 
-def test_offline_it_is_skipped_with_a_notice(
+def test_the_audit_is_skipped_with_a_notice_when_offline(
     audit: ModuleType, uv: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     uv.write_text("")
@@ -71,7 +71,7 @@ def test_offline_it_is_skipped_with_a_notice(
     assert capsys.readouterr().out.startswith("audit skipped: ")
 
 
-def test_who_does_not_answer_is_waited_for_only_so_long(audit: ModuleType) -> None:
+def test_the_audit_waits_for_an_answer_until_its_timeout(audit: ModuleType) -> None:
     begin = time.monotonic()
     with pytest.raises(audit.UnansweredError, match="no answer"):
         audit.report(["sh", "-c", "sleep 30 & wait"], 0.3)

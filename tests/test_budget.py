@@ -89,8 +89,8 @@ def test_a_run_without_a_budget_says_nothing_about_it(folder: Path) -> None:
     assert "did not fit" not in output
 
 
-def test_the_suite_itself_takes_a_budget() -> None:
-    test = f"tests/{Path(__file__).name}::{test_the_suite_itself_takes_a_budget.__name__}"
+def test_the_suite_accepts_a_time_budget() -> None:
+    test = f"tests/{Path(__file__).name}::{test_the_suite_accepts_a_time_budget.__name__}"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", "--budget-minutes=0",
          "-m", "slow or not slow", test],

@@ -49,7 +49,7 @@ def changed(file: Path, text: str, name: str, value: object) -> str:
         ("keys.tab.new = 'f8'\n", "seed", 4, "keys.tab.new = 'f8'\nseed = 4\n"),
     ],
 )  # fmt: skip
-def test_only_what_is_to_change_changes(
+def test_a_config_change_edits_one_setting_only(
     file: Path, before: str, name: str, value: object, after: str
 ) -> None:
     assert changed(file, before, name, value) == after
@@ -65,7 +65,7 @@ def test_any_value_is_read_again_as_it_was(
     assert changed(file, after, "system", None) == OTHERS
 
 
-def test_in_the_list_of_all_settings_it_stands_where_its_comment_does(file: Path) -> None:
+def test_a_setting_replaces_its_comment_in_the_config_template(file: Path) -> None:
     lines = changed(file, config_template(), "theme", "nord").split("\n")
     place = lines.index('theme = "nord"')
     assert lines[place - 1] == '# theme = "textual-dark"'
@@ -73,7 +73,7 @@ def test_in_the_list_of_all_settings_it_stands_where_its_comment_does(file: Path
     assert "\n".join(lines) == config_template()
 
 
-def test_a_file_that_is_not_there_begins_private_and_a_link_stays_one(file: Path) -> None:
+def test_a_new_config_file_is_private_and_a_link_stays_a_link(file: Path) -> None:
     set_setting(file, "seed", 4)
     assert file.read_text() == "seed = 4\n"
     assert file.stat().st_mode & 0o77 == file.parent.stat().st_mode & 0o77 == 0
@@ -98,7 +98,9 @@ def test_a_file_that_is_not_there_begins_private_and_a_link_stays_one(file: Path
     ],
     ids=lambda value: repr(value[:20]),
 )
-def test_what_cannot_be_changed_safely_is_left_alone(file: Path, text: bytes, why: str) -> None:
+def test_a_config_file_that_cannot_be_edited_safely_is_not_changed(
+    file: Path, text: bytes, why: str
+) -> None:
     file.parent.mkdir(mode=0o700)
     file.write_bytes(text)
     with pytest.raises(ConfigFileError, match=why):
@@ -106,7 +108,7 @@ def test_what_cannot_be_changed_safely_is_left_alone(file: Path, text: bytes, wh
     assert file.read_bytes() == text
 
 
-def test_what_cannot_be_written_is_an_error_and_the_old_text_stays(file: Path) -> None:
+def test_an_unwritable_config_file_is_an_error_and_is_not_changed(file: Path) -> None:
     file.parent.mkdir(mode=0o700)
     file.mkdir()
     with pytest.raises(OSError, match="not a regular file"):

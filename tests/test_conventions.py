@@ -116,11 +116,11 @@ def values_of(init: Path) -> Iterator[tuple[Path, ast.stmt, ast.stmt | None]]:
 
 
 @pytest.mark.parametrize("package", LIBRARY)
-def test_every_public_value_says_what_it_is(room: str) -> None:
+def test_every_public_value_has_a_description(package: str) -> None:
     """Ruff looks at classes and functions."""
     assert [
         place(path, statement)
-        for path, statement, following in values_of(ROOT / "koel_tui" / room / "__init__.py")
+        for path, statement, following in values_of(ROOT / "koel_tui" / package / "__init__.py")
         if not (isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant))
     ] == []
 
@@ -341,13 +341,24 @@ def banned_words(name: str) -> list[str]:
     return sorted(NAMES.keys() & {word.lower() for word in NAME_WORD.findall(name)})
 
 
-@pytest.mark.parametrize("folder", ["koel_tui", "tests"])
+@pytest.mark.parametrize("folder", ["koel_tui", "tests", "examples", "screenshots", ".ci"])
 def test_the_code_uses_standard_terms(folder: str) -> None:
     problems = [each for path in files(folder) for each in problems_of(path)]
     assert not problems, "\n".join(problems)
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_names_of_tests_use_standard_terms() -> None:
+    problems = [
+        f"{path.relative_to(ROOT)}:{line}: {words!r} in {name} -> {replacement}"
+        for path in files("tests")
+        for line, name in names_in(parsed(path))
+        if name.startswith("test_")
+        for _, words, replacement in problems_in_text(name.removeprefix("test").replace("_", " "))
+    ]
+    assert not problems, "\n".join(sorted(set(problems)))
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTS, "tests/mutants.md", "tests/upgrade/v0_1/README.md"])
 def test_the_docs_use_standard_terms(name: str) -> None:
     problems = list(problems_of(ROOT / name))
     assert not problems, "\n".join(problems)

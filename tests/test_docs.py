@@ -274,7 +274,7 @@ def test_the_messages_of_incomplete_answers_are_those_of_the_program() -> None:
 
 
 @pytest.mark.parametrize(("column", "system"), [(1, Unix), (2, MacOS)])
-def test_places_are_where_they_are_said_to_be(
+def test_the_documented_directories_are_the_real_ones(
     column: int, system: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/me")
@@ -319,7 +319,7 @@ def test_the_readme_is_short_and_leads_to_every_page() -> None:
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_links_lead_somewhere(name: str) -> None:
+def test_every_link_of_the_docs_has_a_target(name: str) -> None:
     page = ROOT / name
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
         if "://" in target:

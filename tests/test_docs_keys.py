@@ -57,7 +57,7 @@ def test_the_tables_of_keys_have_exactly_the_keys_of_the_program() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
-def test_a_key_does_what_the_table_says(row: list[str]) -> None:
+def test_each_row_of_the_key_table_describes_its_action(row: list[str]) -> None:
     key = OWN[code_in(row[2])[0]]
     assert {*re.findall(r"\w{3,}", row[1].lower())} & _telling(key), key.help
 

@@ -27,7 +27,7 @@ def on_one_processor() -> None:
 
 
 @pytest.mark.parametrize("example", sorted(path.stem for path in EXAMPLES.glob("*.py")))
-def test_an_example_does_what_it_says(example: str) -> None:
+def test_an_example_prints_the_expected_output(example: str) -> None:
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / f"{example}.py")],
         capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=100,

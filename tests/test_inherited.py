@@ -60,7 +60,9 @@ def umask() -> int:
     return now
 
 
-def test_a_test_begins_with_the_same_state_and_leaves_the_one_before(outside: None) -> None:
+def test_a_test_begins_with_a_fixed_process_state_and_restores_the_previous_one(
+    outside: None,
+) -> None:
     before, expected = dict(os.environ), the_locale()
     with inherited.pinned():
         assert (time.timezone, time.tzname[0], umask()) == (0, "UTC", inherited.UMASK)
@@ -76,13 +78,13 @@ def test_a_test_begins_with_the_same_state_and_leaves_the_one_before(outside: No
     assert locale.setlocale(locale.LC_ALL) == "C"
 
 
-def test_a_test_that_fails_leaves_the_state_before(outside: None) -> None:
+def test_a_test_that_fails_restores_the_previous_process_state(outside: None) -> None:
     with pytest.raises(RuntimeError), inherited.pinned():
         raise RuntimeError
     assert (os.environ["TZ"], time.timezone, umask()) == ("Asia/Kolkata", -19_800, 0o077)
 
 
-def test_what_python_and_its_tools_do_with_signals_stays() -> None:
+def test_pinning_keeps_signal_handlers_of_python_and_its_tools() -> None:
     def handle(*_: object) -> None:
         pass
 
@@ -95,14 +97,14 @@ def test_what_python_and_its_tools_do_with_signals_stays() -> None:
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_this_test_begins_with_it() -> None:
+def test_a_test_begins_with_the_pinned_process_state() -> None:
     assert (time.timezone, umask(), os.environ["LC_ALL"]) == (0, 0o022, "C.UTF-8")
     assert not any("PROXY" in name.upper() or "DBUS" in name for name in os.environ)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_suite_started_as_a_job_in_the_background_begins_with_it() -> None:
-    test = f"{__file__}::{test_this_test_begins_with_it.__name__}"
+    test = f"{__file__}::{test_a_test_begins_with_the_pinned_process_state.__name__}"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", test],
         env={

@@ -45,7 +45,7 @@ def load(path: Path) -> object:
     return llama_cpp.llama_model_load_from_file(bytes(path), llama_cpp.llama_model_default_params())
 
 
-def test_the_levels_of_its_log(said: Said, tiny_path: Path) -> None:
+def test_the_log_levels_of_llama_cpp_are_known(said: Said, tiny_path: Path) -> None:
     model = load(tiny_path)
     llama_cpp.llama_model_free(model)
     assert {LOG_LEVELS[level] for level, text in said.lines if "loaded meta data" in text} == {
@@ -56,7 +56,7 @@ def test_the_levels_of_its_log(said: Said, tiny_path: Path) -> None:
     assert {level for level, _ in said.lines} <= {*LOG_LEVELS, LOG_CONTINUATION}
 
 
-def test_the_reason_of_an_error_is_behind_the_function_it_came_from(
+def test_the_reason_of_a_llama_cpp_error_follows_the_function_name(
     said: Said, tmp_path: Path
 ) -> None:
     assert not load(tmp_path / "absent.gguf")
@@ -80,7 +80,7 @@ def test_an_assertion_ends_the_process_and_is_found_in_its_output(
     assert parse_assertion(ended.stderr.replace("ASSERT", "assume")) == ""
 
 
-def test_the_instruction_sets_it_says_it_uses() -> None:
+def test_the_instruction_sets_in_use_are_parsed() -> None:
     info = llama_cpp.llama_print_system_info().decode()
     used = parse_used_features(info)
     assert used and set(used) <= set(re.findall(r"\w+", info))

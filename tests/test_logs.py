@@ -20,7 +20,7 @@ def logger(path: Path) -> logging.Logger:
     return made
 
 
-def test_a_log_begins_anew_when_it_is_full_and_the_oldest_part_goes(
+def test_a_full_log_is_rotated_and_its_oldest_part_is_removed(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "MAX_LOG_BYTES", 2000)
@@ -34,7 +34,7 @@ def test_a_log_begins_anew_when_it_is_full_and_the_oldest_part_goes(
     assert "line 499" in path.read_text() and "line 0\n" not in parts[2].read_text()
 
 
-def test_a_record_of_any_length_takes_a_part_of_the_log_only(path: Path) -> None:
+def test_the_length_of_a_log_record_is_limited(path: Path) -> None:
     logger(path).warning("x" * 10_000_000)
     assert path.stat().st_size < 2 * logs.MAX_RECORD_CHARACTERS < logs.MAX_LOG_BYTES / 10
 

@@ -272,7 +272,7 @@ def test_every_public_option_is_set_by_a_test() -> None:
     assert missing == set(NO_OTHER_VALUE), "an option without a test, or one that has a test now"
 
 
-def test_what_has_no_other_value_is_an_option() -> None:
+def test_every_exempt_parameter_is_a_public_option() -> None:
     labels = {option.label for package in PACKAGES for option in public_options(package)}
     assert set(NO_OTHER_VALUE) <= labels
     assert len(labels) > 100
@@ -316,7 +316,7 @@ def test_a_call_that_sets_an_option_is_found(code: str, set_ones: str) -> None:
     assert "".join(option.name for option in found if sets(use, option)) == set_ones
 
 
-def test_what_a_helper_passes_on_is_not_counted(tmp_path: Path) -> None:
+def test_an_option_that_only_a_helper_passes_is_not_counted(tmp_path: Path) -> None:
     code = "def {}(c): example(1, c=c)"
     (tmp_path / "a.py").write_text(code.format("helper"))
     (option,) = [each for each in options_of("", "example", example, False) if each.name == "c"]

@@ -34,7 +34,7 @@ def test_every_default_is_allowed_and_read_again() -> None:
 
 
 @pytest.mark.parametrize("name", RANGES)
-def test_both_ends_of_a_range_are_read_and_what_is_beyond_is_refused(name: str) -> None:
+def test_both_ends_of_a_range_are_read_and_values_out_of_range_are_refused(name: str) -> None:
     allowed = RANGES[name]
     assert OPTIONS[name].parse(format_number(allowed.end)) == allowed.end
     if not allowed.open_start:

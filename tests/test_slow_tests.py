@@ -33,6 +33,6 @@ def test_the_first_variants_stay_in_the_default_run() -> None:
 
 
 @pytest.mark.parametrize("text", ["a.py::one two", "a.py::one 1 2"])
-def test_a_line_that_is_no_name_and_number_is_refused(text: str) -> None:
+def test_a_line_without_a_name_and_a_number_is_refused(text: str) -> None:
     with pytest.raises((TypeError, ValueError)):
         slow_tests.parse(text)

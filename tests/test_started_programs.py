@@ -26,7 +26,7 @@ def starts_without_stdin(path: Path) -> Iterator[str]:
             yield f"{path.relative_to(ROOT)}:{node.lineno}"
 
 
-def test_programs_get_a_stdin_of_their_own() -> None:
+def test_tests_start_programs_with_an_explicit_stdin() -> None:
     """`koel-chat ask` reads a pipe to its end: with a silent one a test would wait forever."""
     paths = [path for name in ("cli", "e2e") for path in (ROOT / "tests" / name).rglob("*.py")]
     assert [place for path in paths for place in starts_without_stdin(path)] == []

@@ -20,12 +20,12 @@ def test_two_halves_of_a_character_are_joined_and_a_lone_one_is_replaced() -> No
 
 
 @pytest.mark.parametrize("text", ["", "a\0\x1b[2J\r\n", "é\u202e\u0085\U0001f600"])
-def test_repair_keeps_whatever_is_whole(text: str) -> None:
+def test_repair_does_not_change_valid_text(text: str) -> None:
     assert repair(text) == text
 
 
 @given(ANY)
-def test_what_is_repaired_can_be_sent_and_stays_as_it_is(text: str) -> None:
+def test_repaired_text_can_be_encoded_and_is_not_repaired_again(text: str) -> None:
     repaired = repair(text)
     assert repaired.encode("utf-8").decode("utf-8") == repaired
     assert repair(repaired) == repaired
@@ -47,7 +47,7 @@ def test_what_is_repaired_can_be_sent_and_stays_as_it_is(text: str) -> None:
         ("\ufdcf\ufdd0", "\ufdcf\ufffd"),
     ],
 )
-def test_what_a_terminal_would_obey_is_shown_instead(text: str, shown: str) -> None:
+def test_terminal_control_characters_are_shown_as_symbols(text: str, shown: str) -> None:
     assert safe_text(text) == shown
 
 
@@ -80,7 +80,7 @@ def test_a_paste_has_one_kind_of_line_end_and_whole_characters() -> None:
     assert safe_input("a\r\nb\rc\n\rd \ud83d\ude00\x1b") == "a\nb\nc\n\nd \U0001f600␛"
 
 
-def test_what_has_no_width_goes_from_a_line_and_nothing_else() -> None:
+def test_only_characters_without_width_are_removed_from_a_line() -> None:
     assert drop_controls("a\tb\nc\x1b[0m\u202ed\u2028é") == "abc[0mdé"
     assert drop_controls("as it is, é") == "as it is, é"
 
@@ -134,7 +134,7 @@ def test_a_line_that_is_too_long_ends_in_an_ellipsis() -> None:
     assert safe_line("abcde", 4) == "abc…"
 
 
-def test_of_an_endless_line_only_the_start_is_looked_at() -> None:
+def test_only_the_start_of_a_very_long_line_is_read() -> None:
     assert safe_line(" " * 31 + "ab", 4) == "a"
     assert safe_line(" " * 10_000_000 + "a", 4) == ""
 

@@ -22,7 +22,7 @@ def program_value(name: str, text: str) -> object:
 
 
 @pytest.mark.parametrize("text", ["yes", "On", "TRUE", "no", "off", "False"])
-def test_a_switch_takes_the_same_words_for_a_thread_and_the_program(text: str) -> None:
+def test_a_switch_accepts_the_same_words_for_a_thread_and_the_program(text: str) -> None:
     on = text.casefold() in ("yes", "on", "true")
     assert parse_switch(text) is on
     assert program_value("titles", text) is on

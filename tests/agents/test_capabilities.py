@@ -64,6 +64,6 @@ async def test_the_model_tells_its_memory_and_counts_tokens(
 
 
 @pytest.mark.parametrize("agent", [Silent(), Odd()])
-async def test_an_agent_need_not_tell_anything(agent: Silent) -> None:
+async def test_an_agent_without_capabilities_reports_no_figures(agent: Silent) -> None:
     assert await memory_of(agent) is None
     assert await tokens_in(agent, "hello") is None

@@ -102,7 +102,7 @@ async def test_b31_a_reader_that_leaves_ends_the_wait_for_the_next_delta(leave: 
         await ended.wait()
 
 
-async def test_without_a_gap_all_is_as_it_came() -> None:
+async def test_deltas_are_unchanged_without_a_gap() -> None:
     deltas: list[Delta] = [TextDelta("a"), TextDelta("b"), CALL]
     coming = Coming([(0.0, delta) for delta in deltas])
     assert [(delta, count) for _, delta, count in await coming.coalesce_deltas(0)] == [
@@ -110,7 +110,7 @@ async def test_without_a_gap_all_is_as_it_came() -> None:
     ]
 
 
-async def test_what_came_before_an_error_is_reported_first() -> None:
+async def test_deltas_before_an_error_are_reported_first() -> None:
     coming = Coming([(0.0, TextDelta("a")), (0.01, TextDelta("b"))], EngineCrashedError("gone"))
     seen = []
     with pytest.raises(EngineCrashedError):
@@ -120,7 +120,9 @@ async def test_what_came_before_an_error_is_reported_first() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 0.1), DELTAS)))
-async def test_nothing_is_lost_moved_or_late(steps: list[tuple[float, Delta]]) -> None:
+async def test_coalescing_neither_loses_reorders_nor_delays_deltas(
+    steps: list[tuple[float, Delta]],
+) -> None:
     now, timed = 0.0, []
     for step, delta in steps:
         now += step
@@ -147,6 +149,6 @@ def text_controls(deltas: Iterable[Delta]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("raw", "tokens"), [({"tokens": 4}, 4), ({"tokens": "x"}, 1), ({"tokens": 0}, 1), (None, 1)]
 )
-def test_an_event_tells_of_how_many_tokens_it_is_made(raw: object, tokens: int) -> None:
+def test_an_event_reports_its_number_of_tokens(raw: object, tokens: int) -> None:
     event = TextMessageContentEvent(message_id="m", delta="text", raw_event=raw)
     assert tokens_of(event) == tokens

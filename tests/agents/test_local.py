@@ -245,7 +245,7 @@ async def test_a_missing_adapter_fails_its_run_alone(agent: LocalAgent, loader: 
     await answer(agent, loader.link, run_input("a"))
 
 
-async def test_a_setting_the_engine_cannot_do_is_a_run_error(
+async def test_a_setting_that_the_engine_does_not_support_is_a_run_error(
     agent: LocalAgent, loader: Loader
 ) -> None:
     *_, last = await collect(agent, run_input("a"), TurnSettings(tool_choice="required"))
@@ -253,7 +253,9 @@ async def test_a_setting_the_engine_cannot_do_is_a_run_error(
     await answer(agent, loader.link, run_input("a"))
 
 
-async def test_at_the_cap_the_message_is_the_engines(agent: LocalAgent, loader: Loader) -> None:
+async def test_a_run_beyond_the_session_limit_has_the_error_message_of_the_engine(
+    agent: LocalAgent, loader: Loader
+) -> None:
     await answer(agent, loader.link, run_input("a"))
     await answer(agent, loader.link, run_input("b"))
     events = await collect(agent, run_input("c"))
@@ -272,7 +274,7 @@ async def test_leaving_the_run_stops_the_turn(agent: LocalAgent, loader: Loader)
     assert loader.link.sent(StopTurn)
 
 
-async def test_concurrent_loads_share_one_and_all_hear_of_it(
+async def test_concurrent_loads_share_one_load_and_its_result(
     agent: LocalAgent, loader: Loader
 ) -> None:
     loader.ready.clear()
@@ -342,7 +344,7 @@ async def test_thinking_text_and_calls_become_events_that_fold_into_one_message(
     assert [call.id for call in calls_to_answer(state)] == ["c1"]
 
 
-async def test_an_answer_at_the_end_is_gone_on_with_under_its_id(
+async def test_a_partial_answer_at_the_end_is_continued_with_the_same_id(
     agent: LocalAgent, loader: Loader
 ) -> None:
     asked = run_input()

@@ -136,7 +136,7 @@ async def test_b2_a_thread_reopened_while_its_snapshot_is_written_reads_that_sna
 
 
 @pytest.mark.parametrize("release", [True, False])
-async def test_b2_a_run_that_is_left_while_its_session_opens(
+async def test_b2_a_run_cancelled_while_its_session_opens_leaves_no_session(
     scripted: Scripted, release: bool
 ) -> None:
     await scripted.agent.load()
@@ -191,7 +191,7 @@ async def test_b2_a_session_that_does_not_open_is_tried_again(scripted: Scripted
     assert scripted.open == ["a"]
 
 
-async def test_b10_an_agent_that_closes_saves_its_threads_and_ends_what_runs(
+async def test_b10_an_agent_that_closes_saves_its_threads_and_ends_running_turns(
     scripted: Scripted,
 ) -> None:
     await scripted.say("a")

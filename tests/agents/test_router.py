@@ -108,7 +108,7 @@ async def test_the_agent_of_a_thread_runs_with_its_model_adapter_and_settings() 
     assert [each.released for each in models.agents.values()] == [["t"], ["t"]]
 
 
-async def test_a_model_too_many_is_closed_and_made_again_when_it_is_wanted() -> None:
+async def test_a_model_over_the_limit_is_closed_and_loaded_again_on_demand() -> None:
     models = ScriptedModels()
     for name in ("a", "b", "a"):
         assert await models.answers(model=name) == name
@@ -160,7 +160,7 @@ async def test_nothing_is_loaded_after_the_end() -> None:
     assert models.made == [None]
 
 
-async def test_what_the_default_model_can_report_is_reported() -> None:
+async def test_the_router_reports_the_figures_of_the_default_model() -> None:
     models = ScriptedModels()
     assert await memory_of(models.router) is None
     assert await tokens_in(models.router, "x") is None
@@ -187,7 +187,7 @@ async def test_another_model_answers_as_soon_as_it_is_loaded() -> None:
     assert models.agents["a"].closed == 1
 
 
-async def test_a_model_that_does_not_load_leaves_the_one_before() -> None:
+async def test_a_failed_model_load_keeps_the_previous_model() -> None:
     models = ScriptedModels()
     models.broken = "a"
     with pytest.raises(RuntimeError, match="a is broken"):
@@ -196,7 +196,7 @@ async def test_a_model_that_does_not_load_leaves_the_one_before() -> None:
     assert models.agents["a"].closed == 1 and models.agents[None].closed == 0
 
 
-async def test_what_runs_at_the_model_before_ends_there() -> None:
+async def test_a_turn_of_the_previous_model_ends_on_that_model() -> None:
     models = ScriptedModels()
     before = models.agents[None]
     before.may_end.clear()
@@ -211,7 +211,7 @@ async def test_what_runs_at_the_model_before_ends_there() -> None:
     await until(lambda: before.closed == 1)
 
 
-async def test_closed_while_another_model_loads_it_closes_that_too() -> None:
+async def test_a_router_closed_while_a_model_loads_closes_that_model_too() -> None:
     models = ScriptedModels()
     models.may_load.clear()
     using = asyncio.create_task(models.router.use("a"))
@@ -239,7 +239,7 @@ async def test_a_run_with_an_adapter_goes_to_the_programs_own_model_with_it() ->
     assert models.agents[None].runs == [(SETTINGS, "/a.gguf", False)]
 
 
-async def test_an_ephemeral_agent_runs_so_with_its_model_and_adapter() -> None:
+async def test_an_ephemeral_agent_runs_ephemerally_with_its_model_and_adapter() -> None:
     models = ScriptedModels()
     asked = RunAgentInput(thread_id="t", run_id="r", messages=[])
     once = BoundAgent(models.router, "a", "/a.gguf", is_ephemeral=True)
@@ -285,7 +285,9 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
 
 
 @pytest.mark.parametrize("own", ["a", None])
-async def test_b10_a_model_is_loaded_once_by_whichever_name(files: Files, own: str | None) -> None:
+async def test_b10_a_model_is_loaded_once_by_any_of_its_names(
+    files: Files, own: str | None
+) -> None:
     files.own = own
     models = files.models
     names = ["a", str(files.folder / "a.gguf"), "./a.gguf", "a.gguf", "link", "hard"]

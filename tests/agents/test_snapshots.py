@@ -67,7 +67,7 @@ async def test_short_threads_leave_nothing_behind(tmp_path: Path, starter_path: 
     assert not (tmp_path / "kv").exists()
 
 
-async def test_a_snapshot_that_cannot_be_written_is_no_error(
+async def test_a_snapshot_that_cannot_be_written_does_not_fail_the_release(
     tmp_path: Path, starter_path: Path
 ) -> None:
     (tmp_path / "kv").write_text("not a directory")

@@ -44,7 +44,7 @@ async def agent(loader: Loader) -> AsyncIterator[LocalAgent]:
     await made.close()
 
 
-def test_messages_are_taken_over_with_their_calls() -> None:
+def test_messages_are_converted_with_their_calls() -> None:
     call = ToolCall(id="c1", type="function", function=FunctionCall(name="f", arguments="{}"))
     messages = [
         SystemMessage(id="1", role="system", content="be brief"),
@@ -183,7 +183,7 @@ def part(kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["image", "audio", "video", "document"])
-async def test_b17_content_that_is_no_text_fails_the_run_and_names_its_kind(
+async def test_b17_content_that_is_not_text_fails_the_run_and_names_its_kind(
     agent: LocalAgent, loader: Loader, kind: str
 ) -> None:
     session = KoelClient(agent).new_session(

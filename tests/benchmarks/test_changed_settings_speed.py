@@ -11,7 +11,9 @@ from tests.benchmarks.turns import GREEDY, ROUNDS, measured
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
 
 
-async def test_a_changed_setting_beside_an_equal_turn(starter_path: Path) -> None:
+async def test_a_turn_with_a_changed_setting_compared_with_an_equal_turn(
+    starter_path: Path,
+) -> None:
     engine = await EngineHost.load(ModelSpec(starter_path, context_tokens=2048, slots=2))
     session = await engine.open_session(sampling=GREEDY, max_output_tokens=4)
     prompt = "I walked to the harbour and wrote down what I saw there. " * 100

@@ -46,7 +46,7 @@ def bare_memory(model: Path) -> int:
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-async def test_memory_of_one_session_beside_one_bare_context(starter_path: Path) -> None:
+async def test_memory_of_one_session_compared_with_one_bare_context(starter_path: Path) -> None:
     ours, bare = [], []
     for _ in range(ROUNDS):
         ours.append(await memory_of_one_session(starter_path) - PYTHON_BYTES)
@@ -119,7 +119,7 @@ class Growing:
         return found
 
 
-def test_growth_beside_the_bare_copy(starter_path: Path) -> None:
+def test_growth_compared_with_the_bare_copy(starter_path: Path) -> None:
     times: dict[int, list[tuple[float, float]]] = {}
     copies: list[float] = []
     with NativeLog(logging.getLogger("benchmark")) as log:
@@ -140,7 +140,9 @@ def test_growth_beside_the_bare_copy(starter_path: Path) -> None:
         print(f"growth to {slots} slots: creating the context {creating:.0f} ms")
 
 
-async def test_pause_of_a_save_beside_the_bare_copy(starter_path: Path, tmp_path: Path) -> None:
+async def test_pause_of_a_save_compared_with_the_bare_copy(
+    starter_path: Path, tmp_path: Path
+) -> None:
     host = await EngineHost.load(ModelSpec(starter_path, context_tokens=CONTEXT), max_sessions=8)
     writing = await host.open_session(sampling=Sampling(temperature=0), max_output_tokens=400)
     pauses, bare = [], []

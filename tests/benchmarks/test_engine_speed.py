@@ -10,7 +10,7 @@ from tests.benchmarks.report import line
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
 
 
-async def test_engine_host_beside_the_bare_loop(starter_path: Path) -> None:
+async def test_engine_host_compared_with_the_bare_loop(starter_path: Path) -> None:
     report = await measure(starter_path, STANDARD)
     print()
     for figure in report.figures:

@@ -34,7 +34,7 @@ def paint(command: list[str], marker: str) -> tuple[float, float]:
     return painted, memory
 
 
-def test_first_paint_beside_the_minimal_program() -> None:
+def test_first_paint_compared_with_the_minimal_program() -> None:
     paint(MINIMAL, "Ask anything.")  # warms the file cache for both
     paint(KOEL, "Ask anything.")
     ours, reference = [], []

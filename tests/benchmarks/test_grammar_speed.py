@@ -29,7 +29,9 @@ PEOPLE: Mapping[str, Any] = {
 
 
 @pytest.mark.parametrize("sampling", [GREEDY, DRAWN], ids=["greedy", "drawn"])
-async def test_a_constrained_answer_beside_a_free_one(gemma_path: Path, sampling: Sampling) -> None:
+async def test_a_constrained_answer_compared_with_a_free_one(
+    gemma_path: Path, sampling: Sampling
+) -> None:
     """Gemma 3 270M has 262,144 tokens."""
     spec = ModelSpec(gemma_path, context_tokens=1024, slots=2)
     engine = await EngineHost.load(spec)

@@ -54,7 +54,9 @@ async def test_an_answer_that_repeats_its_prompt(starter_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sampling", [GREEDY, DRAWN], ids=["greedy", "drawn"])
-async def test_free_text(starter_path: Path, sampling: Sampling) -> None:
+async def test_drafts_of_free_text_compared_with_plain_decoding(
+    starter_path: Path, sampling: Sampling
+) -> None:
     drafts, plain, share = await compare(starter_path, list(FREE), sampling)
     what = f"free text, {share:.0%} accepted"
     print("\n" + line(what, drafts, plain, "tokens/s", "without drafts", "0.98"))

@@ -102,7 +102,7 @@ def test_report_41_a_cut_or_unusable_answer_has_both_lines(asked: Callable[..., 
 
 
 @pytest.mark.parametrize("value", [None, "many", -1, 0])
-def test_report_41_a_number_of_turns_that_is_not_valid_is_none(
+def test_report_41_an_invalid_number_of_trimmed_turns_is_0(
     value: object, asked: Callable[..., Said]
 ) -> None:
     said = asked("Hi", "--json", play=plays("Hello.", trimmed=value))
@@ -144,7 +144,7 @@ def test_the_reason_of_an_agent_becomes_one_of_five(
 
 
 @pytest.mark.parametrize("reason", ["end", "length"])
-def test_report_3_thinking_only_is_no_usable_answer(
+def test_report_3_thinking_only_is_reported_as_no_answer(
     reason: str, asked: Callable[..., Said]
 ) -> None:
     said = asked("Hi", "--json", play=plays(thoughts=["Hm."], reason=reason))
@@ -159,7 +159,7 @@ def test_report_3_thinking_only_is_no_usable_answer(
 
 
 @pytest.mark.parametrize("texts", [(), (" \n",)])
-def test_report_3_an_empty_answer_is_no_usable_answer(
+def test_report_3_an_empty_answer_is_reported_as_no_answer(
     texts: Sequence[str], asked: Callable[..., Said]
 ) -> None:
     said = asked("Hi", "--json", play=plays(*texts))
@@ -180,7 +180,7 @@ def test_report_3_an_empty_answer_is_no_usable_answer(
         ("EngineError", 1),
     ],
 )
-def test_an_answer_that_fails_has_its_code_and_what_came(
+def test_a_failed_answer_has_its_exit_code_and_the_partial_text(
     agent_code: str, code: int, asked: Callable[..., Said]
 ) -> None:
     def play(turn: Turn) -> None:
@@ -227,7 +227,7 @@ class BadStorage(MemoryStorage):
 
 
 @pytest.mark.parametrize("error", [StorageError("The disk is full."), RuntimeError("It broke.")])
-def test_an_answer_that_was_not_saved_is_74_whatever_the_storage_raised(
+def test_an_unsaved_answer_exits_with_74_for_any_storage_error(
     error: Exception, asked: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = BadStorage("save", error)
@@ -249,7 +249,9 @@ def test_a_thread_that_cannot_be_read_is_74(
     assert (said.code, answer_of(said.out)["error"]) == (74, "The disk did not answer.")
 
 
-def test_a_file_that_is_no_model_is_66(tmp_path: Any, asked: Callable[..., Said]) -> None:
+def test_a_file_that_is_not_a_model_exits_with_66(
+    tmp_path: Any, asked: Callable[..., Said]
+) -> None:
     (tmp_path / "text.gguf").write_text("no model")
     said = asked("Hi", "--json", "--model", str(tmp_path / "text.gguf"))
     assert said.code == 66 and "text.gguf" in answer_of(said.out)["error"]
@@ -271,7 +273,7 @@ def test_a_message_larger_than_the_window_is_a_usage_error() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_keeps_what_came_so_far(number: signal.Signals) -> None:
+def test_a_signal_keeps_the_partial_answer(number: signal.Signals) -> None:
     save("story", "Hello.", "Hi.")
     child = subprocess.Popen(
         [PROGRAM, "ask", "--json", "--thread", "story", "--temperature", "0",

@@ -154,7 +154,9 @@ def test_report_7_no_stdin_reads_nothing(
     assert os.read(pipe[0], 100) == data + b"end"
 
 
-def test_report_7_no_stdin_without_a_question_says_what_is_missing(ask: Ask, pipe: Pipe) -> None:
+def test_report_7_no_stdin_without_a_question_reports_the_missing_question(
+    ask: Ask, pipe: Pipe
+) -> None:
     os.write(pipe[1], b"text")
     said = ask(pipe[0], "--no-stdin")
     assert (said.code, said.out) == (2, "")

@@ -53,7 +53,7 @@ def test_bench_prints_one_json_object(
     assert plans == [QUICK]
 
 
-def test_bench_prints_a_table_and_what_it_means(
+def test_bench_prints_a_table_with_an_explanation(
     plans: list[Plan], starter_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["bench", "--model", str(starter_path)]) == 0

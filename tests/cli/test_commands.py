@@ -26,7 +26,7 @@ def test_version_and_help() -> None:
     assert help_text.returncode == 0 and "Usage: koel-chat" in help_text.stdout
 
 
-def test_ask_prints_one_answer_of_the_question_and_what_is_piped_in() -> None:
+def test_ask_prints_one_answer_to_the_question_and_the_piped_text() -> None:
     done = koel(
         "ask", "Repeat the following text.", "--max-output-tokens", "24", stdin="I like Mila."
     )
@@ -56,7 +56,7 @@ def test_ask_json_is_one_object() -> None:
     assert answer["model"].startswith("SmolLM2-135M")
 
 
-def test_b36_ask_tells_of_a_window_beyond_the_training_on_stderr() -> None:
+def test_b36_ask_reports_a_window_beyond_the_training_on_stderr() -> None:
     done = koel("ask", "Say hello.", "--max-output-tokens", "4", "--context-tokens", "9000")
     assert done.returncode == 0
     assert "The context of 9,216 tokens is larger than the 8,192 that SmolLM2" in done.stderr
@@ -66,7 +66,7 @@ def test_b36_ask_tells_of_a_window_beyond_the_training_on_stderr() -> None:
     assert (done.returncode, "larger than the" in done.stderr) == (0, False)
 
 
-def test_ask_goes_on_with_a_saved_thread() -> None:
+def test_ask_continues_a_saved_thread() -> None:
     save("mila", "I have a cat called Mila.", "What a lovely name.")
     done = koel("ask", "What is my cat called?", "--thread", "mila", "--max-output-tokens", "16")
     assert "Mila" in done.stdout, done.stderr

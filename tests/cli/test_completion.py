@@ -69,7 +69,7 @@ def test_subcommands_options_and_values_are_offered(offered: Offered) -> None:
 
 @pytest.mark.parametrize("words", [("threads", "show"), ("threads", "delete", "x"), ("chat",),
                                    ("ask", "--thread")])  # fmt: skip
-def test_threads_are_offered_by_title_else_by_id(words: tuple[str, ...], offered: Offered) -> None:
+def test_threads_are_offered_by_title_or_by_id(words: tuple[str, ...], offered: Offered) -> None:
     save("one", "Where is the harbour?")
     save("two", "One, two")  # a comma does not come through every shell
     save("three", "Twice")
@@ -89,7 +89,7 @@ def test_a_shell_that_shows_help_gets_the_title_with_the_id(offered: Offered) ->
     assert offered("threads", "show", "t", to="fish") == ["plain,two\tOne, two␛[2J"]
 
 
-async def test_what_is_in_the_trash_is_offered_to_be_restored(offered: Offered) -> None:
+async def test_completion_of_restore_offers_the_threads_in_the_trash(offered: Offered) -> None:
     storage = JsonFileStorage(paths.threads_dir())
     await storage.save("gone", ChatState(messages=(Message("1", "user", "Gone"),)))
     await storage.trash("gone")
@@ -109,7 +109,7 @@ def test_nothing_is_written_where_a_thread_is_damaged(offered: Offered) -> None:
     assert paths.threads_dir().stat().st_mode & 0o777 == 0o755
 
 
-def test_without_threads_or_with_encrypted_ones_nothing_is_made_or_said(offered: Offered) -> None:
+def test_completion_without_threads_or_with_encrypted_ones_offers_nothing(offered: Offered) -> None:
     assert offered("threads", "show", "") == []
     assert not paths.threads_dir().exists()
     paths.threads_dir().mkdir(parents=True)
@@ -133,7 +133,7 @@ def test_a_shell_that_is_not_known_is_named(capsys: pytest.CaptureFixture[str]) 
     assert "'bash', 'zsh', 'fish'" in capsys.readouterr().err
 
 
-def test_a_shell_does_not_wait_for_what_the_program_needs() -> None:
+def test_completion_does_not_import_the_program() -> None:
     code = (
         "import sys, os; os.environ.update(_KOEL_CHAT_COMPLETE='bash_complete',"
         "COMP_WORDS='koel-chat threads ', COMP_CWORD='2');"

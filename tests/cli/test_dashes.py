@@ -202,7 +202,7 @@ def test_report_33_the_printed_command_for_a_restore_can_be_run(threads: Threads
     assert deleted.endswith("To restore it: koel-chat threads restore -- -one\n")
 
 
-def test_report_33_what_is_text() -> None:
+def test_report_33_text_and_options_are_distinguished() -> None:
     assert not is_text("--json yes", {"--json"}) and is_text("--jsno yes", {"--json"})
     assert [text for text in TEXTS if not is_text(text, {"--json"})] == []
     assert [text for text in OPTION_LIKE if is_text(text, {"--json"})] == []

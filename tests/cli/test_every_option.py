@@ -308,7 +308,7 @@ def needs_a_model(case: Case) -> bool:
         for each in CASES
     ],
 )
-def test_an_option_changes_what_the_command_does(case: Case, world: World) -> None:
+def test_an_option_changes_the_result_of_its_command(case: Case, world: World) -> None:
     for name, value in case.environment.items():
         world.monkeypatch.setenv(name, value)
     if case.command in ((), ("chat",)):

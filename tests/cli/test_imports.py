@@ -15,12 +15,12 @@ def test_nothing_the_window_imports_loads_llama_cpp() -> None:
     assert "llama_cpp" not in imported("; ".join(f"import koel_tui.{room}" for room in rooms))
 
 
-def test_the_entry_point_imports_no_room_before_it_knows_the_command() -> None:
+def test_the_entry_point_imports_no_package_before_it_knows_the_command() -> None:
     modules = imported("import koel_tui.cli")
     assert not modules & {"textual", "pydantic", "ag_ui.core", "koel_tui.engine", "jinja2"}
 
 
-def test_the_window_paints_before_the_heavy_rooms_are_imported() -> None:
+def test_the_window_paints_before_the_heavy_packages_are_imported() -> None:
     modules = imported("import koel_tui.ui.app.app")
     assert not modules & {"pydantic", "ag_ui.core", "koel_tui.storage", "koel_tui.session"}
     assert not modules & {"koel_tui.ui.library.library_panel", "koel_tui.ui.widgets.picker"}

@@ -49,7 +49,7 @@ def test_import_restores_all_threads_of_a_recovery_file(
     tally("full disk", tried=1)
 
 
-def test_threads_are_not_encrypted_while_text_waits_in_clear(
+def test_threads_are_not_encrypted_while_a_recovery_file_exists(
     threads: Threads, secret: Path
 ) -> None:
     save("other", "Where?", "Here.")

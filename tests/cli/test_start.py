@@ -45,7 +45,7 @@ def test_the_line_length_is_known_before_the_first_paint(
 
 
 @pytest.mark.parametrize("text", ["19", "-1", "100.5", "true", '"wide"', "[]"])
-def test_a_wrong_line_length_is_an_error_that_names_what_is_allowed(text: str) -> None:
+def test_an_invalid_line_length_is_an_error_that_names_the_allowed_values(text: str) -> None:
     write_config(f"line_length = {text}\n")
     with pytest.raises(SettingsError, match="'line_length': It must be off, or a whole number"):
         load_start_settings(None, False, False)
@@ -57,7 +57,7 @@ def test_a_wrong_value_is_an_error_that_names_the_setting(monkeypatch: pytest.Mo
         load_start_settings(None, False, False)
 
 
-def test_the_window_is_not_kept_waiting_for_settings_nobody_made() -> None:
+def test_the_window_does_not_import_pydantic_without_settings() -> None:
     code = (
         "import sys; from koel_tui.cli.early_settings import load_start_settings;"
         "load_start_settings(None, False, True); print('pydantic' in sys.modules)"
@@ -76,7 +76,7 @@ def test_the_window_is_not_kept_waiting_for_settings_nobody_made() -> None:
         (200, 50, "dumb", "TERM=dumb"),
     ],
 )
-def test_the_window_is_for_terminals_it_fits(
+def test_the_window_requires_a_suitable_terminal(
     columns: int, rows: int, terminal: str | None, why: str
 ) -> None:
     assert (

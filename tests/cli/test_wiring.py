@@ -8,7 +8,7 @@ from koel_tui.storage import JsonFileStorage
 from tests.storage.helpers import encrypted
 
 
-def test_all_threads_can_be_searched_and_encrypted_ones_leave_nothing_in_clear(
+def test_all_threads_can_be_searched_and_encrypted_ones_leave_no_readable_text(
     tmp_path: Path,
 ) -> None:
     clear = create_backend(Settings(), JsonFileStorage(tmp_path / "clear"))

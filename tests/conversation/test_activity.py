@@ -56,7 +56,7 @@ async def test_b30_the_window_says_that_the_model_thinks_while_its_thinking_is_h
 
 
 @pytest.mark.parametrize("phase", sorted(set(get_args(Phase)) - {"idle", "waiting"}))
-async def test_what_is_waited_for_ends_with_one_ellipsis(phase: str) -> None:
+async def test_the_activity_row_ends_with_one_ellipsis(phase: str) -> None:
     async with opened() as window:
         turn = await window.ask("Why?")
         await window.reads("⌛ waiting…")

@@ -61,7 +61,7 @@ async def test_jobs_wait_for_the_model_and_run_one_after_the_other() -> None:
     await background.close()
 
 
-async def test_a_job_gives_way_at_once_and_begins_again_when_nobody_waits() -> None:
+async def test_a_job_is_cancelled_for_a_chat_and_restarts_when_the_model_is_idle() -> None:
     background = BackgroundJobs(lambda: None)
     background.connect(backend_of(ScriptedAgent()))
     work, later = Work("work"), Work("later")
@@ -136,7 +136,7 @@ async def next_turn(window: Window, count: int) -> Turn:
     return window.agent.turns[count - 1]
 
 
-async def test_a_thread_gets_a_title_after_its_first_answer_and_never_in_the_users_way() -> None:
+async def test_a_thread_gets_a_title_after_its_first_answer_and_the_title_delays_no_turn() -> None:
     agent, storage = ScriptedAgent(), MemoryStorage()
     async with opened(agent=agent, connect=titled(agent, storage)) as window:
         await window.connected()
@@ -163,7 +163,7 @@ async def test_a_thread_gets_a_title_after_its_first_answer_and_never_in_the_use
     assert state is not None and "Old trees" not in str(state.messages)
 
 
-async def test_a_title_of_the_users_own_stays() -> None:
+async def test_a_title_set_by_the_user_is_not_replaced() -> None:
     agent, storage = ScriptedAgent(), MemoryStorage()
     async with opened(agent=agent, connect=titled(agent, storage)) as window:
         await window.connected()
@@ -219,7 +219,7 @@ async def test_report_15_a_summary_that_was_cut_does_not_contain_the_next_text()
         await window.until(lambda: window.prompt.text.endswith("Code:\n```\nprint(1)\n```"))
 
 
-async def test_a_summary_does_not_take_a_prompt_that_is_written_in() -> None:
+async def test_a_summary_does_not_replace_a_typed_prompt() -> None:
     storage = MemoryStorage()
     await storage.save("t", messages(4))
     async with opened(storage=storage, thread="t") as window:
@@ -235,7 +235,7 @@ async def test_a_summary_does_not_take_a_prompt_that_is_written_in() -> None:
         await window.prompts("What we talked about before, in short:\n\nWe counted.")
 
 
-async def test_there_must_be_something_to_summarise() -> None:
+async def test_a_summary_requires_messages() -> None:
     async with opened() as window:
         await window.press("alt+shift+s")
         await window.tells("no messages to summarise yet")
@@ -250,7 +250,7 @@ async def test_the_window_says_when_it_is_nearly_full() -> None:
         await window.reads("The context is nearly full")
 
 
-async def test_what_a_job_does_to_end_well_is_not_cut_off() -> None:
+async def test_the_cleanup_of_a_cancelled_job_is_not_interrupted() -> None:
     ended = asyncio.Event()
 
     async def work(backend: Backend) -> None:

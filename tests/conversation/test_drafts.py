@@ -12,7 +12,7 @@ FOLDED = "[pasted 120 lines #1]"
     [None, 1, [], {}, {"text": 1}, {"text": "a", "pasted": 1}, {"text": "a", "pasted": {"": "b"}},
      {"text": "a", "pasted": {FOLDED: 1}}, {"text": "a", "pasted": {"a": "b"}}],
 )  # fmt: skip
-def test_what_is_no_draft_is_refused(value: object) -> None:
+def test_an_invalid_draft_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="no "):
         parse_draft(value)
 

@@ -31,7 +31,7 @@ class TestPastes:
             == f"[pasted {MAX_PASTE_LINES + 1} lines #3]"
         )
 
-    def test_a_small_paste_stays_what_it_is(self) -> None:
+    def test_a_small_paste_is_not_shortened(self) -> None:
         pastes = PastePlaceholders()
         for text in ("", "word", "x" * MAX_PASTE_CHARACTERS, "x\n" * MAX_PASTE_LINES):
             assert pastes.shorten(text) == text
@@ -40,7 +40,7 @@ class TestPastes:
         pastes = PastePlaceholders()
         assert pastes.shorten(LONG) == pastes.shorten(LONG) == FOLDED
 
-    def test_an_edited_token_says_what_it_says(self) -> None:
+    def test_an_edited_token_is_not_expanded(self) -> None:
         pastes = PastePlaceholders()
         pastes.shorten(LONG)
         assert pastes.expand("[pasted 120 line #1]") == "[pasted 120 line #1]"
@@ -52,7 +52,7 @@ class TestPastes:
         assert pastes.expand(second) == f"{OTHER}\n{first}"
 
     @given(st.lists(st.tuples(small, large), max_size=3))
-    def test_what_is_sent_is_what_was_pasted(self, parts: list[tuple[str, str]]) -> None:
+    def test_placeholders_expand_to_the_pasted_text(self, parts: list[tuple[str, str]]) -> None:
         pastes = PastePlaceholders()
         shown = "".join(text + pastes.shorten(paste) for text, paste in parts)
         assert pastes.expand(shown) == "".join(text + paste for text, paste in parts)
@@ -99,7 +99,7 @@ async def test_a_large_paste_is_a_token_in_the_prompt_and_whole_in_the_message()
         await window.prompts(f"Explain: {FOLDED}")
 
 
-async def test_a_token_is_deleted_as_one_and_undo_brings_it_back_with_its_text() -> None:
+async def test_a_token_is_deleted_as_one_and_undo_restores_it_with_its_text() -> None:
     async with opened() as window:
         await window.type("a")
         for keys in (
@@ -121,7 +121,7 @@ async def test_a_token_is_deleted_as_one_and_undo_brings_it_back_with_its_text()
         await window.prompts("")
 
 
-async def test_a_token_that_was_edited_is_sent_as_what_it_says() -> None:
+async def test_an_edited_token_is_sent_as_literal_text() -> None:
     async with opened() as window:
         await window.type(LONG)
         await window.press("left", "left", "backspace", "enter")
@@ -129,7 +129,7 @@ async def test_a_token_that_was_edited_is_sent_as_what_it_says() -> None:
         assert window.agent.turns[0].prompt == "[pasted 120 lines 1]"
 
 
-async def test_a_paste_given_back_is_a_token_again() -> None:
+async def test_a_restored_paste_is_a_token_again() -> None:
     async with opened() as window:
         await window.ask("One")
         await window.type(LONG)

@@ -27,7 +27,7 @@ def test_stop_strings_are_read(text: str, strings: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "text", ["", " ", ",", "a,", ",a", "a\\", "a\\x", r"\u12", r"\ud800", r"\U00110000", "a, ,b"]
 )
-def test_what_cannot_be_a_stop_string_is_refused_with_the_form(text: str) -> None:
+def test_invalid_stop_strings_are_refused_with_the_expected_format(text: str) -> None:
     with pytest.raises(ValueError, match="separated by commas"):
         parse_stop_strings(text)
 

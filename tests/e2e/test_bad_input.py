@@ -41,7 +41,7 @@ def test_a_bad_model_is_one_sentence_and_exit_66(
     assert message.count("\n") == 0 and "Traceback" not in message
 
 
-def test_a_model_that_cannot_be_loaded_is_said_in_the_window_and_after_it(
+def test_a_failed_model_load_is_reported_in_the_window_and_after_it(
     tmp_path: Path, starter_path: Path
 ) -> None:
     """Its header is in order, so only llama.cpp can find out."""
@@ -85,13 +85,13 @@ def test_an_invalid_chat_template_is_reported_and_another_can_be_chosen(
     tally("hostile chat template", tried=2)
 
 
-def test_without_a_terminal_the_hint_is_ask() -> None:
+def test_the_error_of_a_missing_terminal_suggests_ask() -> None:
     done = subprocess.run([PROGRAM], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 2
     assert "koel-chat ask" in done.stderr
 
 
-def test_a_damaged_thread_is_named_kept_and_in_nobodys_way() -> None:
+def test_a_damaged_thread_is_named_and_kept_and_does_not_block_a_chat() -> None:
     folder = paths.threads_dir()
     folder.mkdir(parents=True)
     damaged = folder / f"t-{'0' * 32}.json"

@@ -22,7 +22,7 @@ def frame(screen: str) -> tuple[str, ...]:
 
 
 @pytest.mark.timeout(180)
-def test_after_a_panel_and_an_editor_it_is_as_it_was(tmp_path: Path) -> None:
+def test_the_low_bandwidth_screen_is_restored_after_a_panel_and_an_editor(tmp_path: Path) -> None:
     editor = tmp_path / "editor"
     editor.write_text(
         '#!/bin/sh\nprintf "\\033[2Jthe editor was here"\nsleep 3\nprintf " " >> "$1"\n'

@@ -94,7 +94,7 @@ def test_stop_can_be_typed_while_the_answer_comes() -> None:
     ("columns", "rows", "name", "why"),
     [(80, 24, "dumb", "TERM=dumb"), (40, 10, "xterm", "the window needs 60 by 15")],
 )
-def test_where_the_window_does_not_fit_it_is_plain_mode(
+def test_an_unsuitable_terminal_starts_plain_mode(
     columns: int, rows: int, name: str, why: str
 ) -> None:
     with Terminal(columns=columns, rows=rows, environment={**SHORT, "TERM": name}) as terminal:

@@ -94,7 +94,7 @@ def check_sources(sources: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(TIMEOUT_S)
-def test_the_wheel_runs_in_an_environment_of_its_own(
+def test_the_wheel_runs_in_a_separate_environment(
     tmp_path: Path, downloads: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UV_CACHE_DIR", downloads)

@@ -60,7 +60,7 @@ def test_ctrl_c_in_an_editor_ends_the_editor_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_an_editor_gets_the_terminal_and_gives_it_back(tmp_path: Path) -> None:
+def test_an_editor_gets_the_terminal_and_the_window_is_restored_after_it(tmp_path: Path) -> None:
     editor = tmp_path / "editor"
     editor.write_text(
         '#!/bin/sh\nprintf "the editor is here"\nread answer\nprintf "%s" "$answer" >> "$1"\n'

@@ -10,7 +10,7 @@ BELL = b"\x1b\\\x07"
 BROUGHT_BACK = b"\x1b]0;koel-chat\x1b\\\x1b[23;0t"
 
 
-def test_the_bell_rings_and_the_title_says_why_until_the_user_is_back() -> None:
+def test_the_bell_rings_and_the_title_shows_the_reason_until_the_focus_returns() -> None:
     with Terminal(command=WINDOW, columns=120, rows=40) as terminal:
         terminal.until(lambda screen: "title " in screen and "ctx" in screen)
         terminal.type(FOCUS_LOST)

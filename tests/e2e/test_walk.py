@@ -135,7 +135,7 @@ def test_conversations_are_steered_by_keys_alone() -> None:
 
 
 @pytest.mark.timeout(240)
-def test_a_long_answer_is_stopped_gone_on_with_and_followed_by_what_waits() -> None:
+def test_a_long_answer_is_stopped_and_continued_and_the_queue_is_sent_after_it() -> None:
     with Terminal(columns=80, rows=24, environment=LONG) as terminal:
         walk = Walk(terminal)
         walk.sees("ctx 0/")
@@ -205,7 +205,7 @@ def test_threads_are_found_renamed_deleted_and_exported(here: Path) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_ten_tabs_come_back_and_one_goes_on() -> None:
+def test_ten_tabs_are_restored_and_one_is_continued() -> None:
     asyncio.run(_saved(10))
     with Terminal(columns=80, rows=24, environment=ENVIRONMENT) as terminal:
         walk = Walk(terminal)
@@ -228,7 +228,7 @@ def test_ten_tabs_come_back_and_one_goes_on() -> None:
 
 
 @pytest.mark.timeout(120)
-def test_side_by_side_answers_come_at_once_where_the_model_may() -> None:
+def test_side_by_side_answers_are_written_in_parallel_when_allowed() -> None:
     with Terminal(columns=80, rows=24, environment={**LONG, "KOEL_PARALLEL": "2"}) as terminal:
         walk = Walk(terminal)
         walk.sees("ctx 0/")

@@ -98,14 +98,14 @@ async def check_last(engine: Engine, *sessions: EngineSession) -> None:
 
 
 @asynchronous
-async def test_architecture_what_was_read_decides_the_answer(engine: Engine) -> None:
+async def test_architecture_the_prompt_determines_the_answer(engine: Engine) -> None:
     keepers = ("keeper", "warden", "ranger", "friend")
     answers = {await fresh(engine, [user(TALE.replace("keeper", each))]) for each in keepers}
     assert len(answers) > 2, "the model forgets, so these tests can see nothing"
 
 
 @asynchronous
-async def test_architecture_a_second_turn_goes_on(engine: Engine) -> None:
+async def test_architecture_a_second_turn_reuses_the_context(engine: Engine) -> None:
     session = await opened(engine)
     await ask(session, TALE)
     held = session.metrics.total
@@ -137,7 +137,9 @@ async def test_engine_case_23_stop_while_reading_and_resend(engine: Engine) -> N
 
 
 @asynchronous
-async def test_architecture_another_answer_and_an_edited_question(engine: Engine) -> None:
+async def test_architecture_a_regenerated_answer_and_an_edited_question_use_the_right_context(
+    engine: Engine,
+) -> None:
     session = await opened(engine)
     await ask(session, TALE)
     for question in (TALE, TALE + "The end."):
@@ -246,7 +248,7 @@ async def test_architecture_memory_counts_heads_of_an_unusual_size(engine: Engin
 @asynchronous
 @pytest.mark.parametrize("template", [BUILT_IN_TEMPLATES[CHATML], THINKING], ids=["plain", "think"])
 @pytest.mark.parametrize("kind", RECURRENT)
-async def test_report_27_a_follow_up_of_a_recurrent_model_reads_only_what_is_new(
+async def test_report_27_a_follow_up_of_a_recurrent_model_reads_only_the_new_tokens(
     tmp_path: Path, kind: str, template: str
 ) -> None:
     """Also after other answers, an edited question, parking and a restart."""

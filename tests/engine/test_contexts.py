@@ -55,7 +55,7 @@ async def close(*sessions: EngineSession) -> None:
         await session.close()
 
 
-async def test_engine_case_23_a_parked_session_goes_on_where_it_was(engine: Engine) -> None:
+async def test_engine_case_23_a_parked_session_continues_where_it_was(engine: Engine) -> None:
     a, b, c = [await opened(engine) for _ in range(3)]
     await ask(a, DIARY)
     held = a.metrics.total
@@ -73,7 +73,7 @@ async def test_engine_case_23_a_parked_session_goes_on_where_it_was(engine: Engi
     await close(a, b, c)
 
 
-async def test_engine_case_23_a_snapshot_goes_on_where_it_was(
+async def test_engine_case_23_a_session_continues_from_its_snapshot(
     engine: Engine, tmp_path: Path
 ) -> None:
     path = tmp_path / "kv" / "mila.kv"
@@ -181,7 +181,7 @@ async def test_engine_case_25_the_oldest_turns_are_left_out(engine: Engine) -> N
     await session.close()
 
 
-async def test_engine_answers_hold_to_a_json_schema(engine: Engine) -> None:
+async def test_engine_answers_match_a_json_schema(engine: Engine) -> None:
     import json
 
     session = await opened(engine, tokens=60)

@@ -302,7 +302,7 @@ async def test_engine_close_during_generation_ends_the_stream_before_the_session
     assert order.index(StopTurn) < order.index(CloseSession)
 
 
-async def test_engine_case_20_a_crash_fails_everybody_and_the_next_call_works() -> None:
+async def test_engine_case_20_a_crash_fails_every_caller_and_the_next_call_works() -> None:
     engine, link = await scripted_engine()
     running, waiting, opening = [await engine.open_session() for _ in range(3)]
     tasks = [ask(running), ask(waiting)]

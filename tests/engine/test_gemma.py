@@ -98,7 +98,7 @@ async def test_gemma_a_second_turn_reuses_the_prefix_beyond_the_sliding_window(
     await check_last(engine, session)
 
 
-async def test_gemma_a_changed_end_reuses_what_is_equal(engine: EngineHost) -> None:
+async def test_gemma_a_changed_end_reuses_the_common_prefix(engine: EngineHost) -> None:
     session = await opened(engine)
     await ask(session, LONG)
     held = session.metrics.prompt_tokens
@@ -134,7 +134,7 @@ async def test_gemma_stop_while_reading_and_resend(engine: EngineHost) -> None:
     await check_last(engine, session)
 
 
-async def test_gemma_a_parked_session_goes_on(engine: EngineHost) -> None:
+async def test_gemma_a_parked_session_continues(engine: EngineHost) -> None:
     sessions = [await opened(engine) for _ in range(3)]
     for text in (LONG, DAYS):
         for number, session in enumerate(sessions):
@@ -144,7 +144,9 @@ async def test_gemma_a_parked_session_goes_on(engine: EngineHost) -> None:
     await check_last(engine, *sessions)
 
 
-async def test_gemma_a_snapshot_is_gone_on_with(engine: EngineHost, tmp_path: Path) -> None:
+async def test_gemma_a_session_continues_from_its_snapshot(
+    engine: EngineHost, tmp_path: Path
+) -> None:
     session = await opened(engine)
     await ask(session, LONG)
     held = session.metrics.total

@@ -169,7 +169,7 @@ async def check_failed_growth(engine: Engine, fault: Callable[[], list[str]]) ->
 
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError])
 @pytest.mark.parametrize("name", GROWTH)
-async def test_a_native_call_that_raises_in_a_growth_costs_nothing_but_time(
+async def test_a_native_call_that_raises_in_a_growth_loses_no_session(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, name: str, error: type[Exception]
 ) -> None:
     with monkeypatch.context() as patch:
@@ -179,7 +179,7 @@ async def test_a_native_call_that_raises_in_a_growth_costs_nothing_but_time(
     assert engine.memory.slots >= 2 or error is MemoryError
 
 
-async def test_a_context_that_llama_cpp_refuses_leaves_the_one_before(
+async def test_a_context_that_llama_cpp_refuses_keeps_the_previous_context(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as patch:

@@ -21,7 +21,7 @@ def turn(number: int, size: int = LIMIT // 4) -> list[ChatMessage]:
     return [ChatMessage("user", question), ChatMessage("assistant", answer)]
 
 
-def test_what_may_fit_is_sent_as_a_whole() -> None:
+def test_a_history_that_may_fit_is_sent_whole() -> None:
     messages = [SYSTEM, *turn(1), *turn(2)]
     assert History(messages).recent(CONTEXT) == RecentMessages(tuple(messages))
     assert History().recent(CONTEXT) == RecentMessages(())
@@ -61,7 +61,7 @@ def test_messages_before_the_first_question_are_a_turn() -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 1, 5, 8])
-def test_a_replaced_history_is_as_a_new_one(kept: int) -> None:
+def test_a_replaced_history_equals_a_new_one(kept: int) -> None:
     old = [each for number in range(4) for each in turn(number)]
     new = [*old[:kept], *(each for number in range(5, 15) for each in turn(number))]
     history = History(old)
@@ -92,5 +92,5 @@ async def frame_bytes(count: int) -> int:
     return len(command_codec().encode(started))
 
 
-async def test_what_is_sent_for_a_turn_follows_the_context_and_not_the_history() -> None:
+async def test_the_size_of_a_turn_command_depends_on_the_context_and_not_on_the_history() -> None:
     assert await frame_bytes(10_000) < 1.01 * await frame_bytes(1_000)

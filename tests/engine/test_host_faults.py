@@ -176,9 +176,7 @@ REPETITIVE = TurnSettings(
 
 
 @pytest.mark.parametrize("function", DRAFTED)
-def test_a_native_call_that_raises_in_an_answer_with_drafts_fails_it_alone(
-    rig: Rig, function: str
-) -> None:
+def test_a_native_call_that_raises_fails_a_drafted_answer_alone(rig: Rig, function: str) -> None:
     session = rig.do(rig.host.open_session())
     question = (ChatMessage("user", "one two three four five\n" * 3),)
     expected = rig.do(said(session, question, REPETITIVE))

@@ -365,7 +365,7 @@ def run(folder: Path, examples: int, steps: int, *, slots: int = 2) -> None:
             raise
 
 
-def test_an_exception_fails_its_request_alone_whatever_the_order(tmp_path: Path) -> None:
+def test_an_exception_fails_its_request_alone_in_any_order(tmp_path: Path) -> None:
     run(tmp_path, 30, 30)
 
 
@@ -375,13 +375,13 @@ def test_an_exception_fails_its_request_alone_while_the_context_grows(tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_an_exception_fails_its_request_alone_whatever_the_order_at_length(tmp_path: Path) -> None:
+def test_an_exception_fails_its_request_alone_in_any_order_in_long_runs(tmp_path: Path) -> None:
     run(tmp_path, 120, 40)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_an_exception_fails_its_request_alone_while_the_context_grows_at_length(
+def test_an_exception_fails_its_request_alone_while_the_context_grows_in_long_runs(
     tmp_path: Path,
 ) -> None:
     run(tmp_path, 60, 40, slots=8)

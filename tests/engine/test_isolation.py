@@ -240,7 +240,7 @@ async def test_b4_an_exception_in_the_worker_fails_its_request_alone(
     await check(engine, monkeypatch, owner, attribute, at, tmp_path)
 
 
-async def test_b4_the_message_says_what_happened_and_the_log_has_the_traceback(
+async def test_b4_the_error_describes_the_failure_and_the_log_has_the_traceback(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = await opened(engine)

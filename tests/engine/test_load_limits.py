@@ -48,7 +48,7 @@ async def test_b19_a_value_at_its_limit_is_answered(
 
 
 @pytest.mark.parametrize("context_tokens", [2**31, 2**32 + 512, 2**40])
-async def test_b19_a_window_beyond_what_llama_cpp_counts_is_refused(
+async def test_b19_a_window_larger_than_the_limit_of_llama_cpp_is_refused(
     tmp_path: Path, context_tokens: int
 ) -> None:
     path = write_recurrent_model(tmp_path / "recurrent.gguf")  # its window takes no memory
@@ -56,7 +56,7 @@ async def test_b19_a_window_beyond_what_llama_cpp_counts_is_refused(
         await EngineHost.load(ModelSpec(path, context_tokens=context_tokens, slots=1, threads=1))
 
 
-async def test_b36_the_card_tells_of_a_window_beyond_the_training(tiny_path: Path) -> None:
+async def test_b36_the_card_reports_a_window_beyond_the_training(tiny_path: Path) -> None:
     for context_tokens, is_reported in ((4096, False), (4097, True), (8192, True), (None, False)):
         spec = ModelSpec(tiny_path, context_tokens=context_tokens, slots=2, threads=1)
         engine = await EngineHost.load(spec)

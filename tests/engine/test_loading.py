@@ -149,7 +149,7 @@ async def test_engine_case_13_the_last_caller_cancelled_ends_the_load(
 
 
 @pytest.mark.parametrize("steps", range(6))
-async def test_engine_case_13_an_engine_nobody_takes_is_closed(
+async def test_engine_case_13_an_engine_without_a_caller_is_closed(
     kind: type[Engine], world: World, steps: int
 ) -> None:
     world.hold = True

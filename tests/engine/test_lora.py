@@ -69,7 +69,7 @@ async def test_lora_zeros_change_nothing_and_others_do(
     assert await answer(engine, None) == without, "an adapter stays after its session"
 
 
-async def test_lora_sessions_beside_each_other_keep_their_own_answers(
+async def test_lora_concurrent_sessions_keep_their_own_answers(
     engine: Engine, adapter: Path
 ) -> None:
     alone = [await answer(engine, lora) for lora in (None, adapter)]
@@ -97,7 +97,7 @@ async def test_lora_a_prefix_is_shared_within_an_adapter_only(
     await engine.sessions[0].close()
 
 
-async def test_lora_a_parked_context_goes_on_under_its_adapter(
+async def test_lora_a_parked_context_continues_with_its_adapter(
     engine: Engine, adapter: Path
 ) -> None:
     async def dialogue(others: int) -> list[str]:
@@ -176,7 +176,7 @@ def damaged(path: Path, damage: str, adapter: Path, model: Path) -> None:
         "missing", "a folder", "text", "cut", "a model", "of another width", "of more layers",
     ],
 )  # fmt: skip
-async def test_lora_a_bad_adapter_is_named_and_the_engine_goes_on(
+async def test_lora_a_bad_adapter_is_named_and_the_engine_keeps_running(
     engine: Engine, adapter: Path, starter_path: Path, tmp_path: Path, damage: str
 ) -> None:
     bad = tmp_path / "bad.gguf"

@@ -101,7 +101,7 @@ def work(options: Sampling, share: float, size: int):
         "getattr(other, name)(1)",
     ],
 )
-def test_b1_a_right_call_is_no_fault(line: str) -> None:
+def test_b1_a_valid_call_is_accepted(line: str) -> None:
     source = f"""
 import llama_cpp
 from llama_cpp import mtmd_cpp as mtmd

@@ -63,7 +63,7 @@ async def test_b1_a_penalty_over_few_tokens_does_not_see_the_whole_prompt(host: 
     assert await said(host) == await said(host, presence_penalty=0.001, repeat_last_n=1)
 
 
-async def test_b1_a_grammar_is_kept_beside_a_penalty(host: EngineHost) -> None:
+async def test_b1_a_grammar_applies_together_with_a_penalty(host: EngineHost) -> None:
     schema = {"type": "array", "items": {"type": "boolean"}, "minItems": 2, "maxItems": 2}
     answer = json.loads(await said(host, schema, presence_penalty=10.0, repeat_last_n=-1))
     assert [type(each) for each in answer] == [bool, bool]

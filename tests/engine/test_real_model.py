@@ -270,7 +270,7 @@ async def test_engine_counts_tokens_like_the_tokenizer(engine: Engine) -> None:
     assert await engine.count_tokens("<|im_end|>") > 1  # written out, not a control token
 
 
-async def test_an_answer_that_was_begun_is_gone_on_with(session: EngineSession) -> None:
+async def test_a_partial_answer_is_continued(session: EngineSession) -> None:
     session.add(user("Count from one to ten in words."))
     session.add(ChatMessage("assistant", "One, two, three, four,"))
     added = await session.respond()

@@ -95,7 +95,7 @@ async def test_b7_a_request_beyond_the_frame_limit_fails_alone(
         assert await other.respond()
 
 
-async def test_b7_stopping_a_turn_that_cannot_be_sent_stops_nobody_else(engine: Engine) -> None:
+async def test_b7_stopping_a_turn_that_cannot_be_sent_stops_no_other_turn(engine: Engine) -> None:
     running, bad = await opened(engine, max_output_tokens=400), await opened(engine)
     stream = running.stream()
     await anext(stream)

@@ -18,7 +18,7 @@ def test_engine_restarts_are_bounded_for_a_while_only() -> None:
         restarts.count(PERIOD_S, end)  # each minute has three tries
 
 
-def test_the_first_start_is_no_restart() -> None:
+def test_the_first_start_does_not_count_as_a_restart() -> None:
     restarts = Restarts()
     for _ in range(2 * MAX_RESTARTS):
         restarts.count(0.0, "")

@@ -78,7 +78,7 @@ AS_GREEDY = {
 
 
 @pytest.mark.parametrize("values", AS_GREEDY.values(), ids=AS_GREEDY)
-async def test_an_option_that_leaves_one_token_is_as_greedy(
+async def test_an_option_that_leaves_one_token_is_greedy(
     session: EngineSession, values: dict[str, Any]
 ) -> None:
     likeliest = await answer(session, GREEDY)
@@ -170,7 +170,7 @@ async def test_a_bias_of_a_token_that_is_not_there_fails_its_turn_alone(
     assert await answer(session, replace(GREEDY, logit_bias={49151: 1.0}))
 
 
-async def test_the_seed_that_llama_cpp_takes_for_random_is_fixed_here(
+async def test_the_random_seed_value_of_llama_cpp_gives_repeatable_answers(
     session: EngineSession,
 ) -> None:
     last = replace(HOT, seed=2**32 - 1)
@@ -194,7 +194,7 @@ async def test_a_dynamic_temperature_down_to_0_draws_a_certain_token(
     assert await answer(session, replace(certain, dynatemp_range=2.0)) == expected
 
 
-async def test_temperature_0_is_greedy_whatever_else_is_set(session: EngineSession) -> None:
+async def test_temperature_0_is_greedy_with_any_other_settings(session: EngineSession) -> None:
     likeliest = await answer(session, GREEDY)
     others = replace(
         GREEDY, dynatemp_range=5.0, mirostat=2, xtc_probability=1.0, xtc_threshold=0.0,

@@ -130,7 +130,9 @@ async def test_an_option_alone_with_its_extremes(engine: EngineHost, name: str) 
     [pytest.param(first, marks=() if first == 0 else pytest.mark.slow)
      for first in range(0, len(ROWS), PER_TEST)],
 )  # fmt: skip
-async def test_all_pairs_of_values(engine: EngineHost, first: int) -> None:
+async def test_every_pair_of_sampling_values_gives_a_repeatable_answer(
+    engine: EngineHost, first: int
+) -> None:
     for row in ROWS[first : first + PER_TEST]:
         await twice(engine, row)
 

@@ -200,7 +200,7 @@ async def test_engine_a_cancelled_opening_is_closed_natively(pair: Pair) -> None
 
 
 @pytest.mark.parametrize("feature", ["vision", "audio"])
-async def test_engine_names_what_is_missing_for_images_and_sound(feature: str) -> None:
+async def test_engine_names_the_missing_file_for_images_and_sound(feature: str) -> None:
     engine, link = await scripted_engine(max_sessions=1)
     before = list(link.commands)
     openers: list[Any] = [engine.open_session, engine.create_session]
@@ -364,7 +364,7 @@ def test_engine_refuses_fewer_slots_than_turns_at_once() -> None:
         ({"kv_type": "q4_0"}, "kv_type must be f16 or q8_0, not q4_0"),
     ],
 )
-def test_a_model_is_not_loaded_in_a_way_there_is_not(values: dict[str, Any], problem: str) -> None:
+def test_invalid_load_settings_are_refused(values: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         ModelSpec(Path("none.gguf"), **values)
 
@@ -381,6 +381,8 @@ def test_a_model_is_not_loaded_in_a_way_there_is_not(values: dict[str, Any], pro
         ({"seed": 2**32}, "seed must be a whole number from 0 to 4294967295"),
     ],
 )
-def test_no_token_is_drawn_by_what_is_no_number(values: dict[str, Any], problem: str) -> None:
+def test_sampling_values_that_are_not_numbers_are_refused(
+    values: dict[str, Any], problem: str
+) -> None:
     with pytest.raises(ValueError, match=problem):
         Sampling(**values)

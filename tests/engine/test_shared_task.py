@@ -69,7 +69,7 @@ async def test_a_cancelled_caller_stops_neither_the_call_nor_the_others() -> Non
     assert await asyncio.gather(*others) == [1, 1]
 
 
-async def test_a_call_whose_callers_are_all_cancelled_goes_on_and_can_be_joined() -> None:
+async def test_a_call_whose_callers_are_all_cancelled_continues_and_can_be_joined() -> None:
     call, work = SharedCall[int]("work"), Work()
     tasks = await callers(call, work)
     for task in tasks:
@@ -81,7 +81,7 @@ async def test_a_call_whose_callers_are_all_cancelled_goes_on_and_can_be_joined(
     assert (work.runs, work.cancelled) == (1, 0)
 
 
-async def test_an_error_that_nobody_waits_for_is_not_logged(
+async def test_an_error_without_a_waiting_caller_is_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     call, work = SharedCall[int]("work"), Work()

@@ -167,7 +167,7 @@ async def test_a_model_answers_in_text_after_its_stored_thinking(tmp_path: Path)
     assert not any(isinstance(d, Progress) and d.phase == "thinking" for d in again)
 
 
-async def test_report_18_continued_thinking_is_what_the_model_would_have_thought(
+async def test_report_18_continued_thinking_equals_uninterrupted_thinking(
     tmp_path: Path,
 ) -> None:
     path = write_sliding_model(tmp_path / "tiny.gguf", ALWAYS)

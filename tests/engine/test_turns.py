@@ -20,7 +20,7 @@ from koel_tui.engine.wire_messages import Load, MemoryChanged, StartTurn
 from tests.engine.scripted import QUESTION, ask, collect, scripted_engine, texts, until
 
 
-async def test_engine_case_18_a_stop_drops_what_a_slow_reader_has_not_read() -> None:
+async def test_engine_case_18_a_stop_drops_the_unread_text_of_a_slow_reader() -> None:
     engine, link = await scripted_engine()
     session = await engine.open_session()
     stream = session.stream(QUESTION)
@@ -37,7 +37,7 @@ async def test_engine_case_18_a_stop_drops_what_a_slow_reader_has_not_read() -> 
     assert session.history[-1] == ChatMessage("assistant", "1")
 
 
-async def test_engine_a_reader_that_stands_still_does_not_hold_up_its_own_turn() -> None:
+async def test_engine_a_stalled_reader_does_not_block_its_own_turn() -> None:
     engine, link = await scripted_engine()
     running, waiting, last = [await engine.open_session() for _ in range(3)]
     answer = ask(running)
@@ -54,7 +54,7 @@ async def test_engine_a_reader_that_stands_still_does_not_hold_up_its_own_turn()
     await stream.aclose()
 
 
-async def test_engine_closing_a_stream_ends_it_for_who_reads_it() -> None:
+async def test_engine_closing_a_stream_ends_it_for_its_reader() -> None:
     engine, link = await scripted_engine()
     session = await engine.open_session()
     stream = session.stream(QUESTION)
@@ -154,7 +154,7 @@ async def test_engine_case_20_a_session_closed_while_the_engine_restarts_is_not_
     assert link.opened_sessions == [session.number]
 
 
-async def test_engine_memory_is_what_the_native_side_reported_last() -> None:
+async def test_engine_memory_is_the_latest_report_of_the_native_side() -> None:
     engine, link = await scripted_engine()
     assert engine.memory == MemoryReport()
     held = (SessionMemory(1, 8, parked=True), SessionMemory(2, 4, False))
@@ -238,7 +238,7 @@ async def test_engine_a_stream_dropped_on_another_thread_ends_its_turn() -> None
     await engine.close()
 
 
-async def test_of_two_unread_streams_the_one_read_second_is_refused_alone() -> None:
+async def test_only_the_second_of_two_streams_of_a_session_is_refused() -> None:
     engine, link = await scripted_engine()
     session = await engine.open_session()
     first, second = session.stream(QUESTION), session.stream(QUESTION)

@@ -84,7 +84,7 @@ def test_events_keep_their_figures() -> None:
     [b"", b"[]", b'{"kind": "made up"}', b'{"kind": "text", "turn": "x"}', b"\xff", b"[" * 200_000],
     ids=lambda body: repr(body[:20]),
 )
-def test_anything_else_is_refused(body: bytes) -> None:
+def test_an_unknown_wire_message_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError):
         EVENTS.decode(body)
 

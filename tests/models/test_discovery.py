@@ -82,7 +82,7 @@ def test_each_program_keeps_its_models_somewhere(
     assert found(roots) == {"m": FoundModel("m", path, size, source)}
 
 
-def test_downloads_and_given_folders(roots: SearchRoots, tmp_path: Path) -> None:
+def test_downloads_and_given_folders_are_searched(roots: SearchRoots, tmp_path: Path) -> None:
     ours = write_gguf(paths.models_dir() / "owner" / "repo" / "ours.gguf")
     given = write_gguf(tmp_path / "disk" / "given.GGUF")
     models = found(roots, tmp_path / "disk", tmp_path / "nowhere")
@@ -134,7 +134,7 @@ def test_ollama_models_have_their_names_from_the_manifests(roots: SearchRoots) -
     assert {model.source for model in models.values()} == {Source.OLLAMA}
 
 
-def test_ollama_where_its_variable_or_its_service_puts_it(tmp_path: Path) -> None:
+def test_ollama_models_are_found_in_the_folders_of_its_variable_and_service(tmp_path: Path) -> None:
     name = "registry.ollama.ai/library/m/1b"
     named, service = tmp_path / "named", tmp_path / "usr/share/ollama/.ollama/models"
     write_ollama(named, name, gguf_bytes())
@@ -161,7 +161,7 @@ def test_ollama_where_its_variable_or_its_service_puts_it(tmp_path: Path) -> Non
     ],
     ids=range(9),
 )
-def test_bad_manifests_are_passed_over(roots: SearchRoots, manifest: bytes) -> None:
+def test_bad_manifests_are_skipped(roots: SearchRoots, manifest: bytes) -> None:
     root = roots.home / ".ollama" / "models"
     write_gguf(root / "blobs" / "sha256-.." / ".." / ".." / "outside")
     good = "registry.ollama.ai/library/good/latest"
@@ -173,7 +173,7 @@ def test_bad_manifests_are_passed_over(roots: SearchRoots, manifest: bytes) -> N
     assert list(found(roots)) == ["good:latest"]
 
 
-def test_a_model_in_parts_is_one_and_only_when_all_are_there(roots: SearchRoots) -> None:
+def test_a_model_in_parts_is_listed_once_and_only_with_all_its_parts(roots: SearchRoots) -> None:
     folder = roots.home / "models"
     parts = [write_gguf(folder / f"big-0000{number}-of-00003.gguf") for number in (1, 2, 3)]
     write_gguf(folder / "half-00001-of-00002.gguf")
@@ -190,7 +190,7 @@ def test_the_parts_of_a_model_end_as_the_first_one_does(roots: SearchRoots) -> N
     assert model_files(model.path) == tuple(parts)
 
 
-def test_a_blob_that_is_a_pipe_keeps_nobody_waiting(roots: SearchRoots) -> None:
+def test_a_blob_that_is_a_pipe_does_not_block_the_search(roots: SearchRoots) -> None:
     blob = write_ollama(
         roots.home / ".ollama/models", "registry.ollama.ai/library/pipe/latest", b"GGUF"
     )
@@ -199,7 +199,7 @@ def test_a_blob_that_is_a_pipe_keeps_nobody_waiting(roots: SearchRoots) -> None:
     assert found(roots) == {}
 
 
-def test_what_is_no_model_is_left_out(roots: SearchRoots) -> None:
+def test_files_that_are_not_models_are_not_listed(roots: SearchRoots) -> None:
     folder = roots.home / "models"
     for name in ("mmproj-model-f16.gguf", "m_mmproj.gguf", ".hidden.gguf", "notes.txt", "gguf"):
         write_gguf(folder / name)
@@ -208,7 +208,9 @@ def test_what_is_no_model_is_left_out(roots: SearchRoots) -> None:
     assert found(roots) == {}
 
 
-def test_links_in_circles_and_closed_folders_do_no_harm(roots: SearchRoots, tmp_path: Path) -> None:
+def test_circular_links_and_unreadable_folders_are_skipped(
+    roots: SearchRoots, tmp_path: Path
+) -> None:
     folder = roots.home / "models"
     linked = write_gguf(tmp_path / "other-disk" / "linked.gguf")
     write_gguf(folder / "a" / "m.gguf")
@@ -271,7 +273,7 @@ def test_a_name_that_fits_several_names_them() -> None:
         named_model(twice, "m")
 
 
-def test_a_name_that_fits_none_names_what_is_near() -> None:
+def test_a_name_without_a_match_lists_similar_names() -> None:
     with pytest.raises(NoModelError, match=r"model is called '4b-q4'. Similar: Qwen3-4B-Q4_K_M\."):
         named_model(MODELS, "4b-q4")
     with pytest.raises(NoModelError, match=r"Similar: llama3\.2:1b"):

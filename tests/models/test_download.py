@@ -69,7 +69,9 @@ def test_a_file_is_named_whole_or_in_part(
     assert download.pull(REPO, wanted).stem == name
 
 
-def test_with_no_usual_choice_the_files_are_named(download: Download, server: HubServer) -> None:
+def test_a_repository_without_a_default_file_lists_its_files(
+    download: Download, server: HubServer
+) -> None:
     server.files["other-Q4_K_M.gguf"] = gguf_bytes()
     with pytest.raises(ModelUnavailableError, match=r"has: m-Q4_K_M.gguf, other-Q4_K_M.gguf\."):
         download.pull(REPO)
@@ -93,7 +95,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(
     assert reported == sorted(reported)
 
 
-def test_given_up_it_keeps_what_came_and_goes_on_next_time(
+def test_an_abandoned_download_keeps_its_part_and_resumes_next_time(
     download: Download, server: HubServer
 ) -> None:
     server.cuts = [1_000_000, *[0] * 3]
@@ -108,7 +110,9 @@ def test_given_up_it_keeps_what_came_and_goes_on_next_time(
     assert partial_downloads(download.directory) == []
 
 
-def test_a_server_that_cannot_go_on_begins_anew(download: Download, server: HubServer) -> None:
+def test_a_download_restarts_if_the_server_does_not_support_ranges(
+    download: Download, server: HubServer
+) -> None:
     server.takes_ranges = False
     server.cuts = [700_000]
     assert download.pull(REPO).read_bytes() == BIG
@@ -130,7 +134,9 @@ def test_a_wrong_checksum_installs_nothing(download: Download, server: HubServer
     assert files_in(download.directory) == []
 
 
-def test_more_than_there_is_installs_nothing(download: Download, server: HubServer) -> None:
+def test_a_partial_file_larger_than_the_download_is_not_installed(
+    download: Download, server: HubServer
+) -> None:
     target = download.directory / REPO / "m-Q8_0.gguf"
     assert download.pull(REPO, "Q8") == target
     sha = "b" * 12
@@ -141,14 +147,14 @@ def test_more_than_there_is_installs_nothing(download: Download, server: HubServ
     assert target.read_bytes() == FILES["m-Q8_0.gguf"]  # the old one stays
 
 
-def test_a_file_that_is_no_model_is_not_installed(download: Download, server: HubServer) -> None:
+def test_a_file_that_is_not_a_model_is_not_installed(download: Download, server: HubServer) -> None:
     server.files["bad.gguf"] = b"this is a web page"
     with pytest.raises(ModelFileError, match=r"bad.gguf: it is not a GGUF file"):
         download.pull(REPO, "bad.gguf")
     assert files_in(download.directory) == []
 
 
-def test_a_repository_that_is_not_there(download: Download) -> None:
+def test_a_missing_repository_is_reported(download: Download) -> None:
     with pytest.raises(ModelUnavailableError, match="owner/nothing was not found on Hugging Face"):
         download.pull("owner/nothing")
     for odd in ("../x", "a/b/c", "a b", ""):
@@ -158,7 +164,7 @@ def test_a_repository_that_is_not_there(download: Download) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_gated_repository_says_what_to_do(
+def test_the_error_of_a_gated_repository_names_the_next_step(
     download: Download, server: HubServer, status: int
 ) -> None:
     server.statuses, server.error_code = [status], "GatedRepo"
@@ -177,13 +183,15 @@ def test_the_token_is_sent(
     assert server.tokens == ["Bearer hf_secret"] * 2
 
 
-def test_without_the_network_by_choice(download: Download, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_in_offline_mode_is_refused(
+    download: Download, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(DownloadError, match="HF_HUB_OFFLINE is set"):
         download.pull(REPO)
 
 
-def test_nobody_answers(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_reported(tmp_path: Path) -> None:
     with HubServer({}) as gone:
         url = gone.url
     with pytest.raises(DownloadError, match="Cannot reach the server for owner/model-GGUF"):
@@ -208,7 +216,7 @@ def test_a_full_disk_is_noticed_before_anything_is_fetched(
     assert download.pull(REPO, "Q8").parent == partial
 
 
-def test_a_disk_that_fills_up_keeps_what_came(
+def test_a_full_disk_keeps_the_downloaded_part(
     download: Download, server: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = os.fsync
@@ -225,7 +233,7 @@ def test_a_disk_that_fills_up_keeps_what_came(
     assert server.begins == [0]
 
 
-def test_stopped_it_keeps_what_came(download: Download, server: HubServer) -> None:
+def test_a_stopped_download_keeps_its_part(download: Download, server: HubServer) -> None:
     stop = threading.Event()
 
     def halfway(done: int, total: int) -> None:
@@ -240,7 +248,9 @@ def test_stopped_it_keeps_what_came(download: Download, server: HubServer) -> No
     assert server.begins == [0, begun.size_bytes]
 
 
-def test_two_at_once_do_not_write_into_each_other(download: Download, server: HubServer) -> None:
+def test_two_downloads_of_the_same_file_exclude_each_other(
+    download: Download, server: HubServer
+) -> None:
     server.gate = threading.Event()
     begun = threading.Event()
     result: list[Any] = []
@@ -256,7 +266,7 @@ def test_two_at_once_do_not_write_into_each_other(download: Download, server: Hu
     assert result[0].read_bytes() == BIG
 
 
-def test_a_model_in_parts_comes_whole(download: Download, server: HubServer) -> None:
+def test_all_parts_of_a_model_are_downloaded(download: Download, server: HubServer) -> None:
     names = [f"Q4_K_M/big-0000{number}-of-00002.gguf" for number in (1, 2)]
     server.files = {name: gguf_bytes(4000, seed) for seed, name in enumerate(names)}
     reported: list[tuple[int, int]] = []
@@ -272,7 +282,7 @@ def test_a_model_in_parts_comes_whole(download: Download, server: HubServer) -> 
     "name",
     ["../../out.gguf", "/etc/out.gguf", "a//b.gguf", ".git/b.gguf", "a\\b.gguf", "\x1b.gguf"],
 )
-def test_names_that_lead_elsewhere_are_refused(
+def test_file_names_outside_the_download_folder_are_refused(
     download: Download, server: HubServer, name: str
 ) -> None:
     server.files = {name: gguf_bytes()}
@@ -282,9 +292,7 @@ def test_names_that_lead_elsewhere_are_refused(
 
 
 @pytest.mark.parametrize("digest", ["", "0" * 63, "A" * 64, "../../../../../x" + "0" * 48])
-def test_a_checksum_that_is_none_is_refused(
-    download: Download, server: HubServer, digest: str
-) -> None:
+def test_an_invalid_checksum_is_refused(download: Download, server: HubServer, digest: str) -> None:
     server.digests["m-Q4_K_M.gguf"] = digest
     with pytest.raises(ModelUnavailableError, match="cannot be verified"):
         download.pull(REPO)
@@ -310,7 +318,7 @@ def test_a_checksum_that_is_none_is_refused(
         ),
     ],
 )  # fmt: skip
-def test_what_is_no_answer_of_hugging_face_is_said(
+def test_an_invalid_response_of_hugging_face_is_reported(
     download: Download, server: HubServer, body: bytes
 ) -> None:
     server.body = body
@@ -322,7 +330,7 @@ def test_what_is_no_answer_of_hugging_face_is_said(
 @pytest.mark.parametrize(
     ("variable", "value"), [("SSL_CERT_FILE", "/nonexistent"), ("HTTPS_PROXY", "odd://here:1")]
 )
-def test_a_connection_that_is_set_up_wrong_is_said(
+def test_an_invalid_connection_setting_is_reported(
     download: Download, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -331,7 +339,9 @@ def test_a_connection_that_is_set_up_wrong_is_said(
         download.pull(REPO)
 
 
-def test_what_was_removed_on_the_way_is_said(download: Download, server: HubServer) -> None:
+def test_a_partial_file_removed_during_the_download_is_reported(
+    download: Download, server: HubServer
+) -> None:
     def remove(done: int, _total: int) -> None:
         for part in download.directory.rglob("*.part"):
             part.unlink()
@@ -341,7 +351,7 @@ def test_what_was_removed_on_the_way_is_said(download: Download, server: HubServ
     assert download.pull(REPO).read_bytes() == BIG
 
 
-def test_what_another_download_ends_right_now_is_not_begun_again(
+def test_a_file_just_completed_by_another_download_is_not_downloaded_again(
     download: Download, server: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = fcntl.flock

@@ -37,7 +37,7 @@ def found() -> dict[str, FoundModel]:
     return {model.name: model for model in find_models() if model.source is Source.OLLAMA}
 
 
-def test_report_36_a_list_tells_what_ollama_uses_and_koel_chat_does_not(
+def test_report_36_the_list_names_the_layers_that_only_ollama_uses(
     store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_model(store, "plain", model=LLAMA, license=b"MIT")
@@ -83,7 +83,7 @@ def test_report_36_tags_of_the_same_weights_are_one_model_with_each_name(store: 
     ],
     ids=["adapter", "projector", "adapter-model", "clip-model", "bert", "no-gguf", "empty"],
 )
-def test_report_36_what_writes_no_text_alone_is_not_offered(
+def test_report_36_a_model_that_does_not_generate_text_is_not_offered(
     store: Path, layers: dict[str, bytes]
 ) -> None:
     put_model(store, "odd", **layers)

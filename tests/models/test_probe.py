@@ -41,7 +41,7 @@ async def test_a_recurrent_model_passes(tmp_path: Path, verified: VerifiedModels
     assert (verdict.ok, verdict.architecture) == (True, "mamba"), verdict.reason
 
 
-async def test_memory_is_of_contents_and_looks(
+async def test_a_probe_result_is_remembered_by_content_and_file_status(
     tiny_path: Path, tmp_path: Path, verified: VerifiedModels
 ) -> None:
     assert not (await probe_model(tiny_path, verified)).remembered
@@ -62,7 +62,7 @@ async def test_memory_is_of_contents_and_looks(
     "content", [b"", b"[]", b"{", b'{"format": "koel-chat/models 1"}', b"[" * 100_000, b"\xff"],
     ids=range(6),
 )  # fmt: skip
-def test_a_damaged_memory_is_an_empty_one(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_file_of_verified_models_is_read_as_empty(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "models.json"
     path.write_bytes(content)
     model = write_gguf(tmp_path / "m.gguf")
@@ -88,7 +88,9 @@ async def test_a_bad_header_needs_no_trial(
     assert not (await probe_model(tmp_path / "absent.gguf", verified)).ok
 
 
-async def test_all_parts_have_to_be_there(tmp_path: Path, verified: VerifiedModels) -> None:
+async def test_a_model_with_a_missing_part_fails_its_probe(
+    tmp_path: Path, verified: VerifiedModels
+) -> None:
     verdict = await probe_model(write_gguf(tmp_path / "m-00001-of-00002.gguf"), verified)
     assert (verdict.ok, verdict.reason) == (
         False,
@@ -96,7 +98,7 @@ async def test_all_parts_have_to_be_there(tmp_path: Path, verified: VerifiedMode
     )
 
 
-async def test_what_llama_cpp_refuses_is_bad_for_its_reason(
+async def test_the_probe_of_a_model_that_llama_cpp_refuses_gives_the_reason(
     tmp_path: Path, verified: VerifiedModels
 ) -> None:
     verdict = await probe_model(write_gguf(tmp_path / "m.gguf"), verified)
@@ -145,13 +147,17 @@ async def test_memory_is_limited(
     assert not verdict.ok and verdict.reason
 
 
-async def test_time_runs_out(starter_path: Path, verified: VerifiedModels) -> None:
+async def test_a_probe_that_exceeds_its_timeout_fails(
+    starter_path: Path, verified: VerifiedModels
+) -> None:
     verdict = await probe_model(starter_path, verified, timeout_s=0.05)
     assert (verdict.ok, "within 0 seconds" in verdict.reason) == (False, True)
     assert trials() == []
 
 
-async def test_cancelled_it_leaves_no_process(starter_path: Path, verified: VerifiedModels) -> None:
+async def test_a_cancelled_probe_leaves_no_process(
+    starter_path: Path, verified: VerifiedModels
+) -> None:
     probing = asyncio.create_task(probe_model(starter_path, verified))
     async with asyncio.timeout(20):
         while not trials():
@@ -165,12 +171,12 @@ async def test_cancelled_it_leaves_no_process(starter_path: Path, verified: Veri
 
 
 @pytest.mark.parametrize("said", ["", "{}", "[]", '{"reason": "", "context_tokens": 1e999}'])
-def test_a_trial_that_says_nothing_sensible_is_a_bad_one(said: str) -> None:
+def test_a_model_test_with_unreadable_output_fails(said: str) -> None:
     verdict = probe._parse_result(0, said, "", 1.0)
     assert (verdict.ok, verdict.reason) == (False, "the test gave no readable result")
 
 
-async def test_the_memory_is_read_once_for_many(
+async def test_the_file_of_verified_models_is_read_once_for_many_models(
     tmp_path: Path, verified: VerifiedModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = [(write_gguf(tmp_path / f"{n}.gguf", seed=n),) for n in range(3)]

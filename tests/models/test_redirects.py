@@ -106,5 +106,5 @@ def test_an_unsafe_redirect_is_refused(source: str, target: str, tally: Tally) -
         ("https://8.8.8.8/m", "https://nobody-knows.invalid/m"),
     ],
 )
-def test_where_models_come_from_we_go(source: str, target: str) -> None:
+def test_redirects_of_model_hosts_are_allowed(source: str, target: str) -> None:
     check_redirect(source, target)

@@ -18,13 +18,13 @@ from tests.ui.scripted import ScriptedAgent, Turn
 from tests.ui.window import messages
 
 
-def test_nothing_of_the_window_is_imported() -> None:
+def test_plain_mode_imports_nothing_of_the_window() -> None:
     code = "import sys, koel_tui.plain.chat, koel_tui.plain.terminal; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(done.stdout.split()) & {"textual", "pydantic", "ag_ui", "koel_tui.storage"}
 
 
-async def test_an_answer_is_said_in_lines_each_once() -> None:
+async def test_an_answer_is_printed_in_lines_each_once() -> None:
     async with plain() as chat:
         await chat.prints("koel-chat, plain mode. /help lists the commands.")
         await chat.prints("Thread 1 of 1: New thread, 0 messages.")
@@ -62,7 +62,7 @@ async def test_report_41_turns_that_did_not_fit_are_printed() -> None:
         await chat.prints("The oldest 3 turns did not fit the context and were left out.")
 
 
-async def test_b36_a_window_beyond_the_training_is_said_with_the_model() -> None:
+async def test_b36_a_window_beyond_the_training_is_printed_with_the_model() -> None:
     agent = ScriptedAgent()
     agent.notice = "The window is larger than what the model was trained for."
     async with plain(agent=agent) as chat:
@@ -70,7 +70,7 @@ async def test_b36_a_window_beyond_the_training_is_said_with_the_model() -> None
         await chat.prints("The window is larger than what the model was trained for.")
 
 
-async def test_b36_a_thread_model_beyond_its_training_is_said_once_after_its_answer() -> None:
+async def test_b36_a_window_beyond_the_training_of_a_thread_model_is_printed_once() -> None:
     notice = "The context of 9,216 tokens is larger than the 4,096 that Own-1B was trained for."
     async with plain() as chat:
         await chat.prints("The model is ready: Scripted-1B.")
@@ -116,7 +116,7 @@ async def test_lines_typed_during_an_answer_are_commands_or_wait_for_its_end() -
         await chat.prints("Model: Second answer.")
 
 
-async def test_threads_go_on_out_of_sight_and_are_read_on_return() -> None:
+async def test_threads_continue_in_the_background_and_are_read_on_return() -> None:
     async with plain() as chat:
         turn = await chat.ask("one")
         await chat.enter("/new")
@@ -224,7 +224,7 @@ async def test_a_failed_answer_that_has_begun_can_be_continued() -> None:
         await chat.until(lambda: chat.chat._workspace.active.last_answer == "Half and whole.")
 
 
-async def test_what_failed_is_tried_again_and_each_end_is_reported() -> None:
+async def test_a_failed_turn_is_retried_and_each_result_is_printed() -> None:
     async with plain() as chat:
         (await chat.ask("one")).fail("The engine died.")
         await chat.prints("Error: The engine died.")
@@ -241,7 +241,7 @@ async def test_what_failed_is_tried_again_and_each_end_is_reported() -> None:
         await chat.prints("Error: No answer failed, so there is nothing to retry.")
 
 
-async def test_a_model_that_cannot_be_loaded_is_said_and_known_after_the_end() -> None:
+async def test_a_failed_model_load_is_printed_and_available_after_the_end() -> None:
     agent = ScriptedAgent(load_at_once=False)
     async with plain(agent=agent) as chat:
         await chat.until(lambda: chat.console.prompting)
@@ -292,7 +292,7 @@ async def test_a_signal_saves_the_answer_and_ends_with_its_code(
     assert saved is not None and saved.messages[-1].content == "Half"
 
 
-async def test_a_terminal_that_has_gone_ends_the_chat() -> None:
+async def test_a_closed_terminal_ends_the_chat() -> None:
     async with plain() as chat:
         turn = await chat.ask("one")
         chat.console.gone = True
@@ -306,7 +306,7 @@ async def test_the_end_of_input_quits() -> None:
         assert await chat.end() == 0
 
 
-async def test_tabs_drafts_and_history_come_back(tmp_path: Path) -> None:
+async def test_tabs_drafts_and_history_are_restored(tmp_path: Path) -> None:
     storage = MemoryStorage()
     home = tmp_path / "state"
     async with plain(storage=storage, home=home) as chat:
@@ -363,7 +363,7 @@ async def test_report_10_a_message_with_a_slash_is_never_recalled_as_a_command(
         assert chat.console.history == ["//quit is a command"]
 
 
-async def test_report_10_a_message_of_several_lines_is_no_command() -> None:
+async def test_report_10_a_message_of_several_lines_is_not_a_command() -> None:
     async with plain() as chat:
         turn = await chat.ask("one\n/quit\nthree ")
         assert turn.prompt == "one\n/quit\nthree "

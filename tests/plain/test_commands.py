@@ -37,7 +37,7 @@ def test_a_backslash_at_the_end_joins_lines() -> None:
     assert not typing.is_unfinished and typing.add("three") == "three"
 
 
-def test_the_number_of_an_item_is_a_number_or_none_of_them() -> None:
+def test_the_number_of_an_item_is_a_positive_integer() -> None:
     assert parse_index("12") == 12
     for text in ("", "0", "-1", "1.5", "one", "9" * 5000):
         assert parse_index(text) == 0

@@ -50,7 +50,7 @@ def marked(text: str) -> str:
         ("\x1b\x1b[H", "home"), ("\x1b[[A\x1b[99;3R\x00\x1b[", ""),
     ],
 )  # fmt: skip
-def test_keys(data: str, names: str) -> None:
+def test_key_sequences_are_decoded(data: str, names: str) -> None:
     wanted = names.split("|") if "|" in names else names.split()
     assert decoded(data) == [Key(name) for name in wanted]
 
@@ -158,7 +158,7 @@ def test_report_10_a_paste_without_an_end_is_inserted_and_a_key_ends_it() -> Non
 
 
 @pytest.mark.parametrize("rest", ["/quit", "\x11q", "xé", "\x1b[Aa", "\x1b[3"])
-def test_report_10_the_rest_of_a_late_paste_is_no_keys(rest: str) -> None:
+def test_report_10_the_rest_of_a_late_paste_is_not_read_as_keys(rest: str) -> None:
     decoder = InputDecoder()
     decoder.feed(f"{PASTE_START}one\n".encode())
     decoder.flush()

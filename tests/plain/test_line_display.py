@@ -58,7 +58,7 @@ def test_typed_text_is_written_without_escape_sequences() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_any_edit_shows_what_a_new_display_shows(seed: int) -> None:
+def test_any_edit_shows_the_same_as_a_new_display(seed: int) -> None:
     chance = random.Random(seed)
     there = Emulated()
     text, cursor = "", 0

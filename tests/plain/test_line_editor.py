@@ -37,7 +37,7 @@ def test_keys_edit_the_text(editor: LineEditor, keys: list[str], text: str) -> N
     assert editor.text == text
 
 
-def test_what_is_drawn_as_one_character_is_deleted_as_one(editor: LineEditor) -> None:
+def test_a_grapheme_cluster_is_deleted_as_one_character(editor: LineEditor) -> None:
     for text in ("e\u0301", "👩\u200d💻", "❤\ufe0f"):
         editor.type(f"a{text}")
         editor.press("backspace")
@@ -83,7 +83,7 @@ def test_an_edited_text_of_the_history_is_kept_until_one_is_entered(editor: Line
     assert editor.text == ""
 
 
-def test_ctrl_r_finds_what_contains_the_typed_text(editor: LineEditor) -> None:
+def test_ctrl_r_finds_entries_that_contain_the_typed_text(editor: LineEditor) -> None:
     editor.add_history(["the sea", "a tree", "sea salt", "salt"])
     editor.type("sea")
     for found in ("sea salt", "the sea", "the sea"):
@@ -113,7 +113,7 @@ def test_report_10_lines_that_would_be_obeyed_are_a_placeholder(
     assert editor.text.startswith("[pasted ") and pastes.expand(editor.text) == pasted
 
 
-def test_a_pasted_command_of_one_line_is_as_if_typed(editor: LineEditor) -> None:
+def test_a_pasted_command_of_one_line_equals_a_typed_one(editor: LineEditor) -> None:
     editor.paste("/open The sea")
     assert editor.take() == "/open The sea"
 

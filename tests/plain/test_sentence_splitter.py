@@ -43,7 +43,7 @@ def test_text_without_an_end_is_cut_between_words() -> None:
 
 
 @given(TEXT, st.lists(st.integers(0, 300), max_size=6))
-def test_the_cuts_between_pieces_do_not_matter(text: str, cuts: list[int]) -> None:
+def test_the_chunks_of_a_text_do_not_change_its_sentences(text: str, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     pieces = [text[a:b] for a, b in pairwise(places)]
     assert split(*pieces) == split(text)

@@ -30,7 +30,7 @@ async def answered(chat: Plain, turn: Turn, text: str) -> None:
     await chat.until(lambda: chat.console.prompting)
 
 
-async def test_an_answer_again_is_a_branch_and_each_can_be_shown() -> None:
+async def test_a_regenerated_answer_is_a_branch_and_each_branch_can_be_shown() -> None:
     async with plain() as chat:
         await chat.enter("/branches")
         await chat.prints("This thread has no branches. /again and /edit create one.")
@@ -56,7 +56,7 @@ async def test_an_answer_again_is_a_branch_and_each_can_be_shown() -> None:
         await chat.prints("Model: First.")
 
 
-async def test_a_message_edited_is_sent_and_what_came_before_stays() -> None:
+async def test_an_edited_message_is_sent_and_the_previous_version_is_kept() -> None:
     async with plain() as chat:
         await chat.enter("/edit anything")
         await chat.prints("You have no message here to edit.")
@@ -79,14 +79,14 @@ async def test_a_message_edited_is_sent_and_what_came_before_stays() -> None:
         await chat.prints("Model: What?")
 
 
-async def test_nothing_to_answer_again_is_said_each_time() -> None:
+async def test_a_retry_without_a_message_prints_an_error_each_time() -> None:
     async with plain() as chat:
         for _ in range(2):
             await chat.enter("/again")
             await chat.prints("Error: There is no message to answer yet. Send one first.")
 
 
-async def test_a_new_thread_goes_on_from_here() -> None:
+async def test_a_new_thread_starts_from_the_latest_answer() -> None:
     storage = MemoryStorage()
     await storage.save("t", messages(4))
     await storage.update_meta("t", system="Be kind.")
@@ -177,7 +177,7 @@ async def test_every_setting_of_the_window_is_listed() -> None:
             )
 
 
-async def test_a_title_is_given_and_said() -> None:
+async def test_a_title_is_set_and_printed() -> None:
     storage = MemoryStorage()
     async with plain(storage=storage) as chat:
         await answered(chat, await chat.ask("Why?"), "Because.")
@@ -190,7 +190,7 @@ async def test_a_title_is_given_and_said() -> None:
     assert (await storage.meta(thread))["title"].startswith("The sea")
 
 
-async def test_what_waits_is_listed_and_taken_back() -> None:
+async def test_queued_messages_are_listed_and_can_be_restored_to_the_prompt() -> None:
     async with plain() as chat:
         await chat.enter("/queue")
         await chat.prints("No messages are queued.")
@@ -226,7 +226,7 @@ async def test_report_10_a_large_paste_taken_back_from_the_queue_is_its_placehol
         await chat.until(lambda: chat.console.typed_text == pastes.fold(large))
 
 
-async def test_a_summary_begins_a_new_thread_and_leaves_alone_who_types() -> None:
+async def test_a_summary_begins_a_new_thread_and_keeps_typed_text() -> None:
     async with plain() as chat:
         await chat.prints("The model is ready: Scripted-1B.")
         await chat.enter("/summary")
@@ -268,7 +268,7 @@ async def test_a_title_is_found_when_the_model_has_nothing_else_to_do() -> None:
 
 
 @pytest.mark.parametrize("command", ["/branches", "/settings", "/title"])
-async def test_hostile_text_is_said_harmlessly(command: str) -> None:
+async def test_hostile_text_is_printed_sanitized(command: str) -> None:
     async with plain() as chat:
         await answered(chat, await chat.ask("Why?"), "Because.")
         edited = await turn_of(chat, f"/edit {EVERYTHING}")

@@ -114,7 +114,7 @@ def test_engine_case_25_the_head_the_newest_turn_and_whole_turns_stay(
     heads, turns | long_turns, newest, st.integers(1, 200), st.integers(0, 60), st.integers(0, 8)
 )
 @example((), [turn("x" * 20)] * 9, (Line("user", "x"),), 100, 20, 3)
-def test_no_more_than_a_quarter_is_left_out_without_need(
+def test_trimming_removes_at_most_a_quarter_beyond_the_necessary(
     head: Lines, old: list[Lines], last: Lines, context: int, reserve: int, added: int
 ) -> None:
     """Compared with the tokens of every prompt there could be."""
@@ -249,12 +249,12 @@ def test_a_newest_turn_larger_than_the_context_stays_with_its_tokens() -> None:
     assert fitted == TrimmedConversation(alone, 201, 1)
 
 
-def test_nothing_and_only_a_system_prompt() -> None:
+def test_an_empty_conversation_and_a_lone_system_prompt_are_not_trimmed() -> None:
     assert Counted().trim((), 10, 1) == TrimmedConversation((), 0, 0)
     assert Counted().trim((SYSTEM,), 10, 1).messages == (SYSTEM,)
 
 
-def test_a_turn_is_a_user_message_and_what_follows_it() -> None:
+def test_a_turn_is_a_user_message_and_the_messages_after_it() -> None:
     parts = [turn("a"), tool_turn("b"), (Line("user", "c"),)]
     assert count_turns(joined(parts)) == count_turns(joined(parts)[1:]) == 3
     assert count_turns(parts[1]) == 1

@@ -32,7 +32,7 @@ def test_a_classified_error_stays_itself() -> None:
     assert classify(error) is error
 
 
-def test_errors_are_equal_by_value_whatever_caused_them() -> None:
+def test_errors_are_equal_by_value_regardless_of_their_cause() -> None:
     assert AgentError("a", cause=ValueError()) == AgentError("a")
     assert AgentError("a") != AgentError("b")
     assert AgentError("a") != AgentError("a", agent_code="x")

@@ -36,7 +36,7 @@ def grown(state: ChatState, ids: str) -> ChatState:
     return replace(state, messages=(*state.messages, *map(message, ids)))
 
 
-def test_what_is_replaced_is_a_branch_beside_the_new_one() -> None:
+def test_replaced_messages_become_a_branch_next_to_the_new_one() -> None:
     state = grown(fork_off(thread("abcd"), 2), "XY")
     assert shown(state) == "abXY"
     assert state.forks == (Fork("b", ((message("c"), message("d")), ()), 1),)
@@ -44,7 +44,7 @@ def test_what_is_replaced_is_a_branch_beside_the_new_one() -> None:
     assert switch(switch(state, "b", -1), "b") == state
 
 
-def test_a_third_branch_comes_last_and_one_goes_round() -> None:
+def test_a_third_branch_comes_last_and_switching_wraps_around() -> None:
     state = grown(fork_off(grown(fork_off(thread("a1"), 1), "2"), 1), "3")
     rounds = [shown(state)]
     for _ in range(3):
@@ -68,14 +68,14 @@ def test_a_fork_within_a_branch_is_there_again_with_it() -> None:
     assert shown(switch(state, "b")) == "abc"
 
 
-def test_a_branch_in_which_nothing_was_said_is_gone_once_it_is_left() -> None:
+def test_an_empty_branch_is_removed_when_the_user_switches_away() -> None:
     begun = fork_off(thread("abc"), 2)
     assert shown(begun) == "ab"
     assert fork_off(begun, 2) == begun
     assert switch(begun, "b") == thread("abc")
 
 
-def test_where_nothing_forks_nothing_changes() -> None:
+def test_switching_without_branches_changes_nothing() -> None:
     state = grown(fork_off(thread("ab"), 1), "X")
     assert switch(state, "X") is state
     assert switch(state, None) is state
@@ -96,7 +96,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_nothing_said_is_ever_lost_or_twice_there(walk: list[tuple[str, int]]) -> None:
+def test_random_forks_neither_lose_nor_duplicate_a_message(walk: list[tuple[str, int]]) -> None:
     state, count = ChatState(), 0
     for what, place in walk:
         if what == "say":
@@ -132,13 +132,13 @@ SHOWN = "the branch shown is not among those of its fork"
         ({"after": 5, "branches": [[]]}, "after is not of type str"),
     ],
 )
-def test_a_fork_that_is_none_is_no_saved_conversation(fork: object, why: str) -> None:
+def test_an_invalid_fork_is_not_a_saved_conversation(fork: object, why: str) -> None:
     with pytest.raises(ProtocolError) as raised:
         decode_state({"forks": [fork]})
     assert raised.value.message == f"This is not a saved conversation: {why}."
 
 
-def test_what_says_nothing_is_no_branch() -> None:
+def test_an_empty_message_does_not_become_a_branch() -> None:
     state = replace(thread("ab"), messages=(*thread("ab").messages, Message("c", "assistant")))
     assert fork_off(state, 2) == thread("ab")
 
@@ -151,7 +151,7 @@ def test_encrypted_reasoning_stays_with_its_branch_and_is_not_sent_with_another(
     assert echo_shown(switch(state, "b")) == {"c": b"1", "a": b"2"}
 
 
-def test_two_forks_at_one_place_are_no_saved_conversation() -> None:
+def test_two_forks_at_the_same_position_are_refused() -> None:
     fork = {"after": "a", "shown": 0, "branches": [[], []]}
     with pytest.raises(ProtocolError, match=r"conversation: two forks follow the same message\."):
         decode_state({"forks": [fork, fork]})

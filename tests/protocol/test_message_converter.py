@@ -59,7 +59,7 @@ def test_the_next_conversion_converts_the_last_turn_only() -> None:
         assert same == LONG - 2, "only the turn that was the last one is converted again"
 
 
-def test_what_is_edited_before_the_last_turn_is_converted_again() -> None:
+def test_an_edit_before_the_last_turn_is_converted_again() -> None:
     converter = MessageConverter()
     converted(converter, thread(LONG))
     edited = thread(LONG)
@@ -103,7 +103,7 @@ def message(number: int, kind: str, call: str) -> Message:
     ),
     st.integers(0, 12),
 )
-def test_repeated_conversions_give_what_a_new_one_gives(
+def test_repeated_conversions_equal_a_new_conversion(
     history: list[tuple[tuple[str, str], dict[str, bytes]]], cut: int
 ) -> None:
     """Calls without answers, answers without calls and encrypted values in any order."""

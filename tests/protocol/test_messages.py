@@ -4,7 +4,7 @@ from koel_tui.protocol import Message, ToolCall, to_ag_ui
 from koel_tui.protocol.messages import from_ag_ui
 
 
-def test_messages_go_to_the_agent_in_its_models() -> None:
+def test_messages_are_converted_to_the_models_of_ag_ui() -> None:
     call = ToolCall("c1", "find", '{"q":1}')
     sent = to_ag_ui(
         [
@@ -29,7 +29,7 @@ def test_messages_go_to_the_agent_in_its_models() -> None:
     ]
 
 
-def test_what_says_nothing_to_an_agent_is_not_sent() -> None:
+def test_empty_messages_and_activities_are_not_sent() -> None:
     assert to_ag_ui([Message("a", "assistant"), Message("p", "activity", "{}")]) == []
 
 
@@ -48,7 +48,7 @@ def test_parts_become_text_and_attachments() -> None:
     assert message.attachments[0]["source"]["value"] == "https://e.org/i"
 
 
-def test_fields_that_are_not_ours_are_kept() -> None:
+def test_unknown_message_fields_are_kept() -> None:
     given = core.AssistantMessage.model_validate(
         {"id": "a", "role": "assistant", "content": "x", "encryptedValue": "AQ==", "future": 1}
     )

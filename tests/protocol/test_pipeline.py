@@ -74,7 +74,7 @@ async def test_session_case_12_recorded_events_make_the_same_state_again() -> No
         assert again == live
 
 
-async def test_what_came_before_a_violation_is_kept() -> None:
+async def test_text_before_a_violation_is_kept() -> None:
     wrong = event("TOOL_CALL_END", toolCallId="nobody")
     state, recorded = await run(Source([*EVENTS[:5], wrong, *EVENTS[5:]]))
     assert [json.loads(line)["type"] for line in recorded[-1:]] == ["RUN_ERROR"]
@@ -84,7 +84,7 @@ async def test_what_came_before_a_violation_is_kept() -> None:
     assert state.phase is RunPhase.ERROR
 
 
-async def test_a_run_that_breaks_off_is_no_success() -> None:
+async def test_a_run_that_breaks_off_is_an_error() -> None:
     state, _ = await run(Source(EVENTS[:6]))
     assert isinstance(state.error, ProtocolError)
     assert (state.error.code, state.phase) == ("closed", RunPhase.ERROR)

@@ -16,7 +16,7 @@ def _writing(text: str, phase: RunPhase = RunPhase.RUNNING) -> ChatState:
 
 
 @given(st.lists(st.text(max_size=30)))
-def test_an_open_message_holds_what_was_appended(deltas: list[str]) -> None:
+def test_an_open_message_contains_every_appended_delta(deltas: list[str]) -> None:
     message = OpenMessage.of(Message("m", "assistant", "start "))
     for delta in deltas:
         message = message.append(delta)
@@ -33,7 +33,7 @@ def test_an_open_message_is_addressed_by_its_id_unless_it_has_another_name() -> 
     assert OpenMessage.of(message, "k").message == message
 
 
-def test_open_messages_are_equal_by_what_they_say() -> None:
+def test_open_messages_are_equal_by_content() -> None:
     opened = OpenMessage.of(Message("m", "assistant"))
     assert hash(opened.append("ab")) == hash(opened) != hash(replace(opened, key="other"))
     assert opened != "m"

@@ -51,7 +51,7 @@ def test_a_sampling_value_of_another_type_is_refused_with_the_range(name: str, v
 
 
 @pytest.mark.parametrize("name", RANGES)
-def test_values_beside_the_range_are_refused_and_its_ends_are_allowed(name: str) -> None:
+def test_values_out_of_range_are_refused_and_its_ends_are_allowed(name: str) -> None:
     allowed = RANGES[name]
     step: float = 1 if allowed.whole else 1e-3
     kind: Any = int if allowed.whole else float
@@ -85,7 +85,7 @@ def test_values_beside_the_range_are_refused_and_its_ends_are_allowed(name: str)
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_an_invalid_setting_is_refused_with_what_is_allowed(
+def test_an_invalid_setting_is_refused_with_the_allowed_values(
     values: Mapping[str, Any], problem: str
 ) -> None:
     with pytest.raises(ValueError, match=problem):

@@ -35,7 +35,7 @@ class Thread:
         self.autosave.mark_changed()
 
 
-async def test_while_text_streams_saves_keep_their_distance() -> None:
+async def test_saves_are_throttled_while_text_streams() -> None:
     storage = FailingStorage()
 
     async def long(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
@@ -102,7 +102,7 @@ async def test_one_write_at_a_time_and_the_newest_state_wins() -> None:
     assert not thread.autosave.dirty
 
 
-async def test_what_changes_during_a_write_is_saved_without_another_call() -> None:
+async def test_changes_during_a_write_are_saved_without_another_call() -> None:
     storage = SlowStorage()
     thread = Thread(storage, interval=0)
     thread.say("a")
@@ -157,7 +157,7 @@ async def test_a_clean_thread_is_not_written() -> None:
     assert storage.attempts == 1
 
 
-async def test_forget_comes_after_the_write_under_way_and_nothing_comes_back() -> None:
+async def test_a_delete_waits_for_the_running_write_and_nothing_is_saved_after_it() -> None:
     storage = SlowStorage()
     thread = Thread(storage, interval=0)
     thread.say("a")
@@ -229,7 +229,7 @@ async def test_a_failed_write_is_not_tried_again_before_its_time(
     assert len(caplog.records) == 1, "the same failure is logged once"
 
 
-async def test_what_is_noted_of_a_thread_does_not_postpone_its_save(
+async def test_a_metadata_update_does_not_postpone_a_save(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(autosave, "RETRY_S", 3600)
@@ -267,7 +267,7 @@ async def test_saves_announces_success_failure_and_retry(monkeypatch: pytest.Mon
     watching.cancel()
 
 
-async def test_giving_up_on_a_failed_save_is_announced() -> None:
+async def test_abandoning_a_failed_save_is_announced() -> None:
     storage = FailingStorage()
     storage.broken = True
     client = KoelClient(ScriptedAgent(say("Hello")), storage=storage)

@@ -8,7 +8,7 @@ from koel_tui.session.broadcast import Broadcast
 from tests.session.helpers import collected
 
 
-async def test_every_reader_gets_everything_from_its_start_on() -> None:
+async def test_every_reader_gets_all_items_published_after_it_starts() -> None:
     broadcast = Broadcast[int]()
     early = broadcast.reader()
     broadcast.publish(1)
@@ -19,7 +19,7 @@ async def test_every_reader_gets_everything_from_its_start_on() -> None:
     assert await collected(late) == [2]
 
 
-async def test_a_reader_of_the_newest_skips() -> None:
+async def test_a_reader_with_a_limit_skips_to_the_newest_item() -> None:
     broadcast = Broadcast[int](size=1)
     reader = broadcast.reader()
     for item in range(5):

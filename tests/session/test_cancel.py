@@ -83,7 +83,7 @@ async def test_cancel_before_the_first_token_leaves_no_empty_message() -> None:
     assert said(session.state) == [("user", "hi")]
 
 
-async def test_cancel_of_a_run_that_has_not_begun_asks_no_agent() -> None:
+async def test_a_run_cancelled_before_it_begins_calls_no_agent() -> None:
     agent = ScriptedAgent(say("ok"))
     session = KoelClient(agent).new_session()
     sending = session.send("hi")

@@ -132,7 +132,7 @@ async def test_a_second_send_is_refused_and_leaves_the_first_run_alone() -> None
     assert said(session.state) == [("user", "one"), ("assistant", "ok")]
 
 
-async def test_what_an_agent_is_asked_with() -> None:
+async def test_the_input_of_an_agent_has_the_messages_tools_and_settings() -> None:
     agent = ScriptedAgent(say("ok"))
     session = KoelClient(agent).new_session(
         "t1",
@@ -308,7 +308,9 @@ async def test_an_agent_that_cancels_itself_does_not_hang_its_run() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), [float("inf")], {1, 2}, object()])
-async def test_b21_a_state_that_is_no_json_is_refused_before_it_is_stored(value: object) -> None:
+async def test_b21_a_state_that_is_not_valid_json_is_refused_before_it_is_stored(
+    value: object,
+) -> None:
     storage = MemoryStorage()
     client = KoelClient(ScriptedAgent(say("Hello")), storage)
     session = client.new_session("t")

@@ -59,7 +59,7 @@ async def test_a_thread_can_be_opened_again_right_after_dispose() -> None:
     assert await storage.load("t") == again.state
 
 
-async def test_session_case_28_two_clients_do_not_cross_talk() -> None:
+async def test_session_case_28_two_clients_do_not_affect_each_other() -> None:
     turns = [asyncio.Event() for _ in range(2)]
 
     async def talk(name: str, session_text: str) -> list[str]:
@@ -109,7 +109,7 @@ async def test_dispose_takes_effect_at_the_call() -> None:
 
 
 @pytest.mark.parametrize("whole_client", [True, False])
-async def test_giving_up_on_dispose_does_not_stop_the_last_save(whole_client: bool) -> None:
+async def test_cancelling_dispose_does_not_stop_the_last_save(whole_client: bool) -> None:
     storage = SlowStorage()
     client = KoelClient(ScriptedAgent(say("Hel", gate=asyncio.Event())), storage=storage)
     session = client.new_session("t")
@@ -127,7 +127,7 @@ async def test_giving_up_on_dispose_does_not_stop_the_last_save(whole_client: bo
     assert await storage.load("t") == session.state
 
 
-async def test_what_could_not_be_saved_is_still_there_after_dispose() -> None:
+async def test_an_unsaved_session_is_available_after_dispose() -> None:
     storage = FailingStorage()
     client = KoelClient(ScriptedAgent(say("precious")), storage=storage)
     session, saved = client.new_session("t"), client.new_session("saved")
@@ -139,7 +139,7 @@ async def test_what_could_not_be_saved_is_still_there_after_dispose() -> None:
     assert session.state.messages[-1].content == "precious"
 
 
-async def test_an_agent_that_never_lets_go_does_not_hang_dispose(
+async def test_an_agent_that_never_ends_does_not_hang_dispose(
     caplog: pytest.LogCaptureFixture, free: asyncio.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("koel_tui.session.run.STOP_TIMEOUT", 0.05)

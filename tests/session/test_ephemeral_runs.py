@@ -33,7 +33,7 @@ class Listener:
         self.received.append(state)
 
 
-async def test_an_answer_is_its_text_and_nothing_of_it_stays() -> None:
+async def test_an_ephemeral_run_returns_its_text_and_stores_nothing() -> None:
     agent, storage, listener = ReleasingAgent(say("Hel", "lo")), MemoryStorage(), Listener()
     client = KoelClient(agent, storage, observers=[listener])
     assert await client.ask(ASKED, SETTINGS) == "Hello"
@@ -95,7 +95,7 @@ async def test_a_failed_run_raises(code: str | None, expected: str) -> None:
     assert len(agent.released) == 1
 
 
-async def test_what_an_agent_raises_is_raised() -> None:
+async def test_an_ephemeral_run_raises_the_error_of_its_agent() -> None:
     agent = ReleasingAgent(fail(OSError("gone"), "Hel"))
     with pytest.raises(OSError, match="gone"):
         await KoelClient(agent).ask(ASKED)

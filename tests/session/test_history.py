@@ -43,7 +43,7 @@ def talk(agent: ScriptedAgent, storage: MemoryStorage | None = None) -> ChatSess
     return KoelClient(agent, storage=storage).new_session("t", initial=TALK)
 
 
-async def test_session_case_25_regenerate_answers_the_last_question_anew() -> None:
+async def test_session_case_25_regenerate_answers_the_last_question_again() -> None:
     agent = ScriptedAgent(say("Ash."))
     session = talk(agent)
     await session.regenerate()
@@ -56,7 +56,7 @@ async def test_session_case_25_regenerate_answers_the_last_question_anew() -> No
     assert agent.inputs[1].run_id != first_run
 
 
-async def test_what_is_regenerated_or_edited_stays_as_a_branch_to_switch_to() -> None:
+async def test_regenerated_and_edited_messages_stay_available_as_branches() -> None:
     storage = MemoryStorage()
     session = talk(ScriptedAgent(say("Ash."), say("Fir."), say("Elm.")), storage)
     before = TALK.messages
@@ -86,7 +86,7 @@ async def test_regenerate_without_a_question_does_nothing() -> None:
     assert session.state is before and agent.inputs == []
 
 
-async def test_edit_replaces_a_message_and_what_came_after_it() -> None:
+async def test_edit_replaces_a_message_and_the_following_messages() -> None:
     session = talk(ScriptedAgent(say("Fir.")))
     await session.edit("u2", "A conifer.")
     assert said(session.state)[1:] == [
@@ -114,7 +114,7 @@ async def test_nothing_is_changed_while_a_run_is_in_flight() -> None:
     assert said(session.state)[-1] == ("assistant", "x")
 
 
-async def test_a_branch_is_a_thread_of_its_own_that_knows_its_parent() -> None:
+async def test_a_branch_is_a_separate_thread_that_records_its_parent() -> None:
     storage = MemoryStorage()
     session = talk(ScriptedAgent(say("Yew.")), storage)
     branch = await session.branch("a1")
@@ -162,7 +162,7 @@ async def test_a_branch_of_a_thread_that_failed_has_not_failed() -> None:
     assert await storage.load(branch.thread_id) == branch.state
 
 
-async def test_a_branch_that_cannot_be_saved_is_none() -> None:
+async def test_a_branch_that_cannot_be_saved_is_not_created() -> None:
     storage = FailingStorage()
     storage.broken = True
     client = KoelClient(ScriptedAgent(say("Yew.")), storage=storage)
@@ -192,7 +192,7 @@ async def going_on(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
     yield finish(run)
 
 
-async def test_an_interrupted_answer_is_gone_on_with_in_its_own_message() -> None:
+async def test_an_interrupted_answer_is_continued_in_its_own_message() -> None:
     session = KoelClient(ScriptedAgent(going_on)).new_session(initial=half())
     await session.continue_answer()
     assert said(session.state) == [("user", "Tell."), ("assistant", "Once upon a time.")]
@@ -202,7 +202,7 @@ async def test_an_interrupted_answer_is_gone_on_with_in_its_own_message() -> Non
         await session.continue_answer()
 
 
-async def test_an_answer_that_fails_before_it_goes_on_is_kept_as_it_was() -> None:
+async def test_a_partial_answer_is_unchanged_if_its_continuation_fails() -> None:
     async def failing(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
         yield begin(run)
         raise OSError("gone")

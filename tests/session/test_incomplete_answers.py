@@ -219,7 +219,7 @@ def test_the_reason_is_kept_by_the_codec_and_by_export_and_import(reason: str) -
 
 
 @pytest.mark.parametrize("reason", [None, 3, ["length"], {}])
-def test_a_reason_that_is_no_text_is_ignored(reason: object) -> None:
+def test_a_finish_reason_that_is_not_text_is_ignored(reason: object) -> None:
     run = RunAgentInput(
         thread_id="t", run_id="r", state={}, messages=[], tools=[], context=[], forwarded_props={}
     )
@@ -250,7 +250,7 @@ def test_b16_a_cut_answer_that_is_stopped_while_it_is_continued_was_stopped_not_
     assert (answer.content, answer.interrupted, answer.finish_reason) == ("Marsei", True, None)
 
 
-def test_b16_an_answer_that_the_agent_never_ended_stays_interrupted_whatever_the_reason() -> None:
+def test_b16_an_answer_without_an_end_event_stays_interrupted_for_any_finish_reason() -> None:
     event = RunFinishedEvent(thread_id="t", run_id="r", result={"finishReason": "end"})
     writing = fold(
         fold(ChatState(messages=(Message("u1", "user", "?"),)), start("a1")), content("a1", "Mar")

@@ -45,7 +45,7 @@ async def test_b2_every_agent_that_a_session_asked_is_released_once(
 
 
 @pytest.mark.parametrize("changed", [False, True])
-async def test_b2_a_session_that_asks_nothing_frees_what_an_earlier_one_left_to_it(
+async def test_b2_an_unused_session_releases_the_context_of_an_earlier_session(
     agents: tuple[ReleasingAgent, ReleasingAgent], changed: bool
 ) -> None:
     first, second = agents

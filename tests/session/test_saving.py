@@ -31,7 +31,7 @@ from tests.session.helpers import (
 )
 
 
-async def test_session_case_26_persist_load_and_go_on_with_equal_states() -> None:
+async def test_session_case_26_persist_and_load_restore_an_equal_state() -> None:
     storage = MemoryStorage()
     client = KoelClient(ScriptedAgent(say("Hel", "lo")), storage=storage)
     session = client.new_session("thread-42")
@@ -82,7 +82,7 @@ async def test_a_cleared_thread_can_be_used_again() -> None:
     assert said(loaded) == [("user", "two"), ("assistant", "ok")]
 
 
-async def test_clear_that_cannot_delete_says_so_and_is_empty_all_the_same() -> None:
+async def test_clear_that_cannot_delete_raises_and_leaves_an_empty_state() -> None:
     class Undeletable(MemoryStorage):
         async def delete(self, thread_id: str) -> None:
             raise StorageError("read-only")
@@ -105,7 +105,7 @@ async def test_persist_without_a_storage_does_nothing() -> None:
     assert not session.dirty and session.save_error is None
 
 
-async def test_persist_raises_what_the_storage_raises() -> None:
+async def test_persist_raises_the_error_of_the_storage() -> None:
     storage = FailingStorage()
     storage.broken = True
     session = KoelClient(ScriptedAgent(say("ok")), storage=storage).new_session()
@@ -170,7 +170,7 @@ class Half(MemoryStorage):
         raise StorageError("read-only")
 
 
-async def test_what_is_not_worth_an_error_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failed_save_of_figures_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def measured(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
         yield begin(run)
         yield CustomEvent(name=METRICS, value={"model": "M"})

@@ -41,7 +41,7 @@ async def test_tools_are_offered_and_called_however_an_answer_is_asked_for(
     await client.dispose()
 
 
-async def test_a_session_with_an_agent_of_its_own_is_answered_and_released_there() -> None:
+async def test_a_session_with_a_separate_agent_is_answered_and_released_by_it() -> None:
     theirs, own = ReleasingAgent(say("theirs")), ReleasingAgent(say("own"))
     client = KoelClient(theirs)
     session = client.new_session("t", agent=own)

@@ -26,12 +26,12 @@ FULL = ThreadSettings(
 )
 
 
-def test_what_is_set_is_saved_and_comes_back() -> None:
+def test_thread_settings_are_saved_and_restored() -> None:
     assert ThreadSettings.of_meta({**FULL.meta, "model": "the one that answered"}) == FULL
     assert FULL.meta["wanted_model"] == "tiny.gguf" and "model" not in FULL.meta
 
 
-def test_what_is_not_set_is_removed_from_what_is_saved() -> None:
+def test_settings_without_a_value_are_removed_from_the_saved_metadata() -> None:
     empty = ThreadSettings()
     assert set(empty.meta.values()) == {None}
     assert set(empty.meta) == set(FULL.meta)
@@ -108,14 +108,14 @@ def test_a_value_that_is_not_allowed_is_refused_with_the_range() -> None:
         {"wanted_model": b"", "lora": []},
     ],
 )
-def test_what_was_saved_wrong_has_no_effect_and_is_saved_again(meta: dict[str, Any]) -> None:
+def test_unusable_saved_settings_have_no_effect_and_are_saved_again(meta: dict[str, Any]) -> None:
     read = ThreadSettings.of_meta(meta)
     assert read == ThreadSettings(unusable=meta)
     assert read.turn_settings(DEFAULTS) == DEFAULTS
     assert {name: each for name, each in read.meta.items() if each is not None} == meta
 
 
-def test_what_was_saved_wrong_stays_until_that_setting_is_set() -> None:
+def test_an_unusable_saved_setting_is_kept_until_it_is_set() -> None:
     saved = {"sampling": {"temperature": "hot", "top_k": -1}, "stop": "END"}
     read = ThreadSettings.of_meta(saved)
     changed = replace(read, sampling={"top_k": 5}, lora="a.gguf")
@@ -124,7 +124,7 @@ def test_what_was_saved_wrong_stays_until_that_setting_is_set() -> None:
     assert replace(read, stop=("END",)).meta["stop"] == ["END"]
 
 
-def test_the_names_of_what_was_saved_wrong() -> None:
+def test_the_names_of_unusable_saved_settings_are_listed() -> None:
     sampling = {"temperature": "hot", "min_p": 0.1, "made_up": 1, "seed": None}
     saved = {"sampling": sampling, "wanted_model": 7, "stop": ["END", 5], "thinking": True}
     read = ThreadSettings.of_meta({**saved, "title": 5, "model": 5, "lora": None})

@@ -159,7 +159,7 @@ async def _with_a_stored_and_a_superseded_state(storage: FullFiles, owner: KoelC
     return first.state
 
 
-async def test_b5_a_superseded_state_is_not_what_a_thread_is_opened_with(tmp_path: Path) -> None:
+async def test_b5_a_thread_is_not_opened_with_a_superseded_state(tmp_path: Path) -> None:
     storage = FullFiles(tmp_path)
     owner = client(storage)
     await _with_a_stored_and_a_superseded_state(storage, owner)
@@ -190,7 +190,7 @@ async def test_b5_opening_a_thread_with_a_superseded_state_loses_nothing_stored_
     assert in_conflict(storage) == [["newer"]]
 
 
-async def test_b5_a_session_that_is_superseded_while_it_locks_its_thread_is_saved_beside_it(
+async def test_b5_a_session_superseded_while_it_locks_its_thread_is_saved_as_a_conflict(
     tmp_path: Path,
 ) -> None:
     gate, waits = asyncio.Event(), asyncio.Event()
@@ -236,7 +236,7 @@ async def test_b5_reopening_with_an_equal_state_makes_no_conflict(tmp_path: Path
     assert asked(await storage.load("t")) == ["one", "two"]
 
 
-async def test_b5_a_deleted_thread_comes_back_in_no_form(tmp_path: Path) -> None:
+async def test_b5_the_unsaved_state_of_a_deleted_thread_is_not_saved(tmp_path: Path) -> None:
     storage = FailingFiles(tmp_path)
     owner = client(storage)
     first = owner.new_session("t")
@@ -254,7 +254,7 @@ async def test_b5_a_deleted_thread_comes_back_in_no_form(tmp_path: Path) -> None
     assert asked(await storage.load("t")) == ["new"]
 
 
-async def test_b5_a_memory_keeps_the_conflict_as_a_thread_of_its_own() -> None:
+async def test_b5_a_memory_storage_keeps_a_conflict_as_a_separate_thread() -> None:
     storage = MemoryStorage()
     owner = client(storage)
     first = owner.new_session("t")
@@ -286,7 +286,7 @@ def _talk(*texts: str, **more: object) -> ChatState:
         (_talk("a", "b"), _talk(), True, HandoverEffect.LOST),
     ],
 )
-def test_the_fate_of_an_older_state(
+def test_the_effect_of_a_handover_on_an_older_state(
     state: ChatState, newer: ChatState, dirty: bool, fate: HandoverEffect
 ) -> None:
     assert handover_effect(state, newer, dirty=dirty) is fate

@@ -35,7 +35,7 @@ class Raising:
         raise RuntimeError("observer")
 
 
-async def test_observers_hear_events_in_order_and_states_in_reverse() -> None:
+async def test_observers_receive_events_in_order_and_states_in_reverse() -> None:
     notes: list[str] = []
     client = KoelClient(ScriptedAgent(say("x")), observers=[Scribe("A", notes), Scribe("B", notes)])
     await client.new_session("t").send("hi")
@@ -43,7 +43,7 @@ async def test_observers_hear_events_in_order_and_states_in_reverse() -> None:
     assert any(notes[at : at + 4] == first_content for at in range(len(notes)))
 
 
-async def test_an_observer_that_raises_is_reported_and_disturbs_nobody(
+async def test_an_observer_that_raises_is_reported_and_the_others_still_run(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     notes: list[str] = []

@@ -86,7 +86,7 @@ def test_a_function_that_is_not_async_is_refused() -> None:
         (("broken", ""), "Error: no network \ufffd"),
     ],
 )
-async def test_whatever_a_call_gives_is_a_text(call: tuple[str, str], expected: str) -> None:
+async def test_every_result_of_a_tool_call_is_text(call: tuple[str, str], expected: str) -> None:
     async def broken() -> None:
         raise OSError("no network \ud800")
 

@@ -24,7 +24,7 @@ def test_the_figures_of_an_answer_are_saved_with_it() -> None:
     assert decode_state(json.loads(encode_state(state))) == state
 
 
-def test_without_figures_or_an_answer_the_identical_state_comes_back() -> None:
+def test_the_same_state_is_returned_without_figures_or_an_answer() -> None:
     asked = ChatState(messages=(ASKED,))
     assert keep_usage(asked, metrics(MEASURED)) is asked
     assert keep_usage(ChatState(), metrics(MEASURED)) == ChatState()
@@ -32,7 +32,7 @@ def test_without_figures_or_an_answer_the_identical_state_comes_back() -> None:
         assert keep_usage(ANSWERED, event) is ANSWERED
 
 
-def test_figures_that_are_no_json_are_not_kept() -> None:
+def test_figures_that_are_not_valid_json_are_not_kept() -> None:
     odd = {"model": object(), "prompt_tokens": 12, "decode_tokens_per_s": float("nan")}
     state = keep_usage(ANSWERED, metrics(odd))
     assert state.messages[-1].usage == {"prompt_tokens": 12}

@@ -47,7 +47,9 @@ async def test_threads_are_read_to_their_last_message(store: JsonFileStorage, fo
     assert names(folder) == before
 
 
-async def test_what_lies_beside_threads_is_counted(store: JsonFileStorage, folder: Path) -> None:
+async def test_other_files_of_a_thread_directory_are_counted(
+    store: JsonFileStorage, folder: Path
+) -> None:
     folder.mkdir(mode=0o700)
     assert count_other_files(folder, ".json") == OtherFiles()
     for name in ("kept", "gone"):
@@ -77,7 +79,7 @@ async def test_what_lies_beside_threads_is_counted(store: JsonFileStorage, folde
     assert count_other_files(folder, ".json").held_locks == 0
 
 
-async def test_a_read_only_listing_has_what_can_be_read_newest_first(
+async def test_a_read_only_listing_has_the_readable_threads_newest_first(
     store: JsonFileStorage, folder: Path
 ) -> None:
     for name in ("old", "new", "torn", "gone"):

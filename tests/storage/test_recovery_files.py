@@ -118,7 +118,7 @@ async def test_a_recovery_file_can_be_read_after_the_passphrase_changed(
     tally("interrupted encryption", tried=1)
 
 
-async def test_what_only_goes_on_takes_the_place_of_what_is_there(tmp_path: Path) -> None:
+async def test_a_recovered_thread_that_extends_the_stored_one_replaces_it(tmp_path: Path) -> None:
     store = in_clear(tmp_path)
     await store.save("t", saying("question", "half"))
     await store.update_meta("t", title="Mine")
@@ -130,7 +130,7 @@ async def test_what_only_goes_on_takes_the_place_of_what_is_there(tmp_path: Path
     assert await store.list_threads() == ["t"]
 
 
-async def test_what_went_another_way_becomes_a_thread_of_its_own(tmp_path: Path) -> None:
+async def test_a_recovered_thread_that_diverged_becomes_a_separate_thread(tmp_path: Path) -> None:
     store = in_clear(tmp_path)
     await store.save("t", saying("question", "an answer"))
     stored = await restore_thread(store, Thread("t", saying("question", "another")))

@@ -117,7 +117,9 @@ class TestStorageCase12EveryStore:
             assert await store.load(thread_id) == saying(str(place))
         assert sorted(await store.list_threads()) == sorted(STRANGE_IDS)
 
-    async def test_the_list_is_the_callers(self, store: SessionStorage) -> None:
+    async def test_a_returned_list_can_be_changed_by_the_caller(
+        self, store: SessionStorage
+    ) -> None:
         await store.save("t", saying("hi"))
         (await store.list_threads()).clear()
         (await store.meta("t")).clear()
@@ -129,7 +131,9 @@ class TestStorageCase12EveryStore:
         await store.save("t", state)
         assert await store.load("t") == state
 
-    async def test_a_value_that_cannot_be_saved(self, store: SessionStorage) -> None:
+    async def test_a_value_that_cannot_be_saved_is_an_error_and_keeps_the_saved_state(
+        self, store: SessionStorage
+    ) -> None:
         await store.save("t", saying("hi"))
         with pytest.raises(StorageError, match="cannot be saved"):
             await store.save("t", ChatState(state={"odd": object()}))
@@ -175,7 +179,9 @@ class TestStorageCase12EveryStore:
         assert [summary.id for summary in await store.summaries()] == ["old", "new"]
         assert (await store.summaries())[0].created == oldest.created
 
-    async def test_a_limit_gives_the_threads_changed_last(self, store: SessionStorage) -> None:
+    async def test_a_limit_returns_the_most_recently_changed_threads(
+        self, store: SessionStorage
+    ) -> None:
         for number in range(5):
             await store.save(str(number), saying("hi"))
         assert [summary.id for summary in await store.summaries(2)] == ["4", "3"]
@@ -194,7 +200,7 @@ class TestStorageCase12EveryStore:
         await store.save("t", saying("hi", "hello"))
         assert await store.load("t") == saying("hi", "hello")
 
-    async def test_a_thread_comes_back_from_the_trash_as_it_was(
+    async def test_a_thread_is_restored_from_the_trash_unchanged(
         self, store: SessionStorage
     ) -> None:
         await store.save("t", saying("hi"))
@@ -208,7 +214,7 @@ class TestStorageCase12EveryStore:
         assert await store.load("t") == saying("hi")
         assert (await store.meta("t"))["title"] == "Weather"
 
-    async def test_what_was_thrown_away_last_is_listed_first(self, store: SessionStorage) -> None:
+    async def test_the_trash_lists_the_latest_thread_first(self, store: SessionStorage) -> None:
         for name in "abc":
             await store.save(name, saying(name))
         for name in "bca":
@@ -221,7 +227,7 @@ class TestStorageCase12EveryStore:
             await store.trash("t")
         assert [found.title for found in await store.trashed()] == ["new"]
 
-    async def test_what_cannot_be_brought_back_is_refused(self, store: SessionStorage) -> None:
+    async def test_an_impossible_restore_is_refused(self, store: SessionStorage) -> None:
         await store.trash("nobody")
         with pytest.raises(StorageError, match="no thread 'nobody'"):
             await store.restore("nobody")
@@ -233,7 +239,9 @@ class TestStorageCase12EveryStore:
         assert await store.load("t") == saying("new")
         assert [found.title for found in await store.trashed()] == ["old"]
 
-    async def test_the_trash_forgets_what_has_been_there_long(self, store: SessionStorage) -> None:
+    async def test_the_trash_deletes_threads_after_the_retention_time(
+        self, store: SessionStorage
+    ) -> None:
         for name in ("old", "new"):
             await store.save(name, saying(name))
         await store.trash("old")
@@ -247,7 +255,7 @@ class TestStorageCase12EveryStore:
 
 
 @pytest.mark.parametrize("kind", FILE_STORES)
-async def test_what_one_store_wrote_another_reads(tmp_path: Path, kind: str) -> None:
+async def test_a_thread_written_by_one_store_is_read_by_another(tmp_path: Path, kind: str) -> None:
     await FILE_STORES[kind](tmp_path).save("t", saying("hi", "hello"))
     assert await FILE_STORES[kind](tmp_path).load("t") == saying("hi", "hello")
 

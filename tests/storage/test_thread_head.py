@@ -16,7 +16,7 @@ from tests.storage.helpers import FILE_STORES, MOMENT, file_name, in_clear, sayi
 
 
 @given(texts, extras, states)
-def test_the_head_says_what_the_whole_thread_says(
+def test_the_head_of_a_thread_file_gives_the_summary_of_the_whole_thread(
     thread_id: str, meta: dict[str, object], state: ChatState
 ) -> None:
     header = Header(thread_id, 3, meta=meta, extra={"theirs": 1})

@@ -226,7 +226,7 @@ def test_storage_case_09_the_content_is_whole_and_a_retry_works_when_any_call_fa
     tally("failing system call", tried=len(seen))
 
 
-def test_sweeping_takes_left_overs_and_leaves_everything_else(folder: Path) -> None:
+def test_sweeping_removes_only_leftover_temporary_files(folder: Path) -> None:
     left_by_a_kill = folder / f".{NAME}.{'a' * 16}.tmp"
     written = folder / f".{NAME}.{'b' * 16}.tmp"
     link = folder / f".{NAME}.{'c' * 16}.tmp"
@@ -269,7 +269,7 @@ def _deny(*_: object, **__: object) -> None:
     raise PermissionError(1, "Operation not permitted")
 
 
-def test_what_a_failed_write_could_not_remove_is_swept_later(path: Path) -> None:
+def test_a_temporary_file_left_by_a_failed_write_is_swept_later(path: Path) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(os, "replace", _refuse)
         monkeypatch.setattr(os, "unlink", _deny)
@@ -280,7 +280,7 @@ def test_what_a_failed_write_could_not_remove_is_swept_later(path: Path) -> None
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_nothing_that_has_the_name_already_is_written_to(
+def test_an_existing_temporary_file_is_not_overwritten(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(secrets, "token_hex", lambda count: "0" * 2 * count)
@@ -292,7 +292,7 @@ def test_nothing_that_has_the_name_already_is_written_to(
     assert path.read_bytes() == b"old"
 
 
-def test_a_file_system_without_locks_is_written_all_the_same(
+def test_a_file_is_written_on_a_file_system_without_locks(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fcntl, "flock", _refuse)
@@ -300,7 +300,7 @@ def test_a_file_system_without_locks_is_written_all_the_same(
     assert path.read_bytes() == b"new"
 
 
-def test_where_the_disk_has_a_cache_of_its_own_that_is_flushed_too(
+def test_an_atomic_write_flushes_the_disk_cache_too(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on macOS, where fsync stops at it."""

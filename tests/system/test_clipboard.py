@@ -43,14 +43,14 @@ def every(name: str) -> str | None:
         ({"SSH_CONNECTION": "1 2 3 4"}, "darwin", ""),
     ],
 )
-def test_the_desktops_tool_is_taken_where_the_terminal_is_on_it(
+def test_the_clipboard_tool_of_the_desktop_is_used_in_a_local_terminal(
     environment: dict[str, str], platform: str, tool: str
 ) -> None:
     commands = clipboard_commands(environment, platform, every)
     assert (commands[0][0] if commands else "") == tool
 
 
-def test_a_tool_that_is_not_installed_is_not_taken() -> None:
+def test_a_clipboard_tool_that_is_not_installed_is_not_used() -> None:
     only_xsel = {"xsel": "/usr/bin/xsel"}
     assert clipboard_commands({"DISPLAY": ":0"}, "linux", only_xsel.get)[0][0] == "xsel"
     assert not clipboard_commands({"DISPLAY": ":0"}, "linux", lambda name: None)
@@ -83,7 +83,7 @@ async def test_report_06_the_next_tool_is_used_if_the_first_fails(
     assert copied == Copied(Destination.DESKTOP, "xclip") and not written
 
 
-async def test_report_06_text_is_never_taken_for_another_type(
+async def test_report_06_text_is_always_copied_with_a_text_type(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its own guess, wl-copy offers a Perl script as no text, and an editor pastes nothing."""
@@ -109,7 +109,7 @@ async def test_report_06_pbcopy_reads_utf_8_in_every_locale(
 
 
 @pytest.mark.slow
-async def test_report_06_a_tool_that_stays_in_the_foreground_is_not_said_to_have_copied(
+async def test_report_06_a_tool_that_stays_in_the_foreground_is_not_reported_as_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(tmp_path, monkeypatch, "xclip", "exec sleep 60")

@@ -30,7 +30,7 @@ def test_visual_goes_before_editor_and_may_have_arguments() -> None:
     assert editor_command({"VISUAL": " ", "EDITOR": "'my editor' -x"}) == ["my editor", "-x"]
 
 
-def test_no_editor_and_a_broken_one_say_what_to_do() -> None:
+def test_the_errors_of_a_missing_and_an_invalid_editor_name_the_next_step() -> None:
     with pytest.raises(EditorError, match="Set VISUAL or EDITOR"):
         editor_command({})
     with pytest.raises(EditorError, match="EDITOR cannot be parsed"):
@@ -50,7 +50,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("before", "after"),
     [("a", "ab"), ("", "b"), ("a\n", "a\nb\n"), ("é 漢 😀", "é 漢 😀b"), ("\ud83d", "?b")],
 )
-async def test_what_the_editor_writes_comes_back(before: str, after: str) -> None:
+async def test_the_text_written_by_the_editor_is_returned(before: str, after: str) -> None:
     append = editor("path.write_bytes(path.read_bytes() + 'b\\n'.encode())")
     assert await edit_in_editor(before, append) == after
 
@@ -181,7 +181,9 @@ async def test_report_39_text_in_another_encoding_is_kept_and_not_changed(
     assert str(caught.value).endswith(str(kept))
 
 
-async def test_report_39_a_file_that_is_replaced_or_removed_is_no_error(temporary: Path) -> None:
+async def test_report_39_a_file_that_is_replaced_or_removed_causes_no_error(
+    temporary: Path,
+) -> None:
     replaced = "new = path.with_name('new'); new.write_text('new text'); new.replace(path)"
     assert await edit_in_editor("x", editor(replaced)) == "new text"
     assert await edit_in_editor("x", editor("path.unlink()")) == "x"
@@ -201,7 +203,7 @@ def test_an_editor_may_have_spaces_in_its_path_or_be_in_the_home_directory(tmp_p
     assert editor_command({"EDITOR": "~/bin/ed -x"}) == [str(Path.home() / "bin/ed"), "-x"]
 
 
-async def test_what_was_saved_before_an_editor_failed_is_kept(temporary: Path) -> None:
+async def test_the_text_saved_before_an_editor_failed_is_kept(temporary: Path) -> None:
     with pytest.raises(EditorError, match=r"ended with 3.*What you saved is in .*prompt\.md"):
         await edit_in_editor("x", editor("path.write_text('changed'); sys.exit(3)"))
     (kept,) = temporary.rglob("*.md")
@@ -283,13 +285,13 @@ async def test_no_editor_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
         await reports(window, "No editor is set")
 
 
-async def test_where_there_is_no_terminal_it_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_editor_without_a_terminal_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDITOR", "true")
     async with opened() as window:
         await reports(window, "suspend")
 
 
-async def test_text_given_back_while_the_editor_is_open_stays(
+async def test_text_restored_while_the_editor_is_open_is_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     go, ready = tmp_path / "go", tmp_path / "ready"

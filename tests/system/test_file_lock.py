@@ -95,7 +95,7 @@ def test_two_checks_do_not_see_each_other(path: Path) -> None:
         assert FileLock(path).acquire().held_elsewhere
 
 
-def test_a_check_neither_creates_nor_follows_nor_waits(path: Path) -> None:
+def test_a_lock_check_creates_no_file_follows_no_link_and_does_not_block(path: Path) -> None:
     assert not is_locked(path) and not path.exists()
     assert not is_locked(path.parent / "nowhere" / "a.lock")
     pipe, link = path.with_name("pipe"), path.with_name("link")
@@ -172,7 +172,7 @@ def test_the_lock_of_a_killed_process_is_free(path: Path) -> None:
         assert FileLock(path).acquire().acquired
 
 
-def test_a_timeout_is_waited_for_and_no_longer(path: Path) -> None:
+def test_acquiring_a_lock_waits_until_its_timeout(path: Path) -> None:
     with holder(path):
         start = time.monotonic()
         assert FileLock(path).acquire(timeout_s=0.1).held_elsewhere
@@ -283,7 +283,7 @@ def test_the_content_is_replaced_only_while_the_lock_is_held(path: Path) -> None
     assert path.read_bytes() == b""
 
 
-def test_acquiring_keeps_the_content_of_the_holder(path: Path) -> None:
+def test_a_failed_acquire_keeps_the_content_of_the_lock_file(path: Path) -> None:
     with FileLock(path).hold(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(file_lock, "_POLL_INTERVAL_S", 0.0)
         path.write_text("1234")

@@ -60,7 +60,7 @@ def small_looks(count: int) -> None:
         gc.collect(1)
 
 
-def test_tidying_waits_until_it_is_worth_it() -> None:
+def test_garbage_is_collected_only_after_several_checks() -> None:
     before, garbage = gc.get_threshold(), GcControl()
     garbage.start()
     try:
@@ -77,7 +77,7 @@ def test_tidying_waits_until_it_is_worth_it() -> None:
     assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
 
 
-async def test_the_window_tidies_when_no_answer_is_written() -> None:
+async def test_garbage_is_collected_while_no_answer_is_written() -> None:
     before = gc.get_threshold()
     async with opened() as window:
         turn = await window.ask("One")
@@ -135,14 +135,16 @@ def test_threads_have_one_heap_when_asked_for() -> None:
     assert heaps(asked=True) == 1
 
 
-def test_where_it_cannot_be_asked_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_tuning_does_nothing_without_support_of_the_library(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("ctypes.CDLL", lambda name: object())
     assert not limit_malloc_arenas()
     assert not trim_heap()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked")
-def test_what_is_free_below_something_kept_is_given_back() -> None:
+def test_free_memory_below_an_allocated_block_is_returned() -> None:
     many = [bytes(600) for _ in range(100_000)]
     kept = bytes(600)  # the end of the heap stays where it is
     del many

@@ -15,7 +15,7 @@ def here(tmp_path: Path) -> Path:
     return directory
 
 
-def test_a_file_is_written_whole_and_as_others_are(here: Path) -> None:
+def test_a_new_file_is_written_whole_with_default_permissions(here: Path) -> None:
     ordinary = here / "ordinary"
     ordinary.touch()
     write_exclusive(here / "new", "ä".encode())
@@ -35,7 +35,7 @@ def test_report_32_a_file_system_without_permissions_gets_the_file(
     assert (here / "new").read_bytes() == b"content"
 
 
-def test_what_is_tthere_is_not_touched(here: Path) -> None:
+def test_an_existing_file_is_not_overwritten(here: Path) -> None:
     (here / "link").symlink_to(here / "nowhere")
     (here / "file").write_text("mine")
     for name in ("link", "file", "."):

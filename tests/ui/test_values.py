@@ -22,7 +22,7 @@ class TestWorkspace:
         tabs.add("b")
         assert (list(tabs), tabs.active, tabs.number("b")) == (["a", "b"], "b", 2)
 
-    def test_removing_brings_the_right_neighbour_to_the_front_else_the_left(self) -> None:
+    def test_removing_the_active_tab_activates_its_right_or_left_neighbour(self) -> None:
         tabs = TabOrder("a")
         tabs.add("b")
         tabs.add("c")
@@ -34,19 +34,19 @@ class TestWorkspace:
         with pytest.raises(ValueError, match="last tab"):
             tabs.remove("a")
 
-    def test_removing_one_behind_changes_nothing_in_front(self) -> None:
+    def test_removing_an_inactive_tab_keeps_the_active_one(self) -> None:
         tabs = TabOrder("a")
         tabs.add("b")
         tabs.remove("a")
         assert tabs.active == "b"
 
-    def test_stepping_goes_round_and_numbers_stop_at_the_ends(self) -> None:
+    def test_tab_steps_wrap_around_and_tab_numbers_do_not(self) -> None:
         tabs = TabOrder("a")
         tabs.add("b")
         assert (tabs.step(1), tabs.step(-1), tabs.step(2)) == ("a", "a", "b")
         assert (tabs.at(1), tabs.at(2), tabs.at(0), tabs.at(3)) == ("a", "b", None, None)
 
-    def test_unread_is_for_tabs_behind_and_ends_with_a_look(self) -> None:
+    def test_only_inactive_tabs_are_unread_and_activation_marks_them_read(self) -> None:
         tabs = TabOrder("a")
         tabs.add("b")
         tabs.mark_unread("b")
@@ -64,7 +64,7 @@ class TestCells:
     def test_a_fitted_text_is_never_too_wide(self, text: str, width: int) -> None:
         assert cell_len(formatting.truncate(text, width)) <= width
 
-    def test_what_fits_stays_and_what_is_cut_is_marked(self) -> None:
+    def test_truncation_keeps_text_that_fits_and_marks_truncated_text(self) -> None:
         assert formatting.truncate("forest", 6) == "forest"
         assert formatting.truncate("forests", 6) == "fores…"
         assert formatting.truncate("日本語", 4) == "日…"
@@ -80,7 +80,7 @@ class TestCells:
             "131k",
         ]
 
-    def test_a_bar_is_empty_only_at_nothing(self) -> None:
+    def test_a_progress_bar_is_empty_only_at_zero(self) -> None:
         bars = [formatting.progress_bar(fraction) for fraction in (0, 0.01, 0.5, 1, 7)]
         assert bars == ["░░░░", "▓░░░", "▓▓░░", "▓▓▓▓", "▓▓▓▓"]
 
@@ -96,19 +96,21 @@ class TestActivity:
             ({"phase": "writing"}, "writing", "⌛"),
         ],
     )
-    def test_words_and_mark(self, value: object, words: str, mark: str) -> None:
+    def test_an_activity_has_a_status_text_and_a_tab_text(
+        self, value: object, words: str, mark: str
+    ) -> None:
         activity = parse_activity(value)
         assert activity is not None
         assert (activity.status_text, activity.tab_text) == (words, mark)
 
     @pytest.mark.parametrize("value", [None, 3, "writing", [], {}, {"phase": 4}, {"phase": "x"}])
-    def test_what_is_none_is_left_out(self, value: object) -> None:
+    def test_an_unknown_activity_is_ignored(self, value: object) -> None:
         assert parse_activity(value) is None
 
-    def test_idle_says_nothing(self) -> None:
+    def test_an_idle_activity_has_no_text(self) -> None:
         assert (Activity().status_text, Activity().tab_text) == ("", "")
 
-    def test_figures(self) -> None:
+    def test_metrics_of_any_form_are_parsed(self) -> None:
         value = {"model": "M", "prompt_tokens": 3, "output_tokens": 4, "context_tokens": 9, "x": 1}
         assert parse_metrics(value) == TurnMetrics(
             "M", used_tokens=7, context_tokens=9, prompt_tokens=3, output_tokens=4
@@ -118,7 +120,7 @@ class TestActivity:
 
 
 class TestPace:
-    def test_it_tells_when_it_has_seen_enough(self) -> None:
+    def test_the_token_rate_is_reported_after_enough_tokens(self) -> None:
         pace = TokenRate()
         for n in range(10):
             pace.add(100 + n / 20)
@@ -137,26 +139,26 @@ class TestPace:
 class TestStatus:
     WIDGET_BUDGET = Status("writing", "Some-Model-7B", 1200, 8192, 112.4, "saved")
 
-    def test_all_of_it_where_there_is_room(self) -> None:
+    def test_a_wide_status_line_shows_everything(self) -> None:
         line = self.WIDGET_BUDGET.render(70).plain
         assert line.startswith("writing ")
         assert line.endswith("Some-Model-7B · ctx 1.2k/8.2k ▓░░░ · 112 tok/s · saved")
         assert cell_len(line) == 70
 
-    def test_the_least_important_goes_first(self) -> None:
+    def test_a_narrow_status_line_drops_the_least_important_part_first(self) -> None:
         assert self.WIDGET_BUDGET.render(57).plain.endswith(
             "Some-Model-… · ctx 1.2k/8.2k · 112 tok/s · saved"
         )
         assert self.WIDGET_BUDGET.render(46).plain.endswith("  ctx 1.2k/8.2k · 112 tok/s · saved")
         assert self.WIDGET_BUDGET.render(15).plain == "writing   saved"
 
-    def test_an_alarm_stands_before_all_else(self) -> None:
+    def test_an_alert_takes_priority_in_the_status_line(self) -> None:
         status = Status("writing", "M", 1, 2, 3, "saved", alert="NOT SAVED: disk full")
         assert status.render(40).plain == "writing             NOT SAVED: disk full"
         assert status.render(10).plain == "NOT SAVED…"
 
     @given(st.text(max_size=60), st.text(max_size=60), st.integers(1, 90), st.text(max_size=60))
-    def test_it_never_needs_more_than_the_width(
+    def test_the_status_line_is_never_wider_than_the_window(
         self, activity: str, model: str, width: int, alert: str
     ) -> None:
         for status in (
@@ -179,7 +181,7 @@ class TestRichness:
             ("> a\n> b", 2),
         ],
     )
-    def test_it_counts_what_markdown_will_make(self, text: str, widgets: int) -> None:
+    def test_the_number_of_markdown_widgets_is_estimated(self, text: str, widgets: int) -> None:
         assert markdown_cost.estimate_widgets(text) == widgets
 
     def test_tables_count_by_their_cells(self) -> None:
@@ -188,7 +190,7 @@ class TestRichness:
 
 
 class TestLabel:
-    def test_a_title_is_cut_and_the_mark_is_not(self) -> None:
+    def test_a_tab_label_truncates_the_title_and_not_the_mark(self) -> None:
         label = Label("t", "A title of several words", "queued 2")
         assert label.text(3, 40) == "3 A title of several words queued 2"
         assert label.text(3, 22) == "3 A title of… queued 2"
@@ -211,12 +213,12 @@ class TestFindThread:
         ("wanted", "thread_id"),
         [("abc-1", "abc-1"), ("abc", "abc"), ("x", "xyz"), ("Forests", "abc-1")],
     )
-    def test_by_id_beginning_or_title(self, wanted: str, thread_id: str) -> None:
+    def test_a_thread_is_found_by_id_beginning_or_title(self, wanted: str, thread_id: str) -> None:
         found = find_thread(self.THREADS, wanted)
         assert isinstance(found, SavedThread)
         assert found.id == thread_id
 
-    def test_what_fits_nothing_or_too_much_is_reported(self) -> None:
+    def test_a_query_with_no_match_or_several_matches_is_reported(self) -> None:
         assert find_thread(self.THREADS, "ab") == "3 saved threads match 'ab'."
         assert find_thread(self.THREADS, "Cities") == "2 saved threads match 'Cities'."
         assert find_thread(self.THREADS, "file.json") == "No saved thread is called 'file.json'."
@@ -239,7 +241,7 @@ class TestKeys:
 
 
 class TestMoving:
-    def test_the_tab_in_front_moves_as_far_as_there_are_places(self) -> None:
+    def test_the_active_tab_moves_up_to_the_ends_of_the_tab_bar(self) -> None:
         tabs = TabOrder("a")
         for name in "bcd":
             tabs.add(name)

@@ -29,7 +29,7 @@ def of(*threads: str, active: int = 0) -> OpenTabs:
 
 class TestOpenTabs:
     @given(windows)
-    def test_what_is_encoded_is_decoded(self, kept: OpenTabs) -> None:
+    def test_encoded_tabs_round_trip(self, kept: OpenTabs) -> None:
         assert decode(kept.encode()) == kept
 
     @given(st.binary())
@@ -48,7 +48,7 @@ class TestOpenTabs:
             {"format": "koel-chat/tabs", "tabs": [{"thread": "a", "title": "b"}], "active": 0},
         ],
     )  # fmt: skip
-    def test_json_that_is_no_list_of_tabs_is_a_value_error(self, value: object) -> None:
+    def test_json_that_is_not_a_list_of_tabs_is_a_value_error(self, value: object) -> None:
         with pytest.raises(ValueError, match=r"not a|no draft"):
             decode(json.dumps(value).encode())
 
@@ -56,7 +56,7 @@ class TestOpenTabs:
         with pytest.raises(ValueError, match="deep"):
             decode(b"[" * 200_000)
 
-    def test_words_outlive_tokens_that_cannot_be_read(self) -> None:
+    def test_draft_text_is_kept_without_its_unreadable_tokens(self) -> None:
         pasted = {FOLDED: "long", "[ #1 ": "no token", f"[{'x' * 99} #2]": "too long"}
         draft = {"text": f"see {FOLDED}", "pasted": pasted}
         tabs = [{"thread": None, "title": "", "draft": draft}]
@@ -64,7 +64,9 @@ class TestOpenTabs:
         assert kept.tabs[0].draft == Draft(f"see {FOLDED}", {FOLDED: "long"})
 
     @pytest.mark.parametrize(("active", "kept"), [(-5, 0), (1, 1), (7, 1)])
-    def test_a_place_that_is_not_there_is_the_nearest(self, active: int, kept: int) -> None:
+    def test_an_active_tab_out_of_range_becomes_the_nearest_tab(
+        self, active: int, kept: int
+    ) -> None:
         assert decode(OpenTabs(of("a", "b").tabs, active).encode()).active == kept
 
     def test_a_thread_is_open_once_and_no_words_are_lost(self) -> None:
@@ -87,7 +89,7 @@ class TestOpenTabs:
 
 
 class TestTabsFile:
-    def test_the_next_window_gets_what_the_last_one_kept(self, tmp_path: Path) -> None:
+    def test_the_next_window_restores_the_tabs_of_the_last_one(self, tmp_path: Path) -> None:
         first = OpenTabsFile(tmp_path)
         assert first.open() == OpenTabs()
         first.write(of("a", "b", active=1))

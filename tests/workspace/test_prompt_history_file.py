@@ -31,14 +31,14 @@ def history(path: Path) -> PromptHistoryFile:
     return PromptHistoryFile(path)
 
 
-def test_what_is_appended_is_read_in_its_order(history: PromptHistoryFile) -> None:
+def test_appended_drafts_are_read_in_order(history: PromptHistoryFile) -> None:
     drafts = [Draft("one"), Draft("two\nlines \ud83d 漢"), Draft(FOLDED, {FOLDED: LONG})]
     for draft in drafts:
         history.append(draft)
     assert history.read() == drafts
 
 
-def test_no_file_is_an_empty_history(history: PromptHistoryFile) -> None:
+def test_a_missing_history_file_is_an_empty_history(history: PromptHistoryFile) -> None:
     assert history.read() == []
 
 
@@ -60,7 +60,7 @@ def test_damaged_lines_are_left_out(
     assert [draft.text for draft in PromptHistoryFile(path).read()].count("good") == len(bad)
 
 
-def test_a_line_cut_off_by_a_kill_costs_nothing_but_itself(
+def test_a_line_truncated_by_a_kill_is_the_only_line_lost(
     history: PromptHistoryFile, path: Path
 ) -> None:
     history.append(Draft("whole"))
@@ -90,7 +90,9 @@ def test_a_prompt_too_large_is_not_kept(history: PromptHistoryFile) -> None:
     assert history.read() == [Draft("small")]
 
 
-def test_a_link_in_its_place_is_not_followed(history: PromptHistoryFile, path: Path) -> None:
+def test_a_history_file_that_is_a_link_is_not_followed(
+    history: PromptHistoryFile, path: Path
+) -> None:
     target = path.with_name("target")
     target.write_text("mine")
     path.symlink_to(target)
@@ -151,7 +153,7 @@ def test_earlier_prompts_come_before_those_of_this_window() -> None:
     assert past.texts == ["old", "older", "new"]
 
 
-async def test_up_brings_what_another_run_sent(tmp_path: Path) -> None:
+async def test_up_shows_the_prompts_of_an_earlier_run(tmp_path: Path) -> None:
     async with opened(home=tmp_path) as window:
         await window.type("a")
         await window.press("enter", "up", "enter")

@@ -25,7 +25,7 @@ HOSTILE = {
 PIECES = 40
 
 
-async def test_what_is_mounted_of_a_long_thread() -> None:
+async def test_the_number_of_mounted_widgets_of_a_long_thread_is_limited() -> None:
     storage = MemoryStorage()
     await storage.save("long", history(MESSAGES))
     most_messages = most_widgets = 0
@@ -75,7 +75,7 @@ async def stream(window: Window, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_hostile_markdown_holds_nothing_up(name: str) -> None:
+async def test_hostile_markdown_does_not_block_the_window(name: str) -> None:
     text = HOSTILE[name]
     written: list[float] = []
     async with opened() as window, longest_gap(written):

@@ -52,7 +52,7 @@ def idle(program: Outside) -> float:
         return (program.cpu_s - before) / IDLE * 100
 
 
-def test_idle(threads: Path) -> None:
+def test_an_idle_window_compared_with_the_minimal_program(threads: Path) -> None:
     ours, reference = idle(window(threads)), idle(minimal())
     print()
     print(line("idle", ours, reference, "% CPU", "minimal program", "0.5 %"))
@@ -97,7 +97,9 @@ def bytes_a_second(threads: Path, columns: int, rows: int, *options: str) -> flo
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 40)])
-def test_bytes_to_the_terminal(threads: Path, columns: int, rows: int) -> None:
+def test_low_bandwidth_reduces_the_bytes_to_the_terminal(
+    threads: Path, columns: int, rows: int
+) -> None:
     usual = bytes_a_second(threads, columns, rows)
     sparing = bytes_a_second(threads, columns, rows, "--low-bandwidth")
     what = f"written with --low-bandwidth, 25 tokens/s, {columns} by {rows}"

@@ -80,7 +80,7 @@ def ask_window(program: Outside, text: str) -> float:
     return float(program.find(r"(\d+) tok/s · saved")[1])
 
 
-async def test_the_window_beside_the_runner_alone(
+async def test_the_window_compared_with_the_runner_alone(
     starter_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KOEL_TEMPERATURE", "0")

@@ -25,7 +25,7 @@ def editor(path: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISUAL", str(path))
 
 
-def test_the_path_is_printed_whatever_is_in_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_config_path_is_printed_for_any_content(capsys: pytest.CaptureFixture[str]) -> None:
     write_config("this is no TOML")
     assert run(["config", "path"]) == 0
     assert capsys.readouterr().out == f"{paths.config_file()}\n"
@@ -70,7 +70,7 @@ def test_a_list_is_shown_as_a_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["value"] for row in rows if row["name"] == "model_folders"] == [["/a", "/b c"]]
 
 
-def test_a_line_ends_where_toml_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_config_lines_end_as_toml_defines(capsys: pytest.CaptureFixture[str]) -> None:
     write_config('system = "a\u2028b\x85c"\ntemperature = 0.5\n')
     assert run(["config", "show"]) == 0
     assert "temperature = 0.5  # config.toml" in capsys.readouterr().out
@@ -94,7 +94,7 @@ def test_a_line_ends_where_toml_says(capsys: pytest.CaptureFixture[str]) -> None
         pytest.param(f"keys = {'[' * 20000}", ["Cannot read"], id="deep"),
     ],
 )
-def test_what_is_wrong_is_78_and_says_where(
+def test_an_invalid_config_exits_with_78_and_names_the_place(
     text: str, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_config(text)
@@ -142,7 +142,9 @@ def test_ctrl_c_in_an_editor_is_for_the_editor(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_the_list_of_settings_is_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_config_template_has_the_defaults_and_every_setting(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     write_config(config_template())
     assert load_settings() == Settings.model_construct()
     assert not may_be_set(Settings.model_fields), "it would slow down every start"
@@ -159,7 +161,7 @@ def test_the_list_of_settings_is_what_it_says(capsys: pytest.CaptureFixture[str]
     assert max(map(len, lines)) <= 100
 
 
-def test_a_wrong_text_is_said_and_kept(
+def test_an_invalid_edit_of_the_config_is_reported_and_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_config("seed = 3\n")
@@ -170,7 +172,7 @@ def test_a_wrong_text_is_said_and_kept(
     assert paths.config_file().read_text() == "seed = 3\nsede = 4\n"
 
 
-def test_report_39_an_editor_that_does_not_wait_is_told_of(
+def test_report_39_an_editor_that_does_not_wait_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_config("seed = 3\n")
@@ -205,7 +207,7 @@ def test_a_directory_that_cannot_be_made_is_73(
     assert "Check" in capsys.readouterr().err
 
 
-def test_a_line_is_found_however_it_is_written() -> None:
+def test_a_config_line_is_found_in_any_notation() -> None:
     write_config(
         "\n".join(["# seed = 1", "seed=2", "[keys]", "'tab.new' = 'f8'", "tab . open = 1"])
     )

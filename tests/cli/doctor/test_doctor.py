@@ -31,7 +31,7 @@ def printed(report: Report, width: int = 80) -> str:
     return shown.get()
 
 
-def test_doctor_on_a_new_computer_all_is_well_and_stays_as_it_is(
+def test_doctor_reports_no_problem_on_a_new_computer_and_changes_nothing(
     private_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -97,7 +97,7 @@ def test_doctor_says_that_the_focus_option_of_tmux_is_not_known() -> None:
     assert "does not" in marked(replace(GOOD, tmux_focus="off", environ=environ))["focus"]
 
 
-def test_doctor_says_what_is_between_and_how_text_is_copied() -> None:
+def test_doctor_reports_multiplexers_and_ssh_and_the_clipboard_method() -> None:
     environ = {"TERM": "tmux", "TMUX": "x", "SSH_TTY": "y", "DISPLAY": ":0"}
     away = replace(GOOD, clipboard="", tmux_focus="on", environ=environ)
     said = {each.name: f"{each.found} {each.advice}" for each in terminal.evaluate(away)}
@@ -164,7 +164,7 @@ PLACE = directories.DirectoryState(
         ({"free": 4096}, Exit.SAVE_FAILED),
     ],
 )
-def test_doctor_what_is_wrong_with_a_directory_has_a_code(
+def test_doctor_each_problem_of_a_directory_has_an_exit_code(
     changed: Mapping[str, Any], code: Exit
 ) -> None:
     found = directories.evaluate(replace(PLACE, **changed))
@@ -180,9 +180,7 @@ def test_doctor_what_is_wrong_with_a_directory_has_a_code(
         ({"link": "/elsewhere"}, "made this link"),
     ],
 )
-def test_doctor_what_is_worth_knowing_of_a_directory_is_a_warning(
-    changed: Mapping[str, Any], words: str
-) -> None:
+def test_doctor_an_unusual_directory_is_a_warning(changed: Mapping[str, Any], words: str) -> None:
     found = directories.evaluate(replace(PLACE, **changed))
     assert found.mark is Mark.WARNING and words in found.advice
 
@@ -211,7 +209,7 @@ def test_doctor_looks_at_directories_as_they_are(tmp_path: Path) -> None:
     [f"{CANARY} is no toml", f"parallel = '{CANARY}'", f"modle = '{CANARY}'",
      f'[keys]\n"tab.new" = "{CANARY} {CANARY}"', "a = [" * 10_000, "\x00", "parallel = 10000"],
 )  # fmt: skip
-def test_doctor_a_configuration_that_cannot_be_used_is_78_and_tells_no_value(text: str) -> None:
+def test_doctor_an_invalid_configuration_exits_with_78_and_prints_no_value(text: str) -> None:
     paths.config_file().parent.mkdir(parents=True)
     paths.config_file().write_text(text)
     first, *_ = settings.evaluate(settings.inspect())
@@ -219,7 +217,7 @@ def test_doctor_a_configuration_that_cannot_be_used_is_78_and_tells_no_value(tex
     assert CANARY not in first.found or "keys" in text
 
 
-def test_doctor_a_variable_that_is_no_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_an_unknown_variable_gets_a_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KOEL_THEEM", CANARY)
     monkeypatch.setenv("KOEL_PASSPHRASE_FILE", "/somewhere")
     _, variables = settings.evaluate(settings.inspect())
@@ -296,6 +294,6 @@ def test_doctor_the_table_fits_and_shows_names_as_they_are(width: int) -> None:
     assert report.code is Exit.LOCKED
 
 
-def test_doctor_warnings_alone_are_well() -> None:
+def test_doctor_warnings_alone_exit_with_0() -> None:
     report = Report((Section("Only", (warning("a", "b"),)),))
     assert report.code is Exit.OK and "No errors, warnings (!): 1" in printed(report)

@@ -58,7 +58,7 @@ def look_at_threads(home: Path) -> dict[str, Finding]:
     return {each.name: each for each in findings}
 
 
-def test_doctor_threads_that_are_whole(private_home: Path) -> None:
+def test_doctor_intact_threads_are_ok(private_home: Path) -> None:
     storage = saved()
     index(storage)
     found = look_at_threads(private_home)
@@ -86,7 +86,7 @@ def test_doctor_damage_inside_a_message_is_found(private_home: Path) -> None:
     assert look_at_threads(private_home)["damaged"].found == f"1 cannot be read: {path.name}"
 
 
-def test_doctor_counts_what_lies_beside_the_threads(private_home: Path) -> None:
+def test_doctor_counts_the_other_files_in_the_thread_directory(private_home: Path) -> None:
     storage = saved()
     asyncio.run(storage.trash("t2"))
     directory = paths.threads_dir()
@@ -117,7 +117,7 @@ def test_doctor_counts_the_files_in_every_recovery_directory(private_home: Path)
     assert look_at_threads(private_home)["recovery"].found.startswith("3 files")
 
 
-def test_doctor_an_index_that_lies_is_a_problem_and_one_that_is_behind_is_not(
+def test_doctor_a_wrong_index_is_a_problem_and_an_outdated_one_is_not(
     private_home: Path,
 ) -> None:
     storage = saved()
@@ -194,7 +194,7 @@ def test_doctor_a_wrong_key_and_a_damaged_one_are_distinguished(
     assert look_at_threads(private_home)["threads"].code is Exit.SAVE_FAILED
 
 
-def test_doctor_what_is_in_clear_of_encrypted_threads_is_a_problem(
+def test_doctor_unencrypted_data_of_encrypted_threads_is_a_problem(
     private_home: Path, encrypted_storage: FileStorage
 ) -> None:
     file = index_file(paths.cache_dir(), encrypted_storage.directory)

@@ -74,7 +74,7 @@ def pulling(server: HubServer, *words: str) -> subprocess.Popen[str]:
 # List
 
 
-def test_list_shows_every_model_and_who_keeps_it(
+def test_list_shows_every_model_and_its_source(
     models: Models, starter_path: Path, private_home: Path
 ) -> None:
     path = own("ours")
@@ -110,7 +110,7 @@ def test_list_takes_folders_from_the_settings(
 # Probe
 
 
-def test_probe_tells_and_remembers(models: Models, starter_path: Path) -> None:
+def test_probe_prints_its_result_and_remembers_it(models: Models, starter_path: Path) -> None:
     said = models("probe", "smollm2")
     assert said.code == 0, said.err
     assert "works: llama, trained on 8,192 tokens; tested in" in said.out
@@ -130,7 +130,9 @@ def test_probe_of_a_bad_file_is_66(models: Models, tmp_path: Path) -> None:
     assert models("probe", "nowhere").code == 66
 
 
-def test_a_name_is_taken_wherever_a_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_accepts_the_beginning_of_a_model_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     bad = own("not-a-model")
     bad.write_bytes(b"not at all")
@@ -179,7 +181,7 @@ def drained(terminal: int) -> str:
             return shown.decode()
 
 
-def test_ctrl_c_keeps_what_came_and_is_130(server: HubServer) -> None:
+def test_ctrl_c_keeps_the_downloaded_part_and_exits_with_130(server: HubServer) -> None:
     server.gate = threading.Event()
     child = pulling(server, REPO)
     part = partial_path(
@@ -201,7 +203,7 @@ def test_ctrl_c_keeps_what_came_and_is_130(server: HubServer) -> None:
     assert server.begins == [0, kept]
 
 
-def test_pull_says_what_is_wrong(server: HubServer) -> None:
+def test_pull_reports_a_missing_repository_and_a_wrong_checksum(server: HubServer) -> None:
     missing = pulling(server, "owner/nothing")
     _, err = missing.communicate(timeout=60)
     assert missing.returncode == 66
@@ -225,7 +227,7 @@ def test_remove_takes_a_download_and_its_empty_folders(models: Models) -> None:
     assert models("remove", "other", "--yes").code == 2
 
 
-def test_remove_takes_all_parts_and_what_is_unfinished(models: Models) -> None:
+def test_remove_deletes_all_parts_and_unfinished_downloads(models: Models) -> None:
     parts = [own(f"big-0000{number}-of-00002") for number in (1, 2)]
     begun = partial_path(parts[0].with_name("begun.gguf"), "a" * 64)
     begun.write_bytes(b"half")

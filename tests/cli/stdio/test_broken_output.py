@@ -129,7 +129,7 @@ def test_report_24_every_locale_shows_the_thread(locale: str) -> None:
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_report_24_a_reader_that_ends_first_is_no_error_message(words: tuple[str, ...]) -> None:
+def test_report_24_a_reader_that_ends_first_causes_no_error_message(words: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = program(words, {}, writing)
@@ -185,7 +185,7 @@ def test_report_24_an_error_that_cannot_be_printed_keeps_its_exit_code(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
-def test_report_24_a_closed_stream_is_no_error(closed: str) -> None:
+def test_report_24_a_closed_stream_causes_no_error(closed: str) -> None:
     done = subprocess.run(
         ["bash", "-c", f"{PROGRAM} threads show sea {closed}"],
         stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
@@ -293,7 +293,7 @@ def test_report_24_a_notice_that_cannot_be_printed_keeps_the_answer(
 
 @TARGETS
 @pytest.mark.usefixtures("ask")
-def test_report_24_a_waiting_line_that_cannot_be_printed_is_no_usage_error(
+def test_report_24_a_waiting_line_that_cannot_be_printed_is_not_a_usage_error(
     target: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(reading, "_SILENCE_S", 0.05)

@@ -68,7 +68,7 @@ def test_report_24_text_in_the_encoding_of_the_locale_is_read(text: str, encodin
         (b"{\\rtf is how RTF begins\n", "{\\rtf is how RTF begins\n", 0),
     ],
 )
-def test_report_24_what_cannot_be_decoded_is_replaced_and_counted(
+def test_report_24_undecodable_bytes_are_replaced_and_counted(
     data: bytes, text: str, replaced: int
 ) -> None:
     found = decode_text(data, "utf-8")

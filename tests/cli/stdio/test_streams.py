@@ -17,12 +17,12 @@ sys.exit(0 if flush_standard_streams() else 7)
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no file that is always full")
-def test_what_cannot_be_written_at_the_end_is_reported_and_leaves_the_code_as_it_is() -> None:
+def test_output_that_cannot_be_written_at_the_end_does_not_change_the_exit_code() -> None:
     with FULL.open("w") as nobody:
         done = subprocess.run([sys.executable, "-c", ENDS], stdout=nobody, check=False)
     assert done.returncode == 7
 
 
-def test_what_can_be_written_is() -> None:
+def test_pending_output_is_written_at_the_end() -> None:
     done = subprocess.run([sys.executable, "-c", ENDS], stdout=subprocess.PIPE, check=False)
     assert (done.returncode, done.stdout) == (0, b"what nobody can take\n")

@@ -88,7 +88,7 @@ def test_messages_about_invalid_arguments_are_sanitized(
     tally("control characters", tried=CHARACTERS)
 
 
-def test_a_record_of_the_log_has_an_end() -> None:
+def test_a_long_log_record_is_truncated() -> None:
     record = logging.LogRecord(
         "n", logging.INFO, "p", 1, "%s", ("x" * 10 * MAX_RECORD_CHARACTERS,), None
     )
@@ -96,7 +96,7 @@ def test_a_record_of_the_log_has_an_end() -> None:
     assert len(line) < MAX_RECORD_CHARACTERS + 100 and line.endswith("… (163,840 characters)")
 
 
-def test_a_search_has_an_end(threads: Threads, thread: str) -> None:
+def test_a_search_text_that_is_too_long_is_refused(threads: Threads, thread: str) -> None:
     said = threads("search", "word " * (LONGEST_SEARCH // 4))
     assert said.code == 2 and "Use at most 1,000 characters" in said.err
 

@@ -76,7 +76,7 @@ def test_encrypted_threads_are_used_like_others(threads: Threads, secret: Path) 
     assert "Where is minerva?" in threads("show", "sea").out
 
 
-def test_the_wrong_passphrase_is_77(threads: Threads, secret: Path) -> None:
+def test_a_wrong_passphrase_exits_with_77(threads: Threads, secret: Path) -> None:
     save("sea", "Where is minerva?")
     assert threads("encrypt").code == 0
     secret.write_text("battery staple")
@@ -93,7 +93,7 @@ def test_the_wrong_passphrase_is_77(threads: Threads, secret: Path) -> None:
     assert gone.code == 77 and str(secret) in gone.err
 
 
-def test_without_anybody_to_ask_it_says_how_to_give_the_passphrase(
+def test_the_error_of_a_missing_passphrase_names_the_variable(
     threads: Threads, secret: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save("sea", "Where is minerva?")
@@ -128,7 +128,7 @@ def test_the_passphrase_is_changed(threads: Threads, secret: Path, tmp_path: Pat
     assert {path: path.read_bytes() for path in files} == files
 
 
-def test_an_interrupted_encryption_goes_on_when_started_again(
+def test_an_interrupted_encryption_resumes_when_started_again(
     threads: Threads, secret: Path
 ) -> None:
     save("sea", "Where is minerva?")
@@ -174,7 +174,7 @@ def test_the_passphrase_is_asked_for_without_being_shown() -> None:
     assert child.wait() == 0
 
 
-def test_three_wrong_passphrases_are_77() -> None:
+def test_three_wrong_passphrases_exit_with_77() -> None:
     save("sea", "Where is minerva?")
     done = koel("threads", "encrypt", environment=_keyed({}))
     assert done.returncode == 0, done.stderr

@@ -74,7 +74,7 @@ def test_report_15_a_code_block_that_was_cut_does_not_contain_the_next_messages(
 # Rename, delete, restore
 
 
-def test_rename(threads: Threads) -> None:
+def test_rename_sets_a_title_and_refuses_an_empty_one(threads: Threads) -> None:
     save("sea", "Where is the harbour?")
     assert threads("rename", "sea", "  The\n harbour ").code == 0
     assert threads("list", "--json").rows[0]["title"] == "The harbour"
@@ -84,7 +84,7 @@ def test_rename(threads: Threads) -> None:
     assert threads("rename", "nobody", "x").code == 2
 
 
-def test_delete_goes_to_the_trash_and_restore_brings_back(threads: Threads) -> None:
+def test_delete_moves_to_the_trash_and_restore_undoes_it(threads: Threads) -> None:
     save("sea", "Where is the harbour?")
     save("two words", "Tell me more.")
     deleted = threads("delete", "Where is the harbour?", "two words")
@@ -181,7 +181,7 @@ def test_export_to_stdout_and_to_a_file(threads: Threads, tmp_path: Path) -> Non
     assert nowhere.code == 74 and str(tmp_path / "no") in nowhere.err
 
 
-def test_an_export_without_a_place_goes_where_one_is(
+def test_an_export_without_a_path_is_written_to_the_working_directory(
     threads: Threads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save("sea", "Where is the harbour?")

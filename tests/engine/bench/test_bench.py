@@ -30,7 +30,7 @@ async def test_bench_measures_everything_once(tiny_path: Path) -> None:
     assert reported[0] == "round 1 of 1: loading"
 
 
-async def test_bench_says_what_the_bare_loop_died_of(tmp_path: Path) -> None:
+async def test_bench_reports_the_error_of_the_bare_loop(tmp_path: Path) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"no model")
     with pytest.raises(EngineError, match=r"bare llama\.cpp loop ended.*broken\.gguf"):

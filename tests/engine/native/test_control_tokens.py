@@ -185,7 +185,9 @@ def test_b20_the_model_sees_the_text_as_it_is(prompts: Prompts, template: str) -
     assert prompts.text(prompts.tokenizer.tokens(rendered)).strip() == plain.strip()
 
 
-def test_b20_a_control_token_over_the_border_of_a_message(prompts: Prompts) -> None:
+def test_b20_message_text_completes_no_control_token_across_a_message_boundary(
+    prompts: Prompts,
+) -> None:
     if "<|im_end|>" not in prompts.text_controls:
         pytest.skip("the vocabulary has no such token")
     expected = prompts.control_tokens(prompts.tokens("border", user(PLAIN)))
@@ -251,7 +253,9 @@ def test_b20_an_answer_that_is_continued_is_data(prompts: Prompts) -> None:
 
 @given(st.data())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_b20_any_text_of_parts_of_control_tokens(prompts: Prompts, data: st.DataObject) -> None:
+def test_b20_any_text_of_parts_of_control_tokens_adds_no_control_token(
+    prompts: Prompts, data: st.DataObject
+) -> None:
     piece = st.sampled_from(prompts.text_controls).flatmap(
         lambda each: st.tuples(st.integers(0, len(each)), st.integers(0, len(each))).map(
             lambda ends: each[ends[0] : ends[1]] or each

@@ -53,7 +53,7 @@ def test_a_log_that_has_ended_leaves_no_dangling_callback(
     assert before and len(caplog.records) == before
 
 
-def test_a_line_that_comes_in_pieces_is_one(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_line_received_in_pieces_is_joined(caplog: pytest.LogCaptureFixture) -> None:
     log = NativeLog(logging.getLogger("koel_tui.llama"))
     with caplog.at_level(logging.DEBUG, logger="koel_tui.llama"):
         for level, text in ((2, b"loading "), (5, b"."), (5, b".\n"), (5, b"\n"), (4, b"no luck")):

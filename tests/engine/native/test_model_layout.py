@@ -40,7 +40,7 @@ STATE_SIZE = re.compile(r"RS buffer size = +([\d.]+) MiB")
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_report_27_the_memory_of_a_context_is_what_llama_cpp_allocates(
+def test_report_27_the_memory_of_a_context_equals_the_allocation_of_llama_cpp(
     tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = WRITERS[kind](tmp_path / "tiny.gguf")

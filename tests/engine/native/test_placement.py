@@ -57,7 +57,7 @@ def test_report_31_the_layers_that_fit_go_to_the_gpu(free: int | None, layers: i
     assert place_layers(LAYOUT, request(), vram(free)) == layers
 
 
-def test_report_31_without_a_gpu_nothing_is_decided() -> None:
+def test_report_31_without_a_gpu_the_requested_layers_are_kept() -> None:
     for requested in (-1, 0, 20):
         assert place_layers(LAYOUT, request(gpu_layers=requested), None) == requested
 
@@ -279,7 +279,7 @@ def test_report_31_a_load_beyond_the_memory_of_the_gpu_has_fewer_layers_and_says
     assert layers == [0, 0, -1]
 
 
-def test_report_27_a_header_that_is_refused_here_refuses_no_model_that_llama_cpp_reads(
+def test_report_27_a_model_that_llama_cpp_reads_is_not_refused_for_its_header(
     load: Loading, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     slots = load(8 * GB).slots

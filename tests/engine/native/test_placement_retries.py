@@ -42,7 +42,7 @@ class Driver:
 
 
 @pytest.mark.parametrize(("most", "tried"), [(3, [-1]), (2, [-1, 1]), (0, [-1, 1, 0])])
-def test_b14_a_load_that_fails_is_repeated_with_half_the_layers_and_says_what_was_made(
+def test_b14_a_failed_load_is_repeated_with_half_the_layers_and_reports_the_result(
     load: Loading, monkeypatch: pytest.MonkeyPatch, most: int, tried: list[int]
 ) -> None:
     driver = Driver(monkeypatch, most)
@@ -53,7 +53,7 @@ def test_b14_a_load_that_fails_is_repeated_with_half_the_layers_and_says_what_wa
     assert bool(card.notice) == bool(cpu_layers)
 
 
-def test_b14_a_load_that_always_fails_ends_and_says_why(
+def test_b14_a_load_that_always_fails_ends_with_the_reason(
     load: Loading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driver = Driver(monkeypatch, -1)
@@ -81,7 +81,7 @@ def test_b14_a_load_that_was_cancelled_is_not_repeated(
     assert len(driver.layers) == 1
 
 
-def test_b14_a_context_grows_by_what_the_gpu_has_free(
+def test_b14_a_context_grows_into_the_free_memory_of_the_gpu(
     tiny_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = 100 * GB

@@ -134,7 +134,7 @@ def test_b20_white_space_after_a_control_token_is_removed_where_the_model_does_s
         ("ééé", "éabc", "éééabc"),  # in bytes
     ],
 )
-def test_b20_of_control_tokens_that_overlap_the_same_one_counts_as_in_llama_cpp(
+def test_b20_overlapping_control_tokens_are_resolved_as_in_llama_cpp(
     vocabulary: Make, first: str, second: str, text: str
 ) -> None:
     made = vocabulary({second: CONTROL, first: CONTROL})

@@ -88,7 +88,7 @@ def test_b12_a_turn_of_10_000_messages_is_no_more_work_than_one_of_300(
     assert works[10_000][1] <= 1.5 * works[300][1]
 
 
-def test_the_next_turn_tokenizes_only_what_is_new(loaded: LoadedModel, work: Work) -> None:
+def test_the_next_turn_tokenizes_only_the_new_messages(loaded: LoadedModel, work: Work) -> None:
     messages = talk(300, "follow-up")
     trim(loaded, messages)
     first, _ = work.done()
@@ -148,7 +148,7 @@ def test_a_message_larger_than_the_context_is_an_error_with_both_numbers(
         )
 
 
-def test_trimming_is_given_up_when_its_check_raises(loaded: LoadedModel, work: Work) -> None:
+def test_trimming_is_aborted_when_its_check_raises(loaded: LoadedModel, work: Work) -> None:
     checks = 0
 
     def check() -> None:

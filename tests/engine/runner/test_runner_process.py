@@ -86,7 +86,7 @@ async def reached(session: EngineSession, phase: str) -> asyncio.Task[None]:
 
 
 @pytest.mark.parametrize("phase", ["idle", "reading", "writing"])
-async def test_engine_case_20_kill_9_fails_everybody_of_that_moment(
+async def test_engine_case_20_kill_9_fails_every_pending_caller(
     host: EngineHost, tmp_path: Path, phase: str
 ) -> None:
     running, queued, bystander = [await opened(host) for _ in range(3)]
@@ -241,7 +241,7 @@ async def test_runner_a_parent_that_does_not_read_slows_the_model_and_can_stop_i
     assert runner.process.wait(10) == 0
 
 
-async def test_runner_ends_with_a_parent_gone_with_events_unread(runner: RawRunner) -> None:
+async def test_runner_ends_when_its_parent_ends_with_unread_events(runner: RawRunner) -> None:
     runner.send(Load(ModelSpec(Path("no.gguf")), max_sessions=2, parallel=1))
     runner.wait_for(Failed)
     runner.send(CountTokens(1, "hello"))
@@ -255,7 +255,7 @@ async def test_runner_ends_with_a_parent_gone_with_events_unread(runner: RawRunn
     [(b"", 0), (b"\0\0", 0), (HEADER.pack(10) + b'{"kind', 0),
      (HEADER.pack(2) + b"{}", 0), (HEADER.pack(2) + b"\xff\xff", 0), (b"\xff" * 4, 1)],
 )  # fmt: skip
-def test_runner_ends_whatever_its_parent_last_sent(
+def test_runner_ends_after_any_last_message_of_its_parent(
     runner: RawRunner, sent: bytes, code: int
 ) -> None:
     runner.send_bytes(sent)

@@ -25,7 +25,7 @@ def test_each_state_is_encoded_as_encode_state_does(several: list[ChatState]) ->
 
 
 @given(st.lists(states, min_size=1, max_size=3))
-def test_a_change_makes_the_next_text_of_the_previous_one(several: list[ChatState]) -> None:
+def test_a_change_applied_to_the_previous_text_gives_the_next_one(several: list[ChatState]) -> None:
     encoded = EncodedState.of(ChatState())
     for state in several:
         longer = replace(state, messages=several[0].messages + state.messages)
@@ -36,7 +36,7 @@ def test_a_change_makes_the_next_text_of_the_previous_one(several: list[ChatStat
             encoded = following
 
 
-def test_the_change_of_a_growing_answer_is_as_long_as_what_was_added() -> None:
+def test_the_encoded_change_of_a_growing_answer_is_as_long_as_the_added_text() -> None:
     messages = tuple(Message(str(number), "user", "word " * 50) for number in range(1000))
     answer = OpenMessage.of(Message("a", "assistant", "Once upon a time "))
     state = ChatState(messages, (answer,), phase=RunPhase.RUNNING)

@@ -19,6 +19,6 @@ def _loop() -> list[Any]:
 
 
 @pytest.mark.parametrize("value", [object(), float("nan"), {"a": {1, 2}}, b"x", _loop()])
-def test_what_json_cannot_hold_is_refused(value: object) -> None:
+def test_values_that_are_not_valid_json_are_refused(value: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         plain(value)

@@ -34,7 +34,7 @@ def test_storage_case_01_the_golden_state_round_trips_byte_for_byte() -> None:
     assert encode_state(_decoded(GOLDEN)).encode() == GOLDEN.encode()
 
 
-def test_the_golden_state_means_what_koel_means() -> None:
+def test_the_golden_state_is_decoded_as_in_koel() -> None:
     state = _decoded(GOLDEN)
     assert state.phase is RunPhase.RUNNING
     assert [message.content for message in state.messages] == ["What is the weather?"]
@@ -174,7 +174,7 @@ def _first_call(**fields: object) -> dict[str, Any]:
         (_broken(lambda wire: wire.update(phase=["idle"])), "the phase ['idle'] is not known"),
     ],
 )
-def test_what_is_no_state_is_a_typed_error(wire: object, reason: str) -> None:
+def test_json_that_is_not_a_saved_state_is_a_typed_error(wire: object, reason: str) -> None:
     with pytest.raises(ProtocolError) as raised:
         decode_state(wire)
     assert raised.value.code == "malformed"
@@ -207,7 +207,7 @@ FULL_TEXT = (
 BARE_TEXT = '{"id":"u1","role":"user","content":"","timestamp":null,"toolCallId":null,"name":null}'
 
 
-def test_a_state_that_has_everything_stands_as_it_always_did() -> None:
+def test_the_encoding_of_a_complete_state_is_unchanged() -> None:
     bare = Message("u1", "user")
     forks = (
         Fork(None, ((bare, FULL), ()), shown=1),
@@ -267,7 +267,7 @@ def test_times_do_not_depend_on_the_zone_of_the_computer(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
-def test_b21_a_number_that_is_no_json_is_never_written(number: float) -> None:
+def test_b21_a_number_that_is_not_valid_json_is_never_written(number: float) -> None:
     message = Message("a", "assistant", "x", usage={"rate": number})
     with pytest.raises(ValueError, match="not JSON compliant"):
         encode_state(ChatState(state={"x": [number]}))

@@ -83,7 +83,7 @@ def test_chunks_of_reasoning_become_a_reasoning_message() -> None:
     ]
 
 
-def test_a_role_that_is_not_given_is_the_assistants() -> None:
+def test_the_default_role_of_a_chunk_is_assistant() -> None:
     assert expanded(text("a1"))[0] == event("TEXT_MESSAGE_START", messageId="a1", role="assistant")
 
 
@@ -93,7 +93,7 @@ def test_a_new_id_ends_the_message_before_it() -> None:
     assert events[2] == event("TEXT_MESSAGE_END", messageId="a1")
 
 
-def test_a_chunk_of_another_family_ends_what_is_open() -> None:
+def test_a_chunk_of_another_family_ends_the_open_message() -> None:
     events = expanded(thought("x", "hm"), text("x", "1"), call("x", "{}", toolCallName="find"))
     assert [kind.removeprefix("REASONING_") for kind in kinds(events)] == [
         "MESSAGE_START",
@@ -112,12 +112,12 @@ def test_a_chunk_of_another_family_ends_what_is_open() -> None:
     "other",
     [CUSTOM, UnknownEvent("NEW", {}), event("TEXT_MESSAGE_CONTENT", messageId="a", delta="")],
 )
-def test_another_event_ends_what_is_open_before_it(other: Event) -> None:
+def test_another_event_ends_the_open_message_before_it(other: Event) -> None:
     events = expanded(text("a1", "1"), other)
     assert events[-2:] == [event("TEXT_MESSAGE_END", messageId="a1"), other]
 
 
-def test_an_end_takes_the_time_of_the_event_that_brings_it() -> None:
+def test_an_implied_end_has_the_time_of_the_event_that_causes_it() -> None:
     finished = event("RUN_FINISHED", threadId="t", runId="r", timestamp=9)
     assert expanded(text("a1"), finished)[1] == event(
         "TEXT_MESSAGE_END", messageId="a1", timestamp=9
@@ -133,7 +133,7 @@ def test_an_end_takes_the_time_of_the_event_that_brings_it() -> None:
         event("REASONING_ENCRYPTED_VALUE", subtype="message", entityId="e", encryptedValue="AQ=="),
     ],
 )
-def test_some_events_pass_without_ending_what_is_open(other: Event) -> None:
+def test_some_events_pass_without_ending_the_open_message(other: Event) -> None:
     events = expanded(text("a1", "1"), other, text(None, "2"))
     assert kinds(events)[-2:] == ["TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_END"]
     assert events[2] is other
@@ -161,12 +161,12 @@ def test_a_first_chunk_that_lacks_something_is_a_violation(
     assert len(expander.finish()) == 1
 
 
-def test_an_empty_id_continues_what_is_open() -> None:
+def test_an_empty_id_continues_the_open_call() -> None:
     events = expanded(call("t1", "{", toolCallName="find"), call("", "}", toolCallName=""))
     assert kinds(events)[1:3] == ["TOOL_CALL_ARGS"] * 2
 
 
-def test_events_that_are_no_chunks_pass_as_they_are() -> None:
+def test_events_that_are_not_chunks_pass_unchanged() -> None:
     expander = ChunkExpander()
     (passed,) = expander.feed(CUSTOM)
     assert passed is CUSTOM

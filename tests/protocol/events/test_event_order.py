@@ -71,7 +71,7 @@ def test_session_case_20_a_run_finishes_with_nothing_open(opened: Event) -> None
 
 
 @pytest.mark.parametrize("first", [CUSTOM, FINISHED, UnknownEvent("NEW", {}), UnknownEvent("", 1)])
-def test_nothing_else_comes_first(first: Event) -> None:
+def test_only_run_started_or_an_error_may_come_first(first: Event) -> None:
     assert_broken_by_the_last(first)
 
 
@@ -140,7 +140,7 @@ def test_families_do_not_share_ids() -> None:
         ),
     ],
 )
-def test_a_violation_says_what_was_wrong(events: list[Event], what: str) -> None:
+def test_the_error_of_a_violation_describes_it(events: list[Event], what: str) -> None:
     error = run_error(verified(*events)[-1])  # type: ignore[arg-type]  # it is one
     assert error.message == (
         f"The agent broke the order of events: {what}. The text before it is kept. Try again, or "
@@ -148,7 +148,7 @@ def test_a_violation_says_what_was_wrong(events: list[Event], what: str) -> None
     )
 
 
-def test_nothing_comes_out_of_a_stream_that_ended_early() -> None:
+def test_a_stream_that_ended_early_yields_one_error_and_no_more_events() -> None:
     verifier = Verifier()
     verifier.feed(STARTED)
     (ending,) = verifier.finish()

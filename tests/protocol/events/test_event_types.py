@@ -70,7 +70,7 @@ def test_session_case_14_every_event_type_parses_and_round_trips(kind: str) -> N
     assert json.loads(event.model_dump_json(by_alias=True)) == wire
 
 
-def test_all_31_types_are_here() -> None:
+def test_all_31_event_types_are_known() -> None:
     assert len(FIELDS) == len(EventType) == 31
 
 

@@ -41,7 +41,7 @@ def test_an_activity_becomes_a_message() -> None:
     assert state.messages == (HELLO, expected)
 
 
-def test_an_activity_is_replaced_where_it_stands_unless_that_is_not_wanted() -> None:
+def test_an_activity_is_replaced_in_place_unless_replace_is_false() -> None:
     state = fold_all(activity({"a": 1}), activity({"b": 1}, "p2"))
     for wanted in (None, True):
         after = fold(state, activity({"a": 2}, replace=wanted, timestamp=0))
@@ -54,7 +54,7 @@ def test_an_activity_is_replaced_where_it_stands_unless_that_is_not_wanted() -> 
     assert [message.content for message in last.messages] == ['{"a": 1}', '{"b": 2}']
 
 
-def test_an_activity_does_not_replace_what_is_none() -> None:
+def test_an_activity_does_not_replace_another_kind_of_message() -> None:
     state = fold_all(start(), over=ChatState(messages=(HELLO,)))
     assert fold(state, activity({}, "u1")) is state
     assert fold(state, activity({}, "a1")) is state
@@ -82,7 +82,7 @@ def test_an_activity_that_cannot_be_patched_is_an_error(content: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["[]", "[1]", "null"])
-def test_an_activity_that_is_no_object_stays_an_error_whatever_the_patch(content: str) -> None:
+def test_any_patch_of_an_activity_that_is_not_an_object_is_an_error(content: str) -> None:
     before = ChatState(messages=(Message("p1", "activity", content),))
     after = fold(before, patch())
     assert isinstance(after.error, ProtocolError)

@@ -89,7 +89,7 @@ def test_a_state_snapshot_is_not_shared_with_its_event() -> None:
         ({"a": object()}, "not JSON serializable"),
     ],
 )
-def test_a_snapshot_that_is_no_json_object_is_an_error_and_changes_no_state(
+def test_a_snapshot_that_is_not_a_json_object_is_an_error_and_changes_no_state(
     snapshot: object, why: str
 ) -> None:
     before = ChatState(messages=(HELLO,), state={"old": 1}, phase=RunPhase.RUNNING)
@@ -148,7 +148,7 @@ def test_roles_of_streamed_text(role: str | None, expected: str) -> None:
 
 
 @pytest.mark.parametrize("stamp", [None, 2**53 - 1, -(2**53) + 1])
-def test_a_time_that_does_not_exist_is_no_time(stamp: int | None) -> None:
+def test_an_invalid_timestamp_is_ignored(stamp: int | None) -> None:
     ending = core.TextMessageEndEvent(message_id="a1", timestamp=stamp)
     assert fold_all(start(), ending).messages[0].timestamp is None
 
@@ -243,7 +243,7 @@ def test_a_messages_snapshot_keeps_local_activity_in_its_place_unless_it_has_som
     assert [m.id for m in fold(before, snapshot(*wire, own)).messages] == ["u1", "a1", "act2"]
 
 
-def test_a_messages_snapshot_of_an_open_message_goes_on_being_written() -> None:
+def test_a_messages_snapshot_of_an_open_message_is_extended_by_later_deltas() -> None:
     state = fold_all(
         start(), content("wrong"), snapshot({"id": "a1", "role": "assistant", "content": "Hel"})
     )
@@ -252,7 +252,7 @@ def test_a_messages_snapshot_of_an_open_message_goes_on_being_written() -> None:
     assert [(message.id, message.content) for message in done.messages] == [("a1", "Hello")]
 
 
-def test_a_messages_snapshot_that_says_nothing_new_changes_nothing() -> None:
+def test_a_messages_snapshot_without_news_changes_nothing() -> None:
     state = ChatState(messages=(HELLO,))
     assert fold(state, snapshot({"id": "u1", "role": "user", "content": "hello"})) is state
 
@@ -277,7 +277,7 @@ def test_the_fold_never_raises_and_never_changes_its_argument(
 
 
 @given(st.lists(events, max_size=15))
-def test_what_is_folded_can_be_saved_and_loaded(given: list[Event]) -> None:
+def test_a_folded_state_can_be_saved_and_loaded(given: list[Event]) -> None:
     state = fold_all(*given)
     text = encode_state(state)
     loaded = decode_state(json.loads(text))
@@ -288,7 +288,7 @@ def test_what_is_folded_can_be_saved_and_loaded(given: list[Event]) -> None:
 
 
 @given(st.lists(events, max_size=15))
-def test_what_is_folded_can_be_sent_with_nothing_dangling(given: list[Event]) -> None:
+def test_a_folded_state_is_sent_without_unanswered_calls(given: list[Event]) -> None:
     state = fold_all(*given)
     asked: list[str] = []
     for message in to_ag_ui(state.messages, state.reasoning_echo):

@@ -34,7 +34,7 @@ def test_session_case_07_a_patch_replaces_and_one_that_fails_is_an_error() -> No
     assert_refused(after, delta({"op": "remove", "path": "/missing"}))
 
 
-def test_session_case_08_of_a_patch_that_fails_nothing_is_applied() -> None:
+def test_session_case_08_a_patch_that_fails_is_not_applied_in_part() -> None:
     state = ChatState(state={"a": 1, "list": [1]})
     before = json.dumps(state.state)
     event = delta(
@@ -64,7 +64,9 @@ FINE: list[tuple[Any, Patch, Any]] = [
 
 
 @pytest.mark.parametrize(("value", "patch", "expected"), FINE)
-def test_session_case_09_edges_that_are_fine(value: Any, patch: Patch, expected: Any) -> None:
+def test_session_case_09_valid_edge_cases_of_a_patch_are_applied(
+    value: Any, patch: Patch, expected: Any
+) -> None:
     state = ChatState(state={"x": value})
     assert fold(state, delta(*patch)) == ChatState(state={"x": expected})
 
@@ -96,7 +98,9 @@ REFUSED: list[tuple[Any, Patch]] = [
 
 
 @pytest.mark.parametrize(("value", "patch"), REFUSED)
-def test_session_case_09_edges_that_are_refused(value: Any, patch: Patch) -> None:
+def test_session_case_09_invalid_edge_cases_of_a_patch_are_refused(
+    value: Any, patch: Patch
+) -> None:
     assert_refused(ChatState(state={"x": value}, phase=RunPhase.RUNNING), delta(*patch))
 
 
@@ -120,7 +124,7 @@ def test_one_and_true_are_not_the_same() -> None:
     assert fold(state, core.StateSnapshotEvent(snapshot={"x": True})).state["x"] is True
 
 
-def test_the_same_failure_again_changes_nothing() -> None:
+def test_a_repeated_patch_failure_changes_nothing() -> None:
     event = delta({"op": "remove", "path": "/missing"})
     failed = fold(ChatState(), event)
     assert fold(failed, event) is failed

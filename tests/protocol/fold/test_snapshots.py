@@ -22,7 +22,7 @@ def over(local: Message, *given: Mapping[str, object]) -> Message:
     return state.messages[-1]
 
 
-def test_a_snapshot_keeps_what_only_the_local_message_knows() -> None:
+def test_a_snapshot_keeps_the_fields_that_only_the_local_message_has() -> None:
     local = Message(
         "a1",
         "assistant",
@@ -50,7 +50,7 @@ def test_a_snapshot_gives_a_time_where_there_is_none() -> None:
     assert over(Message("other", "user"), ANSWER).timestamp == A_MOMENT
 
 
-def test_a_snapshot_with_reasoning_says_whose_it_is() -> None:
+def test_a_snapshot_with_reasoning_assigns_it_to_its_message() -> None:
     local = Message("a1", "assistant", "new", reasoning="old", reasoning_ids=("r0",))
     reported = over(local, {"id": "r1", "role": "reasoning", "content": "Told."}, ANSWER)
     assert (reported.reasoning, reported.reasoning_ids) == ("Told.", ("r1",))
@@ -64,7 +64,7 @@ def test_a_snapshot_with_parts_replaces_those_there_are() -> None:
     assert [each["source"]["value"] for each in reported.attachments] == ["https://e.org/new"]
 
 
-def test_activities_stand_behind_the_message_they_stood_behind() -> None:
+def test_a_snapshot_keeps_each_activity_after_its_message() -> None:
     plan, more, late = (Message(name, "activity", "{}") for name in ("p1", "p2", "p3"))
     local = (plan, HELLO, Message("a1", "assistant"), more, late, Message("gone", "user"))
     wire = [
@@ -78,7 +78,7 @@ def test_activities_stand_behind_the_message_they_stood_behind() -> None:
     assert fold(state, snapshot(*wire)) is state
 
 
-def test_a_snapshot_of_a_message_being_written_replaces_what_was_written() -> None:
+def test_a_snapshot_of_a_message_being_written_replaces_its_text() -> None:
     said = Message("a1", "assistant", "wrong", usage={"output_tokens": 1})
     opened = OpenMessage.of(replace(said, interrupted=True, finish_reason="length"))
     state = fold(ChatState(open_messages=(opened,)), snapshot(ANSWER))
@@ -91,7 +91,7 @@ def test_a_snapshot_of_a_message_being_written_replaces_what_was_written() -> No
     assert message == replace(expected, content="newer", timestamp=A_MOMENT)
 
 
-def test_of_reasoning_being_written_only_what_a_snapshot_has_is_dropped() -> None:
+def test_a_snapshot_replaces_only_its_own_part_of_open_reasoning() -> None:
     state = fold_all(*thought("1", "r1"), *thought("2", "r2"), *thought("3", "r3")[:3])
     reported = {"id": "r1", "role": "reasoning", "content": "1"}
     after = fold(state, snapshot(reported, ANSWER))
@@ -105,7 +105,7 @@ def test_of_reasoning_being_written_only_what_a_snapshot_has_is_dropped() -> Non
     assert str(begun.open_messages[0].thoughts[-1].text) == ""
 
 
-def test_a_snapshot_adds_encrypted_reasoning_to_what_is_there() -> None:
+def test_a_snapshot_adds_encrypted_reasoning_to_the_existing_values() -> None:
     reported = {"id": "r1", "role": "reasoning", "content": "", "encryptedValue": "QQ=="}
     state = fold_all(encrypted("e1", "Qg==", "tool-call"), snapshot(reported, ANSWER))
     assert state.reasoning_echo == {"e1": b"B", "r1": b"A"}

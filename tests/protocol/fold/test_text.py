@@ -75,7 +75,7 @@ def test_several_stretches_of_reasoning_stay_apart() -> None:
     assert reasoning(state) == [("a1", "1!\n\n2")]
 
 
-def test_reasoning_that_goes_on_beside_its_text_is_kept() -> None:
+def test_reasoning_that_continues_during_the_text_is_kept() -> None:
     state = fold_all(*thought("H")[:3], start(), content("x"), more("m"), end(), more("lost"))
     assert [(m.content, m.reasoning) for m in state.messages] == [("x", "Hm")]
     assert fold(state, more("late")) is state
@@ -86,7 +86,7 @@ def test_reasoning_goes_to_a_message_made_for_a_call() -> None:
     assert reasoning(state) == [("a1", "Hm."), ("r-tc1", ""), ("a2", "So.")]
 
 
-def test_reasoning_does_not_go_to_what_is_not_the_assistants() -> None:
+def test_reasoning_is_added_to_assistant_messages_only() -> None:
     user = (start("u2", role="user"), content("hi", "u2"), end("u2"))
     state = fold_all(*thought("Hm."), *user, *text("Yes."))
     assert reasoning(state) == [("u2", ""), ("a1", "Hm.")]
@@ -109,7 +109,7 @@ def test_reasoning_that_was_cut_off_is_interrupted(events: tuple[core.BaseEvent,
     assert [(m.reasoning, m.interrupted) for m in state.messages] == [("Hm.", True)]
 
 
-def test_reasoning_of_no_open_stretch_changes_nothing() -> None:
+def test_reasoning_without_an_open_block_changes_nothing() -> None:
     state = fold_all(*thought("Hm."))
     closing = core.ReasoningMessageEndEvent(message_id="r1")
     for event in (more("x"), more("x", "nobody"), closing):
@@ -206,7 +206,7 @@ def test_encrypted_reasoning_without_text_belongs_to_the_message_that_follows() 
         ((*thought("Hm."), *text("Yes."), *text("x", "a2")), "a1"),
     ],
 )
-def test_an_encrypted_value_of_what_is_known_adds_nothing_to_be_written(
+def test_an_encrypted_value_of_a_known_entity_adds_no_message(
     events: tuple[core.BaseEvent, ...], entity_id: str
 ) -> None:
     state = fold_all(*events)
@@ -222,7 +222,7 @@ def test_encrypted_reasoning_is_complete_as_it_comes(events: tuple[core.BaseEven
     assert fold(state, more("x", "r9")) is state
 
 
-def test_an_interrupted_answer_at_the_end_goes_on_where_it_stopped() -> None:
+def test_an_interrupted_last_answer_continues_where_it_stopped() -> None:
     half = Message("a1", "assistant", "Hel", timestamp=LATER, reasoning="Hm.", interrupted=True)
     state = fold_all(start("b"), over=ChatState((HELLO, replace(HELLO, id="u2"), half)))
     again = fold(state, start())
@@ -236,12 +236,12 @@ def test_an_interrupted_answer_at_the_end_goes_on_where_it_stopped() -> None:
     assert [message.id for message in other.pending_messages] == ["b", "c"]
 
 
-def test_an_encrypted_value_of_a_call_is_no_reasoning() -> None:
+def test_an_encrypted_value_of_a_call_is_not_reasoning() -> None:
     state = fold_all(encrypted("tc9", "QQ==", "tool-call"), *text("x"))
     assert state.messages[0].reasoning_ids == ()
 
 
-def test_an_encrypted_value_of_nothing_known_is_sent_before_the_last_question() -> None:
+def test_an_encrypted_value_of_an_unknown_entity_precedes_the_last_question() -> None:
     state = fold_all(started(), encrypted("e1", "QQ=="), finished())
     assert state.messages == ()
     asked = (HELLO, Message("a", "assistant", "x"), replace(HELLO, id="u2"))
@@ -249,7 +249,7 @@ def test_an_encrypted_value_of_nothing_known_is_sent_before_the_last_question() 
     assert [each.id for each in sent] == ["u1", "a", "e1", "u2"]
 
 
-def test_an_encrypted_value_in_a_snapshot_goes_back_too() -> None:
+def test_an_encrypted_value_in_a_snapshot_is_sent_again() -> None:
     wire = (
         {"id": "r1", "role": "reasoning", "content": "Hm.", "encryptedValue": "QQ=="},
         {"id": "a1", "role": "assistant", "content": "Yes.", "encryptedValue": "Qg=="},
@@ -264,7 +264,7 @@ def test_an_encrypted_value_in_a_snapshot_goes_back_too() -> None:
     assert begun.reasoning_echo == {"r1": b"A"}
 
 
-def test_truncating_drops_messages_what_is_pending_and_their_encrypted_values() -> None:
+def test_truncating_drops_messages_pending_items_and_their_encrypted_values() -> None:
     first = fold_all(*thought("1"), encrypted("r1", "QQ=="), *text("x"), over=ChatState((HELLO,)))
     events = (*thought("2", "r2"), encrypted("r2", "Qg=="), *call(parent="a2"), call_start("tc2"))
     state = fold_all(started(), *events, encrypted("tc1", "Qw==", "tool-call"), over=first)

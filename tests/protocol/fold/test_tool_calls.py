@@ -99,7 +99,7 @@ def test_a_repeated_start_changes_nothing() -> None:
     assert fold(answered, call_start()) is answered
 
 
-def test_a_complete_call_changes_no_more() -> None:
+def test_a_complete_call_no_longer_changes() -> None:
     state = fold_all(*call())
     assert fold(state, call_args("more")) is state
     assert fold(state, call_end()) is state
@@ -110,20 +110,20 @@ def test_a_second_result_changes_nothing() -> None:
     assert fold(state, result(said="43", message_id="other")) is state
 
 
-def test_results_stand_in_the_order_of_their_calls() -> None:
+def test_results_are_in_the_order_of_their_calls() -> None:
     calls = (*call("tc1"), *call("tc2"), *call("tc3"))
     state = fold_all(*calls, *text("later", "a2"), result("tc3"), result("tc1"), result("tc2"))
     assert [message.id for message in state.messages] == ["a1", "r-tc1", "r-tc2", "r-tc3", "a2"]
 
 
-def test_results_stand_in_the_order_of_their_calls_while_these_are_made() -> None:
+def test_results_are_in_the_order_of_calls_still_being_written() -> None:
     state = fold_all(start(), *call("tc1"), *call("tc2"), result("tc2"), result("tc1"))
     assert [message.id for message in state.messages] == ["r-tc1", "r-tc2"]
     assert [message.id for message in fold(state, end()).messages] == ["a1", "r-tc1", "r-tc2"]
 
 
 @pytest.mark.parametrize("of", [None, "nobody"])
-def test_a_result_stands_behind_results_of_calls_nobody_made(of: str | None) -> None:
+def test_a_result_follows_results_without_a_call(of: str | None) -> None:
     made = fold_all(*call("tc1"))
     stray = Message("stray", "tool", "?", tool_call_id=of)
     state = fold(replace(made, messages=(*made.messages, stray)), result("tc1"))
@@ -143,7 +143,7 @@ def test_a_call_made_while_its_message_is_written_stays_with_it() -> None:
     assert shape(done)[0] == ("a1", ["tc1"])
 
 
-def test_a_message_cut_off_after_its_call_was_answered_stands_before_the_answer() -> None:
+def test_a_message_cut_off_after_the_result_of_its_call_precedes_the_result() -> None:
     state = fold_all(started(), start(), content("a"), *call(), result(), finished("cancelled"))
     assert [message.id for message in state.messages] == ["a1", "r-tc1"]
 
@@ -225,7 +225,7 @@ def test_a_finished_run_leaves_its_complete_calls_to_be_answered() -> None:
     assert calls_to_answer(fold(state, result())) == ()
 
 
-def test_a_call_that_is_not_complete_is_not_to_be_answered() -> None:
+def test_an_incomplete_call_is_not_answered() -> None:
     assert calls_to_answer(fold_all(call_start())) == ()
 
 
@@ -237,7 +237,7 @@ def test_a_run_that_fails_leaves_nothing_pending(last: BaseEvent) -> None:
     assert to_ag_ui(state.messages) == []
 
 
-def test_what_is_answered_is_sent_again() -> None:
+def test_answered_calls_are_sent_again_with_their_results() -> None:
     state = fold_all(*call("tc1"), *call("tc2"), result("tc2"))
     sent = to_ag_ui(state.messages)
     assert isinstance(sent[0], core.AssistantMessage)
@@ -246,7 +246,7 @@ def test_what_is_answered_is_sent_again() -> None:
     assert sent[1].tool_call_id == "tc2"
 
 
-def test_an_answer_to_no_call_is_not_sent() -> None:
+def test_a_tool_result_without_a_call_is_not_sent() -> None:
     orphan = Message("r", "tool", "42", tool_call_id="tc1")
     call_ = ToolCall("tc1", "find", "{}")
     late = Message("a", "assistant", "x", tool_calls=(call_,))

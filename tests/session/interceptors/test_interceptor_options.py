@@ -31,7 +31,7 @@ async def test_a_retry_has_its_own_count_and_waits() -> None:
     await session.dispose()
 
 
-async def test_runs_are_logged_where_and_by_which_clock_is_said(
+async def test_runs_are_logged_to_the_given_logger_with_the_given_clock(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     times = iter((10.0, 17.5))

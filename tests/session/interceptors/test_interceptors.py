@@ -83,7 +83,7 @@ async def test_the_first_interceptor_is_the_outermost() -> None:
     assert notes == ["A in", "B in", "B out", "A out"]
 
 
-async def test_an_interceptor_that_raises_fails_the_run_and_keeps_what_came() -> None:
+async def test_an_interceptor_that_raises_fails_the_run_and_keeps_the_received_text() -> None:
     async def breaking(
         run: RunAgentInput, settings: TurnSettings | None, following: Next
     ) -> AsyncIterator[Event]:
@@ -114,7 +114,7 @@ def refused(times: int, error: BaseException) -> Answer:
     return answer
 
 
-async def test_a_connection_that_an_event_tells_of_is_retried_too() -> None:
+async def test_a_connection_error_reported_by_an_event_is_retried() -> None:
     async def lost(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
         yield begin(run)
         yield error_event(TransportError("gone", "closed"))
@@ -156,7 +156,7 @@ async def test_session_case_21_a_connection_is_retried_and_the_waits_grow() -> N
         (fail(TransportError("cut", "closed"), "Hel"), 1),
     ],
 )
-async def test_what_is_not_retried_fails(answer: Answer, runs: int) -> None:
+async def test_an_error_that_is_not_retried_fails_the_run(answer: Answer, runs: int) -> None:
     async def sleep(seconds: float) -> None:
         assert seconds <= 30 * 1.2
 
@@ -198,7 +198,7 @@ async def test_b18_progress_before_the_connection_fails_does_not_end_the_retries
         ReasoningMessageStartEvent(message_id="r", role="reasoning"),
     ],
 )
-async def test_b18_what_was_said_is_not_said_again(said: BaseEvent) -> None:
+async def test_b18_a_run_that_already_sent_text_is_not_retried(said: BaseEvent) -> None:
     async def cut(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
         yield begin(run)
         yield said
@@ -228,7 +228,7 @@ async def test_cancel_ends_the_wait_between_two_attempts() -> None:
     assert len(agent.inputs) == 1
 
 
-async def test_the_log_tells_of_runs_and_never_of_words(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_reports_runs_and_never_their_text(caplog: pytest.LogCaptureFixture) -> None:
     client = KoelClient(
         ScriptedAgent(say("a secret answer"), fail(OSError("secret path"))),
         interceptors=[LogRuns()],
@@ -256,7 +256,7 @@ async def test_the_log_has_the_error_that_an_agent_reported(
     assert "failed: business.quota" in caplog.text and "secret" not in caplog.text
 
 
-async def test_session_case_22_what_is_redacted_is_never_saved() -> None:
+async def test_session_case_22_redacted_text_is_never_saved() -> None:
     storage = MemoryStorage()
     client = KoelClient(
         ScriptedAgent(say("fo", "ob", "ar ", "baz")),
@@ -329,7 +329,7 @@ async def test_texts_and_addresses_of_parts_are_redacted_and_files_are_not() -> 
     assert answer.content == ""
 
 
-async def test_what_waited_for_a_match_is_there_when_the_agent_fails() -> None:
+async def test_text_buffered_for_redaction_is_kept_when_the_agent_fails() -> None:
     answer = fail(OSError("gone"), "the ke")
     session = KoelClient(ScriptedAgent(answer), interceptors=[Redact(["key"])]).new_session()
     await session.send("hi")

@@ -153,7 +153,7 @@ EVENTS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", EVENTS)
-async def test_b9_no_event_brings_a_secret_into_what_is_saved_or_read(kind: str) -> None:
+async def test_b9_no_event_brings_a_secret_into_saved_or_read_text(kind: str) -> None:
     answered = sending(start("m"), content("m", "x"), end("m"), EVENTS[kind])
     text = await saved_text(answered)
     assert WORD not in text
@@ -223,7 +223,7 @@ async def test_the_exception_of_an_agent_without_a_match_keeps_its_cause() -> No
     await client.dispose()
 
 
-def test_ids_types_and_tool_names_are_kept_whatever_the_pattern() -> None:
+def test_redaction_never_changes_ids_types_and_tool_names() -> None:
     event = EVENTS["messages"]
     mask_text = mask_json(event, lambda text: "X")
     assert [message.id for message in mask_text.messages] == ["a", "t", "r", "c", "o"]

@@ -130,7 +130,7 @@ async def test_a_deleted_thread_is_not_saved_again(storage: FailingStorage) -> N
     assert storage.attempts > tried
 
 
-async def test_what_is_noted_of_a_thread_does_not_end_the_retries_of_its_save(
+async def test_a_metadata_update_does_not_end_the_retries_of_a_save(
     storage: FailingStorage,
 ) -> None:
     session = client(storage).new_session("t")

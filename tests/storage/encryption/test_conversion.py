@@ -60,7 +60,7 @@ async def check_in_clear(folder: Path) -> None:
     assert not (folder / "keys.json").exists()
 
 
-async def test_a_directory_goes_into_code_and_back(folder: Path) -> None:
+async def test_a_directory_is_encrypted_and_decrypted_again(folder: Path) -> None:
     await fill(folder)
     order = [found.id for found in await in_clear(folder).summaries(3)]
     assert encrypt_threads(folder, passphrase()) == 7
@@ -72,7 +72,7 @@ async def test_a_directory_goes_into_code_and_back(folder: Path) -> None:
     assert decrypt_threads(folder, passphrase()) == 0
 
 
-async def test_what_cannot_be_read_is_hidden_too_and_comes_back_byte_for_byte(
+async def test_damaged_threads_are_encrypted_too_and_decrypted_byte_for_byte(
     folder: Path,
 ) -> None:
     await fill(folder)
@@ -127,7 +127,9 @@ async def test_nothing_begins_while_a_thread_is_open_elsewhere(folder: Path) -> 
     assert not (folder / "keys.json").exists()
 
 
-async def test_a_store_that_was_open_before_does_not_write_in_clear_after(folder: Path) -> None:
+async def test_a_store_opened_before_the_encryption_writes_nothing_unencrypted(
+    folder: Path,
+) -> None:
     await fill(folder)
     clear = in_clear(folder)
     await clear.load("secret 1")

@@ -52,7 +52,7 @@ def everything(folder: Path) -> bytes:
     return names.encode() + b"".join(path.read_bytes() for path in found if path.is_file())
 
 
-async def test_nothing_is_in_clear(folder: Path) -> None:
+async def test_nothing_is_stored_unencrypted(folder: Path) -> None:
     storage = encrypted(folder)
     await storage.save("secret-id", saying("secret words"))
     await storage.update_meta("secret-id", title="secret title", model="secret model")
@@ -123,7 +123,7 @@ async def test_a_file_put_in_the_place_of_another_is_noticed(folder: Path) -> No
     assert len(storage.damaged) == 1
 
 
-def test_a_seal_holds_for_one_thread_and_one_key() -> None:
+def test_a_ciphertext_is_valid_for_one_thread_and_one_key_only() -> None:
     encryptor = FileEncryptor(b"k" * 32, "key")
     one, other = encryptor.stem("one"), encryptor.stem("other")
     ciphertext = encryptor.encode(one, b"words")
@@ -249,7 +249,7 @@ async def test_changing_the_passphrase_writes_one_file(folder: Path) -> None:
     assert await encrypted(folder, "new").load("t") == saying("hi", "still open here")
 
 
-async def test_a_key_in_the_keyring(folder: Path) -> None:
+async def test_a_key_in_the_keyring_encrypts_and_decrypts_threads(folder: Path) -> None:
     keyring = MemoryKeyring()
     await EncryptedFileStorage(folder, key=SystemKeyring(keyring)).save("t", saying("hi"))
     storage = EncryptedFileStorage(folder, key=SystemKeyring(keyring))
@@ -270,7 +270,7 @@ async def test_a_keyring_without_the_key_says_so(folder: Path) -> None:
         await EncryptedFileStorage(folder, key=SystemKeyring(MemoryKeyring())).load("t")
 
 
-async def test_headless_without_a_keyring_nothing_is_written(
+async def test_headless_a_save_without_a_keyring_is_refused_and_writes_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
@@ -293,7 +293,7 @@ async def test_headless_a_file_gives_the_passphrase(folder: Path, tmp_path: Path
         await EncryptedFileStorage(folder, key=AnyKey(environment={})).load("t")
 
 
-async def test_any_key_finds_out_what_the_threads_were_encrypted_with(folder: Path) -> None:
+async def test_any_key_detects_the_kind_of_key_of_the_threads(folder: Path) -> None:
     keyring = MemoryKeyring()
     key = AnyKey(lambda new: "words", keyring=keyring, environment={}, cost=CHEAP)
     await EncryptedFileStorage(folder, key=key).save("t", saying("hi"))
@@ -303,7 +303,7 @@ async def test_any_key_finds_out_what_the_threads_were_encrypted_with(folder: Pa
     assert await EncryptedFileStorage(folder, key=key).load("t") == saying("hi")
 
 
-async def test_a_store_in_clear_leaves_encrypted_threads_alone(folder: Path) -> None:
+async def test_an_unencrypted_store_does_not_change_encrypted_threads(folder: Path) -> None:
     await encrypted(folder).save("t", saying("hi"))
     before = everything(folder)
     clear = JsonFileStorage(folder)
@@ -313,7 +313,7 @@ async def test_a_store_in_clear_leaves_encrypted_threads_alone(folder: Path) -> 
     assert everything(folder) == before
 
 
-async def test_an_encrypted_store_does_not_mix_with_threads_in_clear(folder: Path) -> None:
+async def test_an_encrypted_store_refuses_a_directory_of_unencrypted_threads(folder: Path) -> None:
     await JsonFileStorage(folder).save("t", saying("hi"))
     with pytest.raises(EncryptedThreadsError, match="not encrypted"):
         await encrypted(folder).save("u", saying("x"))
@@ -321,7 +321,9 @@ async def test_an_encrypted_store_does_not_mix_with_threads_in_clear(folder: Pat
 
 
 @pytest.mark.parametrize("package", ["cryptography", "keyring"])
-def test_a_missing_package_says_what_to_install(tmp_path: Path, package: str) -> None:
+def test_the_error_of_a_missing_package_names_the_package_to_install(
+    tmp_path: Path, package: str
+) -> None:
     key = "SystemKeyring()" if package == "keyring" else 'Passphrase(lambda new: "words")'
     code = (
         f"import asyncio, sys; sys.modules[{package!r}] = None\n"
@@ -334,7 +336,7 @@ def test_a_missing_package_says_what_to_install(tmp_path: Path, package: str) ->
     assert package in done.stdout and 'pip install "koel-tui[encrypt]"' in done.stdout
 
 
-def test_clear_threads_need_no_package_of_the_encrypted_ones() -> None:
+def test_unencrypted_threads_import_no_encryption_package() -> None:
     code = "import koel_tui.storage, sys, json; print(json.dumps(list(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"cryptography", "keyring", "filelock"} & set(json.loads(done.stdout))

@@ -20,7 +20,7 @@ def conflict_suffixes(folder: Path) -> list[str]:
     return sorted(path.name.split(".")[1] for path in folder.glob("*.conflict-*"))
 
 
-async def test_a_save_over_what_somebody_else_wrote_goes_beside_it(
+async def test_a_save_after_a_write_by_another_process_becomes_a_conflict_file(
     pair: tuple[FileStorage, FileStorage], folder: Path
 ) -> None:
     one, other = pair
@@ -73,7 +73,7 @@ async def test_a_conflict_file_is_not_replaced_by_others(
     assert conflict_suffixes(folder) == ["conflict-2", "conflict-3"]
 
 
-async def test_after_loading_what_is_there_saves_go_on_from_it(
+async def test_saves_continue_from_the_state_loaded_after_a_conflict(
     pair: tuple[FileStorage, FileStorage], folder: Path
 ) -> None:
     one, other = pair
@@ -100,7 +100,7 @@ async def test_a_thread_deleted_elsewhere_is_written_again(
     assert one.conflicts == ()
 
 
-async def test_new_meta_does_not_make_a_thread_known(
+async def test_a_metadata_update_does_not_allow_overwriting_an_unloaded_thread(
     pair: tuple[FileStorage, FileStorage], folder: Path
 ) -> None:
     one, other = pair
@@ -111,7 +111,7 @@ async def test_new_meta_does_not_make_a_thread_known(
     assert await other.load("t") == saying("old")
 
 
-async def test_what_a_newer_version_wrote_meanwhile_refuses_the_save(folder: Path) -> None:
+async def test_a_file_written_by_a_newer_version_is_not_overwritten(folder: Path) -> None:
     store = in_clear(folder)
     await store.save("t", saying("hi"))
     path = folder / file_name("t")

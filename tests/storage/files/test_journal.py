@@ -123,7 +123,7 @@ async def test_the_generation_and_the_time_continue_over_the_journal(folder: Pat
     assert wire["meta"]["updated"] == times[0] > wire["meta"]["created"]
 
 
-async def test_what_follows_a_torn_record_is_ignored(make: Make, folder: Path) -> None:
+async def test_records_after_a_torn_record_are_ignored(make: Make, folder: Path) -> None:
     storage = make(folder)
     await stream(storage, "one")
     (journal,) = journals(folder)
@@ -219,7 +219,7 @@ async def test_long_metadata_does_not_fit_the_start_of_the_file(make: Make, fold
         assert await storage.load("t") == ASKED
 
 
-async def test_the_journal_goes_with_its_thread(make: Make, folder: Path) -> None:
+async def test_the_journal_is_moved_and_deleted_with_its_thread(make: Make, folder: Path) -> None:
     storage = make(folder)
     await stream(storage, "half an ans")
     await storage.trash("t")
@@ -248,7 +248,7 @@ async def test_a_journal_without_a_thread_is_removed_at_the_start(folder: Path) 
     assert await again.load("t") == ASKED
 
 
-async def test_an_encrypted_directory_has_no_clear_journal_and_the_other_way_round(
+async def test_encryption_and_decryption_leave_no_journal_of_the_other_form(
     folder: Path,
 ) -> None:
     storage = in_clear(folder)
@@ -278,7 +278,9 @@ async def stream_ended_by_a_crash(storage: FileStorage) -> None:
     storage._files._locks.close(storage.codec.stem("t"))
 
 
-async def test_what_is_no_journal_of_ours_is_left_alone(make: Make, folder: Path) -> None:
+async def test_a_journal_path_that_is_not_a_regular_file_is_not_touched(
+    make: Make, folder: Path
+) -> None:
     storage = make(folder)
     await stream(storage)
     path = folder / f"{storage.codec.stem('t')}.journal"

@@ -53,7 +53,9 @@ def rewrite(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**wire(path), **changes}))
 
 
-async def test_the_file_of_a_thread(store: JsonFileStorage, folder: Path) -> None:
+async def test_a_thread_file_has_the_documented_name_and_format(
+    store: JsonFileStorage, folder: Path
+) -> None:
     await store.save("t", ChatState(messages=(Message("u", "user", "hé"),)))
     await store.save("t", saying("hé"))
     (path,) = files(folder)
@@ -88,7 +90,7 @@ async def test_everything_is_private(store: JsonFileStorage, folder: Path) -> No
     assert mode(folder / file_name("t")) == 0o600
 
 
-async def test_nothing_touches_the_disk_before_the_first_call(folder: Path) -> None:
+async def test_creating_a_storage_writes_no_file(folder: Path) -> None:
     JsonFileStorage(folder)
     assert files(folder.parent) == []
 
@@ -369,7 +371,7 @@ async def test_left_over_temporary_files_are_swept_at_the_start(
     assert not left_over.exists()
 
 
-async def test_a_list_notices_what_other_programs_changed(
+async def test_a_list_notices_the_changes_of_other_programs(
     store: JsonFileStorage, folder: Path
 ) -> None:
     await store.save("t", saying("before"))

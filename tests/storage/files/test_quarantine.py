@@ -3,7 +3,7 @@ from pathlib import Path
 from koel_tui.storage.files.quarantine import DamagedThread, Quarantine
 
 
-def test_a_changed_file_is_reported_anew_and_each_content_is_copied_once(tmp_path: Path) -> None:
+def test_a_changed_file_is_reported_again_and_each_content_is_copied_once(tmp_path: Path) -> None:
     quarantine = Quarantine(tmp_path)
     path = tmp_path / "t-1.json"
     for signature, data in (((1, 1, 1, 1), b"a"), ((1, 1, 1, 1), b"a"), ((1, 2, 1, 1), b"b")):

@@ -61,7 +61,7 @@ async def test_b35_opening_twice_and_closing_once_leaves_no_lock(tmp_path: Path)
 
 
 @pytest.mark.parametrize("words", ["", "pid"])
-def test_b35_an_error_of_any_type_while_a_lock_is_signed_gives_it_back(
+def test_b35_an_error_of_any_type_while_a_lock_is_signed_releases_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
 ) -> None:
     kept = []  # a lock that is collected as garbage is released too, but at an unknown time
@@ -79,7 +79,7 @@ def test_b35_an_error_of_any_type_while_a_lock_is_signed_gives_it_back(
     assert hold(tmp_path) == []
 
 
-async def test_b35_a_save_that_raises_anything_gives_the_lock_back(
+async def test_b35_a_save_that_raises_any_error_releases_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = JsonFileStorage(tmp_path)
@@ -98,7 +98,7 @@ async def test_b35_a_save_that_raises_anything_gives_the_lock_back(
     assert hold(tmp_path) == []
 
 
-async def test_b35_a_conversion_that_fails_halfway_holds_no_lock(
+async def test_b35_a_conversion_that_fails_halfway_leaves_no_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = JsonFileStorage(tmp_path)
@@ -122,7 +122,7 @@ async def test_b35_a_conversion_that_fails_halfway_holds_no_lock(
     assert hold(tmp_path) == []
 
 
-async def test_b35_an_open_that_fails_holds_no_lock(tmp_path: Path) -> None:
+async def test_b35_an_open_that_fails_leaves_no_lock(tmp_path: Path) -> None:
     storage = JsonFileStorage(tmp_path)
     await storage.save("t", ChatState())
     encrypt_threads(tmp_path, passphrase())

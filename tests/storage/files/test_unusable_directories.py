@@ -104,7 +104,7 @@ async def test_a_directory_removed_while_threads_are_open_is_created_again(
     tally("unusable directory", tried=2)
 
 
-def test_directories_that_are_made_are_for_nobody_else(tmp_path: Path) -> None:
+def test_created_directories_are_private(tmp_path: Path) -> None:
     before = os.umask(0o002)
     try:
         private_directory(tmp_path / "a" / "b" / "c")
@@ -223,7 +223,7 @@ def test_report_32_a_directory_that_others_can_write_names_another_place(
 
 
 @pytest.mark.skipif(not ROOT, reason="only root may give files away")
-def test_report_32_a_file_system_without_owners_is_not_told_to_change_them(
+def test_report_32_the_error_on_a_file_system_without_owners_names_another_directory(
     private_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_permissions(monkeypatch, 0o755, errno.EPERM, owner=NOBODY)
@@ -239,7 +239,7 @@ def test_report_32_other_errors_of_chmod_are_not_ignored(
         private_directory(tmp_path / "threads")
 
 
-def test_report_32_readable_threads_are_told_once(
+def test_report_32_readable_threads_are_reported_once(
     private_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     without_permissions(monkeypatch, 0o755)
@@ -251,7 +251,7 @@ def test_report_32_readable_threads_are_told_once(
 @pytest.mark.skipif(not ROOT or shutil.which("bindfs") is None, reason="needs bindfs and root")
 @pytest.mark.parametrize("option", ["--chmod-ignore", "--chmod-deny"])
 @pytest.mark.parametrize(("mode", "code"), [("0755", 0), ("0777", 73)])
-def test_report_32_on_a_real_file_system_without_permissions(
+def test_report_32_a_real_file_system_without_permissions_is_reported(
     private_home: Path, option: str, mode: str, code: int
 ) -> None:
     source, data = private_home / "source", private_home / "data"

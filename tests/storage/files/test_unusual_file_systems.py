@@ -68,7 +68,7 @@ def test_report_13_the_name_of_a_temporary_file_is_short(
         ("ask", "--model", f"./{TOO_LONG}.gguf", "Hi"),
     ],
 )
-def test_report_13_a_name_that_is_too_long_is_no_internal_error(words: tuple[str, ...]) -> None:
+def test_report_13_a_name_that_is_too_long_is_not_an_internal_error(words: tuple[str, ...]) -> None:
     save("sea", "Why?", "So.")
     done = koel(*words)
     assert done.returncode not in (0, 1), done.stderr

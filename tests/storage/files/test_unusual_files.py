@@ -148,7 +148,7 @@ async def test_b24_a_file_whose_status_cannot_be_read_is_reported_and_the_others
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-async def test_b21_a_thread_of_0_1_with_a_number_that_is_no_json_is_read_and_saved(
+async def test_b21_a_thread_of_0_1_with_a_number_that_is_not_valid_json_is_read_and_saved(
     directory: Path, number: str
 ) -> None:
     path = directory / file_name("odd")
@@ -164,7 +164,7 @@ async def test_b21_a_thread_of_0_1_with_a_number_that_is_no_json_is_read_and_sav
     assert "Infinity" not in path.read_text()
 
 
-async def test_b21_a_setting_that_is_no_json_is_refused_and_the_file_is_as_it_was(
+async def test_b21_a_setting_that_is_not_valid_json_is_refused_and_the_file_is_unchanged(
     tmp_path: Path,
 ) -> None:
     storage = JsonFileStorage(tmp_path)

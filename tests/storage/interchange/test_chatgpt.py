@@ -55,7 +55,7 @@ def write(path: Path, wire: object) -> Path:
     return path
 
 
-def test_the_branch_in_view_is_taken(tmp_path: Path) -> None:
+def test_an_import_shows_the_branch_in_view(tmp_path: Path) -> None:
     path = write(tmp_path / "conversations.json", [SEA])
     assert detect(path) is ImportFormat.CHATGPT
     (thread,) = read_threads(path)
@@ -85,7 +85,7 @@ def test_without_a_message_in_view_the_last_branch_is_taken(tmp_path: Path) -> N
         assert thread.state.messages[-1].id == "a"
 
 
-def test_a_zip_with_the_conversations_in_it(tmp_path: Path) -> None:
+def test_a_zip_with_conversations_is_imported(tmp_path: Path) -> None:
     path = tmp_path / "export.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("chat.html", "<script>alert(1)</script>")
@@ -109,7 +109,7 @@ def test_a_zip_bomb_is_left_packed(tmp_path: Path) -> None:
         list(read_json_in_zip(path, total_limit=1 << 20))
 
 
-def test_what_a_zip_says_of_sizes_is_not_believed(tmp_path: Path) -> None:
+def test_declared_sizes_in_a_zip_are_not_trusted(tmp_path: Path) -> None:
     path = tmp_path / "bomb.zip"
     bomb(path)
     data = path.read_bytes()
@@ -176,7 +176,9 @@ def test_a_bad_conversation_does_not_keep_the_others_out(tmp_path: Path, broken:
     "odd", [None, 7, "x", [], {}, [None], {"parts": [7, None, {}]}, float("inf")]
 )
 @pytest.mark.parametrize("key", ["author", "content", "create_time", "metadata", "id", "weight"])
-def test_odd_values_are_no_hindrance(tmp_path: Path, key: str, odd: object) -> None:
+def test_a_conversation_with_unusual_values_is_imported(
+    tmp_path: Path, key: str, odd: object
+) -> None:
     odd_one = node("u", "root", "user", "hello", **{key: odd})
     path = write(
         tmp_path / "c.json", [conversation(node("root", None), odd_one, SEA["mapping"]["a"])]
@@ -187,12 +189,14 @@ def test_odd_values_are_no_hindrance(tmp_path: Path, key: str, odd: object) -> N
 
 @pytest.mark.parametrize("key", ["title", "create_time", "update_time", "conversation_id"])
 @pytest.mark.parametrize("odd", [None, 7, [], {}, 1e300, "../../etc/passwd\x1b]0;x\x07"])
-def test_odd_headers_are_no_hindrance(tmp_path: Path, key: str, odd: object) -> None:
+def test_a_conversation_with_unusual_headers_is_imported(
+    tmp_path: Path, key: str, odd: object
+) -> None:
     (thread,) = read_threads(write(tmp_path / "c.json", [{**SEA, key: odd}]))
     assert isinstance(thread, Thread) and len(thread.state.messages) == 2
 
 
-def test_a_long_thread_is_no_hindrance(tmp_path: Path) -> None:
+def test_a_long_thread_is_imported(tmp_path: Path) -> None:
     nodes = [node("0", None)]
     nodes += [node(str(n), str(n - 1), "user", str(n)) for n in range(1, 5000)]
     (thread,) = read_threads(write(tmp_path / "c.json", conversation(*nodes)))

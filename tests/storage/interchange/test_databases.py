@@ -26,7 +26,7 @@ def said(thread: Thread) -> list[tuple[str, str]]:
 SEA = [("user", "Why is the sea salty?"), ("assistant", "Rivers bring salt.")]
 
 
-def test_oterm(tmp_path: Path) -> None:
+def test_oterm_conversations_are_imported(tmp_path: Path) -> None:
     path = oterm(tmp_path / "store.db")
     assert detect(path) is ImportFormat.OTERM
     first, second = threads(path)
@@ -35,7 +35,7 @@ def test_oterm(tmp_path: Path) -> None:
     assert (second.id, second.title) == ("oterm-2", "Hello")
 
 
-def test_elia(tmp_path: Path) -> None:
+def test_elia_conversations_are_imported(tmp_path: Path) -> None:
     path = elia(tmp_path / "elia.sqlite")
     assert detect(path) is ImportFormat.ELIA
     (thread,) = threads(path)
@@ -50,7 +50,7 @@ def test_elia(tmp_path: Path) -> None:
     assert thread.state.messages[0].timestamp == datetime(2024, 5, 6, 7, 8, 10, tzinfo=UTC)
 
 
-def test_llm_conversations(tmp_path: Path) -> None:
+def test_llm_conversations_are_imported(tmp_path: Path) -> None:
     path = llm(tmp_path / "logs.db")
     assert detect(path) is ImportFormat.LLM
     talk, alone = threads(path)
@@ -65,7 +65,7 @@ def test_llm_conversations(tmp_path: Path) -> None:
     assert (alone.id, said(alone)) == ("llm-r3", [("user", "Alone"), ("assistant", "Yes.")])
 
 
-def test_llm_threads_and_what_was_said_before_there_were_any(tmp_path: Path) -> None:
+def test_llm_threads_and_older_responses_without_a_thread_are_imported(tmp_path: Path) -> None:
     path = llm_threads(tmp_path / "logs.db")
     assert detect(path) is ImportFormat.LLM
     thread, alone = threads(path)
@@ -95,7 +95,7 @@ def test_a_database_in_use_is_read_with_its_log(tmp_path: Path) -> None:
     writer.close()
 
 
-def test_nothing_is_written_beside_a_database(tmp_path: Path) -> None:
+def test_an_import_writes_no_file_next_to_a_database(tmp_path: Path) -> None:
     path = oterm(tmp_path / "store.db")
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -160,7 +160,7 @@ def test_a_bad_database_is_named_with_the_reason(
         list(read_threads(path, ImportFormat.OTERM))
 
 
-def test_a_query_that_keeps_sqlite_busy_is_given_up(tmp_path: Path) -> None:
+def test_a_query_that_exceeds_its_budget_is_interrupted(tmp_path: Path) -> None:
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
     with (
         open_database(oterm(tmp_path / "store.db"), budget=1) as reading,

@@ -38,7 +38,7 @@ TALK = Thread(
 )
 
 
-def test_markdown() -> None:
+def test_a_markdown_export_has_every_part_of_a_thread() -> None:
     assert export_thread(TALK, ExportFormat.MARKDOWN) == (
         "# A \\# title \\[x\\](y)\n\n"
         "> Model: SmolLM2\n\n"
@@ -74,7 +74,7 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_html() -> None:
+def test_an_html_export_has_every_part_of_a_thread_escaped() -> None:
     page = Page(export_thread(TALK, ExportFormat.HTML))
     assert "script" not in page.tags and "b" not in page.tags and "i" not in page.tags
     assert {"pre", "code", "table", "details", "article"} <= set(page.tags)
@@ -130,7 +130,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("evil", HOSTILE)
 @pytest.mark.parametrize("role", ["user", "assistant", "system", "tool", "<script>"])
-def test_nothing_that_is_said_does_anything_on_the_page(evil: str, role: str) -> None:
+def test_hostile_messages_are_inactive_in_an_html_export(evil: str, role: str) -> None:
     message = Message("1", role, evil, reasoning=evil, tool_calls=(ToolCall("c", evil, evil),))
     meta = {"title": evil, "model": evil, "system": evil}
     harmless(export_thread(Thread("t", ChatState(messages=(message,)), meta), ExportFormat.HTML))
@@ -227,7 +227,7 @@ def test_an_answer_that_is_closed_is_exported_unchanged(text: str) -> None:
         ("❤\ufe0f and \u200dx\u200d", "and x.md"),
     ],
 )
-def test_names_of_files(title: str, name: str) -> None:
+def test_a_title_becomes_a_valid_file_name(title: str, name: str) -> None:
     assert file_name(title, ".md") == name
 
 

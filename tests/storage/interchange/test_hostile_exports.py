@@ -385,7 +385,7 @@ async def test_report_22_any_graph_of_nodes_is_a_tree_afterwards(
     assert all(each == (False, 0) for each in await imported(path, storage))
 
 
-def test_a_given_format_is_not_taken_from_another_value(tmp_path: Path) -> None:
+def test_a_given_import_format_accepts_no_other_format(tmp_path: Path) -> None:
     path = write(tmp_path / "c.json", [None, KOEL, SEA])
     problem, thread, other = read_threads(path, ImportFormat.CHATGPT)
     assert isinstance(problem, ImportProblem) and isinstance(thread, ImportProblem)

@@ -73,7 +73,9 @@ def test_b21_koel_json_has_no_role_that_koel_refuses() -> None:
 
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
-def test_b21_numbers_that_are_no_json_are_null_after_an_import(tmp_path: Path, number: str) -> None:
+def test_b21_numbers_that_are_not_valid_json_are_null_after_an_import(
+    tmp_path: Path, number: str
+) -> None:
     path = tmp_path / "thread.json"
     state = f'{{"messages":[],"state":{{"x":{number}}}}}'
     path.write_text(f'{json.dumps(OURS)[:-3]}{state},"meta":{{"y":{number}}}}}')
@@ -138,7 +140,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> SessionStorage:
     return FILE_STORES[request.param](tmp_path / "threads")
 
 
-async def test_times_and_titles_come_along(store: SessionStorage) -> None:
+async def test_an_import_keeps_times_and_titles(store: SessionStorage) -> None:
     meta = {"title": "Old", "created": "2020-01-01T00:00:00.000Z",
             "updated": "2020-01-02T00:00:00.000Z"}  # fmt: skip
     await store_thread(store, Thread("t", saying("hi"), meta))
@@ -146,7 +148,7 @@ async def test_times_and_titles_come_along(store: SessionStorage) -> None:
     assert (summary.title, summary.created.year, summary.updated.day) == ("Old", 2020, 2)
 
 
-async def test_what_is_there_is_never_overwritten(store: SessionStorage) -> None:
+async def test_an_import_never_overwrites_an_existing_thread(store: SessionStorage) -> None:
     await store.save("t", saying("mine"))
     stored = await store_thread(store, Thread("t", saying("theirs")))
     assert stored.is_new and stored.id != "t"
@@ -202,7 +204,9 @@ DEEP = "[" * 500 + "]" * 500
         '{"format": "another"}',
     ],
 )
-def test_what_is_no_thread_is_named_with_the_reason(tmp_path: Path, text: str) -> None:
+def test_an_import_of_an_invalid_thread_names_the_file_and_the_reason(
+    tmp_path: Path, text: str
+) -> None:
     path = tmp_path / "bad.json"
     path.write_text(text)
     with pytest.raises(ImportProblem, match=r"bad\.json cannot be imported: .+\. Check"):
@@ -215,7 +219,7 @@ def test_what_is_no_thread_is_named_with_the_reason(tmp_path: Path, text: str) -
 @pytest.mark.parametrize(
     "data", [b"\xff\xfe\xfd\x00", b"\x00" * 100, b"\x7fELF\x02", b"PK\x03\x04"]
 )
-def test_bytes_that_are_no_text_are_named(tmp_path: Path, data: bytes) -> None:
+def test_an_import_of_binary_data_names_the_file(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "bad.bin"
     path.write_bytes(data)
     with pytest.raises(ImportProblem, match=r"bad\.bin"):
@@ -241,7 +245,7 @@ def test_a_file_with_any_bytes_changed_is_read_or_named(
     assert all("mutated.json" in str(problem) for problem in problems)
 
 
-def test_what_is_not_there_or_no_file_is_named(tmp_path: Path) -> None:
+def test_an_import_of_a_missing_file_or_a_directory_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ImportProblem, match="no such file"):
         detect(tmp_path / "nowhere")
     with pytest.raises(ImportProblem, match="it is not a file"):
@@ -259,7 +263,7 @@ def test_a_file_that_is_too_big_is_not_read(tmp_path: Path) -> None:
         list(read_json(path, limit=1 << 20))
 
 
-def test_a_byte_order_mark_is_no_hindrance(tmp_path: Path) -> None:
+def test_a_file_with_a_byte_order_mark_is_imported(tmp_path: Path) -> None:
     path = tmp_path / "bom.json"
     path.write_bytes(b"\xef\xbb\xbf" + GOLDEN.encode())
     assert settle(only(path).state).messages

@@ -72,7 +72,7 @@ def test_report_29_a_list_is_read_at_any_chunk_size(
             list(read_json(path))
 
 
-def test_report_29_a_truncated_export_gives_what_is_complete(tmp_path: Path) -> None:
+def test_report_29_a_truncated_export_yields_its_complete_conversations(tmp_path: Path) -> None:
     path, wire = tmp_path / "c.json", large(0, 1000)
     path.write_text(f"[{wire},{wire},{wire[:-30]}")
     found: list[object] = []
@@ -201,7 +201,7 @@ def test_report_29_an_import_that_fails_at_once_has_nothing_to_continue(
 
 
 @pytest.mark.slow
-def test_report_29_ctrl_c_keeps_what_was_imported_and_says_how_to_continue(tmp_path: Path) -> None:
+def test_report_29_ctrl_c_keeps_imported_threads_and_names_the_next_command(tmp_path: Path) -> None:
     path = tmp_path / "conversations.json"
     path.write_text(f"[{','.join(large(number, 400_000) for number in range(40))}]")
     command = ["threads", "import", str(path)]

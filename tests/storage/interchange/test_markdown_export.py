@@ -213,7 +213,7 @@ def test_many_messages_that_define_a_label_get_one_each() -> None:
     assert links(exported(*answers)) == [("a", f"https://e.org/{n}") for n in range(12)]
 
 
-def test_report_15_a_footnote_belongs_to_its_message() -> None:
+def test_report_15_a_markdown_note_belongs_to_its_message() -> None:
     document = exported(
         "One[^1].\n\n[^1]: first note",
         "Two[^1] and `[^1]`.\n\n[^1]: second note",

@@ -100,7 +100,7 @@ def own(thread_id: str, *messages: Message) -> Thread:
     return Thread(thread_id, ChatState(messages=messages), {"title": "T", "system": "S"})
 
 
-async def test_of_a_thread_and_its_copy_the_one_with_most_messages_is_extended() -> None:
+async def test_an_import_extends_the_longest_of_a_thread_and_its_copy() -> None:
     storage = MemoryStorage()
     whole, copy = turns("Why?", "So.", "And?"), turns("Why?", "So.")
     await storage.save("whole", ChatState(messages=whole))

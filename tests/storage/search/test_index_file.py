@@ -86,7 +86,7 @@ def odd_rows(path: Path) -> None:
         odd_rows,
     ],
 )  # fmt: skip
-async def test_whatever_is_wrong_with_the_index_it_is_made_anew(
+async def test_a_damaged_index_is_rebuilt(
     store: JsonFileStorage, tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
     for number in range(40):
@@ -186,7 +186,7 @@ async def test_report_25_an_index_without_a_write_ahead_log_is_kept(
 
 
 @pytest.mark.parametrize(("code", "message"), NETWORK_ERRORS)
-async def test_report_25_an_index_that_another_computer_made_is_made_anew(
+async def test_report_25_an_index_of_another_computer_is_rebuilt(
     store: JsonFileStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, message: str
 ) -> None:
     """It has a write-ahead log, which cannot be read here."""
@@ -232,7 +232,7 @@ async def test_report_25_an_index_that_cannot_be_written_is_built_in_memory(
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
-async def test_report_25_a_file_system_without_locks_is_not_taken_for_a_busy_index(
+async def test_report_25_a_file_system_without_locks_is_not_reported_as_a_busy_index(
     store: JsonFileStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refuse(*_: object) -> None:
@@ -245,7 +245,7 @@ async def test_report_25_a_file_system_without_locks_is_not_taken_for_a_busy_ind
     assert os.strerror(number) in index.problem
 
 
-async def test_two_indexes_of_one_directory_get_along(
+async def test_two_indexes_of_one_directory_work_concurrently(
     store: JsonFileStorage, tmp_path: Path
 ) -> None:
     for number in range(100):
@@ -267,7 +267,7 @@ async def test_encrypted_threads_are_searched_without_a_trace(tmp_path: Path) ->
     assert not (tmp_path / "cache").exists()
 
 
-async def test_the_index_goes_when_the_threads_are_encrypted(
+async def test_the_index_is_deleted_when_the_threads_are_encrypted(
     store: JsonFileStorage, index: ThreadIndex, tmp_path: Path
 ) -> None:
     await store.save("t", saying("the owl of minerva"))

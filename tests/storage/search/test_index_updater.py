@@ -39,7 +39,7 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_what_was_there_is_read_with_progress(
+async def test_existing_threads_are_indexed_with_progress(
     store: JsonFileStorage, updater: IndexUpdater, tmp_path: Path
 ) -> None:
     for n in range(40):
@@ -72,7 +72,7 @@ async def test_every_change_reaches_the_index(
     await until(lambda: found("harbour") == [])
 
 
-async def test_an_index_that_cannot_be_made_is_made_when_it_can(
+async def test_an_index_that_cannot_be_created_is_created_later(
     store: JsonFileStorage, updater: IndexUpdater, tmp_path: Path
 ) -> None:
     (tmp_path / "cache").write_text("in the way")
@@ -85,7 +85,7 @@ async def test_an_index_that_cannot_be_made_is_made_when_it_can(
     await until(lambda: words_in_index(store, tmp_path, "church") == ["a"])
 
 
-async def test_it_ends_in_the_middle_of_its_work_and_leaves_nothing_behind(
+async def test_the_index_updater_can_be_closed_during_its_work(
     store: JsonFileStorage, tmp_path: Path
 ) -> None:
     for n in range(100):

@@ -37,7 +37,7 @@ async def test_a_message_is_found_with_its_thread(
     assert hit.updated == (await store.summaries())[1].updated
 
 
-async def test_what_was_read_so_far_is_found_without_reading_more(
+async def test_a_find_uses_the_index_without_reading_new_threads(
     store: JsonFileStorage, index: ThreadIndex
 ) -> None:
     await store.save("old", saying("An old owl"))
@@ -47,7 +47,7 @@ async def test_what_was_read_so_far_is_found_without_reading_more(
     assert len(await index.search("owl")) == 2
 
 
-async def test_two_that_refresh_at_once_read_each_thread_once(
+async def test_two_concurrent_refreshes_read_each_thread_once(
     store: JsonFileStorage, index: ThreadIndex
 ) -> None:
     for n in range(40):
@@ -58,14 +58,14 @@ async def test_two_that_refresh_at_once_read_each_thread_once(
     assert read == [32, 40]
 
 
-async def test_the_title_is_found(store: JsonFileStorage, index: ThreadIndex) -> None:
+async def test_a_search_finds_titles(store: JsonFileStorage, index: ThreadIndex) -> None:
     await store.save("t", saying("hello"))
     await store.update_meta("t", title="Cats of Istanbul")
     (hit,) = await index.search("istanbul")
     assert (hit.role, hit.message_id, hit.snippet) == ("title", "", "Cats of Istanbul")
 
 
-async def test_what_was_thought_is_found(store: JsonFileStorage, index: ThreadIndex) -> None:
+async def test_a_search_finds_thinking(store: JsonFileStorage, index: ThreadIndex) -> None:
     message = Message("m", "assistant", "42", reasoning="The meaning of everything")
     await store.save("t", ChatState(messages=(message,)))
     assert places(await index.search("meaning")) == [("t", "m")]
@@ -91,7 +91,7 @@ async def test_what_was_thought_is_found(store: JsonFileStorage, index: ThreadIn
         ("!?", False),
     ],
 )
-async def test_words_their_beginnings_and_scripts_without_spaces(
+async def test_a_search_finds_words_prefixes_and_scripts_without_spaces(
     store: JsonFileStorage, index: ThreadIndex, query: str, found: bool
 ) -> None:
     await store.save("t", saying("The harbour café. 图书馆在哪里? ภาษาไทย"))
@@ -100,7 +100,7 @@ async def test_words_their_beginnings_and_scripts_without_spaces(
     assert not hits or "图书馆在哪里" in hits[0].snippet
 
 
-async def test_the_better_hit_comes_first_and_the_limit_holds(
+async def test_the_better_hit_comes_first_and_the_limit_is_respected(
     store: JsonFileStorage, index: ThreadIndex
 ) -> None:
     await store.save("much", saying("owl owl owl"))
@@ -131,7 +131,7 @@ async def test_strange_ids_and_texts_come_back_as_they_were(
     assert (hit.thread_id, hit.message_id, hit.role) == (odd, odd, odd)
 
 
-async def test_what_changes_is_read_again_and_nothing_else(
+async def test_only_changed_threads_are_read_again(
     store: JsonFileStorage, index: ThreadIndex, tmp_path: Path
 ) -> None:
     for name in ("one", "two", "three"):
@@ -150,7 +150,7 @@ async def test_what_changes_is_read_again_and_nothing_else(
     assert len(await again.search("three")) == 1
 
 
-async def test_progress_is_reported_and_a_cancelled_refresh_goes_on_later(
+async def test_progress_is_reported_and_a_cancelled_refresh_resumes_later(
     store: JsonFileStorage, index: ThreadIndex
 ) -> None:
     for number in range(80):
@@ -170,7 +170,7 @@ async def test_progress_is_reported_and_a_cancelled_refresh_goes_on_later(
     assert len(await index.search("owl", limit=100)) == 80
 
 
-async def test_the_event_loop_goes_on_while_it_reads(
+async def test_the_event_loop_keeps_running_while_the_index_reads_threads(
     store: JsonFileStorage, index: ThreadIndex
 ) -> None:
     for number in range(40):

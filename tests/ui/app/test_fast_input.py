@@ -47,7 +47,7 @@ async def leave_panels(window: Window) -> None:
 
 
 @pytest.mark.parametrize("seed", [24, 41])
-async def test_a_hurried_user(seed: int) -> None:
+async def test_random_fast_input_leaves_the_window_usable(seed: int) -> None:
     chance = random.Random(seed)
     storage = MemoryStorage()
     for n, count in enumerate((2, 30, 120)):

@@ -35,7 +35,7 @@ def assert_it_fits(window: Window) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_every_part_is_there_at_every_size(size: tuple[int, int]) -> None:
+async def test_every_part_of_the_window_is_shown_at_every_size(size: tuple[int, int]) -> None:
     async with opened(size=size) as window:
         await window.sees("f1 shows all keys.")
         await window.sees("f1 Help")

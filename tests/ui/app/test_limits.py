@@ -28,7 +28,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-async def test_a_message_that_is_too_long_is_given_back_whole() -> None:
+async def test_a_message_that_is_too_long_is_restored_whole() -> None:
     async with opened(size=(120, 24)) as window:
         for letter in "ab":
             await window.type(letter * 4000)
@@ -42,7 +42,7 @@ async def test_a_message_that_is_too_long_is_given_back_whole() -> None:
 
 
 @pytest.mark.usefixtures("small")
-async def test_a_paste_that_is_too_long_is_not_pasted_and_said() -> None:
+async def test_a_paste_that_is_too_long_is_refused_and_reported() -> None:
     async with opened(size=(120, 24)) as window:
         await window.type("before ")
         await window.type("x" * 5001)
@@ -57,7 +57,7 @@ async def test_a_paste_that_is_too_long_is_not_pasted_and_said() -> None:
 
 
 @pytest.mark.usefixtures("small")
-async def test_a_full_queue_takes_no_more_and_gives_back() -> None:
+async def test_a_full_queue_refuses_a_message_and_restores_it_to_the_prompt() -> None:
     async with opened(size=(120, 24)) as window:
         turn = await window.ask("first")
         for number in range(4):
@@ -70,7 +70,7 @@ async def test_a_full_queue_takes_no_more_and_gives_back() -> None:
         await window.until(lambda: len(window.agent.turns) == 2)
 
 
-async def test_only_so_many_tabs_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_open_tabs_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workspace, "MAX_TABS", 3)
     storage = MemoryStorage()
     for name in "abc":
@@ -114,7 +114,7 @@ async def test_a_closed_tab_stays_to_be_reopened_while_there_is_no_room(
         await window.prompts("kept")
 
 
-async def test_of_very_many_notices_the_newest_are_shown() -> None:
+async def test_only_the_newest_notices_are_shown() -> None:
     async with opened(size=(120, 40)) as window:
         for number in range(50):
             window.app.notify(f"notice {number}")
@@ -146,7 +146,7 @@ def test_a_file_of_tabs_that_is_too_large_is_renamed(
     file.close()
 
 
-def test_of_a_history_that_others_made_long_the_end_is_read(tmp_path: Path) -> None:
+def test_only_the_end_of_a_very_long_history_is_read(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     path.write_bytes(b'{"text": "%s"}\n' % (b"x" * 1000) * 3000 + b'{"text": "new"}\n')
     history = PromptHistoryFile(path)
@@ -170,7 +170,7 @@ async def test_a_pipe_where_a_file_was_is_reported_and_not_waited_for(
 
 
 @pytest.mark.slow
-async def test_a_prompt_of_the_most_there_may_be_is_sent() -> None:
+async def test_a_prompt_of_the_maximum_length_is_sent() -> None:
     async with opened() as window:
         await window.type("x" * limits.MAX_MESSAGE_CHARACTERS)
         await window.until(lambda: window.prompt.text.startswith("[pasted"))

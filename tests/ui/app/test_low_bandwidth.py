@@ -23,7 +23,7 @@ PIECES = 60
 
 
 @pytest.mark.parametrize(("painter", "method"), [(Transcript, "_repaint"), (MainScreen, "_paint")])
-async def test_with_low_bandwidth_paintings_are_no_closer_than_a_fifth_of_a_second(
+async def test_low_bandwidth_limits_paints_to_five_per_second(
     monkeypatch: pytest.MonkeyPatch, painter: type, method: str
 ) -> None:
     began: list[float] = []
@@ -104,7 +104,7 @@ def text_rows(first: int) -> list[Strip]:
     return [Strip([Segment(text.ljust(COLUMNS))]) for text in ("Harbour", *numbered, "> ")]
 
 
-def test_only_what_changed_is_sent() -> None:
+def test_only_changed_cells_are_sent() -> None:
     diff = ScreenDiff()
     complete = len(diff.render(text_rows(100), PLAIN))
     assert diff.render(text_rows(100), PLAIN) == ""
@@ -119,7 +119,7 @@ def test_only_what_changed_is_sent() -> None:
     assert len(diff.render(text_rows(100), PLAIN)) == complete
 
 
-def test_what_is_never_sent_does_not_count_as_shown() -> None:
+def test_a_dropped_update_does_not_count_as_shown() -> None:
     diff = ScreenDiff()
     diff.render(text_rows(100), PLAIN)
     diff.update(Screen())  # Textual drops an update while the window is busy or closes

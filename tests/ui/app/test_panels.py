@@ -49,7 +49,7 @@ async def test_typing_narrows_the_list() -> None:
         await window.until(lambda: window.shown == ["About forests"])
 
 
-async def test_a_thread_open_in_a_tab_is_gone_to_not_opened_twice() -> None:
+async def test_a_thread_open_in_a_tab_is_activated_and_not_opened_twice() -> None:
     async with opened(storage=await saved(a="About forests")) as window:
         await picker(window)
         await window.press("enter")
@@ -200,7 +200,7 @@ async def test_a_panel_is_left_once_and_only_when_it_is_in_front() -> None:
         await window.until(lambda: left == [choice])
 
 
-async def test_nothing_is_asked_over_a_list_that_was_left() -> None:
+async def test_a_closed_list_opens_no_dialog() -> None:
     async with opened(storage=await saved(a="About forests")) as window:
         await picker(window)
         panel = window.app.screen

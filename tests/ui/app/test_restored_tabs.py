@@ -62,7 +62,7 @@ async def leave(window: Window) -> None:
     await window.until(lambda: not window.app.is_running, "the end")
 
 
-async def test_tabs_come_back_in_their_order_with_their_drafts(tmp_path: Path) -> None:
+async def test_tabs_are_restored_in_their_order_with_their_drafts(tmp_path: Path) -> None:
     storage = MemoryStorage()
     async with opened(home=tmp_path, storage=storage) as window:
         for name in "ABC":
@@ -85,7 +85,7 @@ async def test_tabs_come_back_in_their_order_with_their_drafts(tmp_path: Path) -
         assert window.agent.turns[0].prompt == f"see {LONG}"
 
 
-async def test_what_is_typed_is_kept_without_leaving(tmp_path: Path) -> None:
+async def test_typed_text_is_saved_while_the_window_is_open(tmp_path: Path) -> None:
     async with opened(home=tmp_path) as window:
         await window.type("half a thought")
         await window.until(lambda: bool(kept(tmp_path).tabs))
@@ -95,7 +95,7 @@ async def test_what_is_typed_is_kept_without_leaving(tmp_path: Path) -> None:
         await window.until(lambda: kept(tmp_path).tabs[0].draft.text == "half a though")
 
 
-async def test_what_waits_to_be_sent_is_a_draft_to_the_next_window(tmp_path: Path) -> None:
+async def test_queued_messages_are_saved_as_a_draft_for_the_next_window(tmp_path: Path) -> None:
     async with opened(home=tmp_path) as window:
         await window.ask("One")
         await window.type("Two")
@@ -105,7 +105,7 @@ async def test_what_waits_to_be_sent_is_a_draft_to_the_next_window(tmp_path: Pat
         await window.until(lambda: [t.draft.text for t in kept(tmp_path).tabs] == ["Two\n\nThree"])
 
 
-async def test_of_thirty_tabs_only_the_one_in_front_is_read(tmp_path: Path) -> None:
+async def test_only_the_active_one_of_thirty_tabs_is_read(tmp_path: Path) -> None:
     storage = await saved(30)
     keep(tmp_path, *(tab(n) for n in range(30)), active=7)
     async with opened(home=tmp_path, storage=storage) as window:
@@ -119,7 +119,7 @@ async def test_of_thirty_tabs_only_the_one_in_front_is_read(tmp_path: Path) -> N
         assert sorted(storage.loaded) == ["t7", "t8", "t9"]
 
 
-async def test_the_tabs_are_there_before_anything_is_connected(tmp_path: Path) -> None:
+async def test_the_tabs_are_restored_before_the_backend_is_connected(tmp_path: Path) -> None:
     storage = await saved(2)
     keep(tmp_path, tab(0, "typed before"), tab(1))
     agent = ScriptedAgent(load_at_once=False)
@@ -144,7 +144,7 @@ async def test_a_title_changed_meanwhile_is_the_new_one(tmp_path: Path) -> None:
         await window.has_tabs("1 Renamed", "2 thread 1 message 0")
 
 
-async def test_the_thread_asked_for_goes_in_front(tmp_path: Path) -> None:
+async def test_the_requested_thread_becomes_the_active_tab(tmp_path: Path) -> None:
     storage = await saved(4)
     keep(tmp_path, tab(0), tab(1, "draft"), active=1)
     async with opened(home=tmp_path, storage=storage, thread="t3") as window:
@@ -258,7 +258,7 @@ async def test_an_empty_window_leaves_nothing_to_reopen(tmp_path: Path) -> None:
     assert kept(tmp_path).tabs == ()
 
 
-async def test_only_what_changed_is_written(tmp_path: Path) -> None:
+async def test_only_changed_tabs_are_written(tmp_path: Path) -> None:
     async with opened(home=tmp_path) as window:
         await window.type("once")
         await window.until(lambda: bool(kept(tmp_path).tabs))
@@ -292,7 +292,7 @@ async def test_tabs_move_and_keep_their_new_places(tmp_path: Path) -> None:
     assert kept(tmp_path).active == 0
 
 
-async def test_of_hundreds_of_tabs_those_near_the_active_one_have_widgets(tmp_path: Path) -> None:
+async def test_only_tabs_near_the_active_one_have_widgets(tmp_path: Path) -> None:
     keep(tmp_path, *map(tab, range(300)), active=0)
     async with opened(home=tmp_path, storage=await saved(300)) as window:
 

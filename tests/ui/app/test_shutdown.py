@@ -42,7 +42,7 @@ async def test_ctrl_q_quits_from_a_panel_too() -> None:
         await gone(window)
 
 
-async def test_leaving_while_an_answer_pours_in_is_no_error() -> None:
+async def test_quitting_during_an_answer_causes_no_error() -> None:
     for _ in range(5):
         async with opened() as window:
             turn = await window.ask("Pour")
@@ -84,7 +84,7 @@ async def test_a_signal_saves_and_ends_with_its_code(name: str) -> None:
     assert signal.getsignal(number) == before
 
 
-async def test_what_cannot_be_saved_is_said_on_the_way_out() -> None:
+async def test_unsaved_threads_are_reported_at_the_end() -> None:
     class Full(MemoryStorage):
         async def save(self, thread_id: str, state: ChatState) -> None:
             raise OSError("The disk is full. Make room and try again.")
@@ -172,7 +172,7 @@ async def test_an_agent_that_does_not_end_is_not_waited_for(
     assert window.app.return_code == 0, "all is saved"
 
 
-async def test_what_still_goes_on_while_the_window_closes_is_no_error() -> None:
+async def test_a_callback_during_the_shutdown_causes_no_error() -> None:
     async with opened() as window:
 
         async def late() -> None:

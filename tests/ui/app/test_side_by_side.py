@@ -8,7 +8,7 @@ from koel_tui.workspace.tab_order import TabOrder
 from tests.ui.window import Window, messages, opened
 
 
-def test_a_pair_is_shown_whichever_of_the_two_is_in_front() -> None:
+def test_a_pair_is_shown_while_either_of_its_tabs_is_active() -> None:
     tabs = TabOrder("a")
     for item in ("b", "c"):
         tabs.add(item)
@@ -75,7 +75,7 @@ async def test_one_prompt_asks_two_threads_and_each_answers() -> None:
     assert len(await storage.list_threads()) == 2
 
 
-async def test_swapping_brings_the_other_to_the_front_and_leaves_the_prompt() -> None:
+async def test_swapping_activates_the_paired_tab_and_keeps_the_prompt() -> None:
     async with opened(size=(100, 24)) as window:
         await window.press("alt+s")
         await both(window, "Name a tree", "An oak.", "An elm.")
@@ -96,7 +96,7 @@ async def test_swapping_brings_the_other_to_the_front_and_leaves_the_prompt() ->
         assert "‹2/2›" in (await readers(window))[0]
 
 
-async def test_another_thread_with_its_own_role_stands_beside_and_one_is_closed() -> None:
+async def test_a_paired_thread_has_its_own_role_and_one_of_the_pair_is_closed() -> None:
     storage = MemoryStorage()
     await storage.save("t", messages(2))
     await storage.update_meta("t", system="Be rude.", title="Rude")
@@ -124,7 +124,7 @@ async def test_another_thread_with_its_own_role_stands_beside_and_one_is_closed(
         )
 
 
-async def test_a_new_thread_beside_is_answered_as_the_one_in_front() -> None:
+async def test_a_new_paired_thread_inherits_the_settings_of_the_active_thread() -> None:
     storage = MemoryStorage()
     await storage.save("t", messages(2))
     await storage.update_meta("t", system="Be rude.", title="Rude")
@@ -140,7 +140,7 @@ async def test_a_new_thread_beside_is_answered_as_the_one_in_front() -> None:
 
 
 @pytest.mark.parametrize("size", [(60, 15), (80, 24)])
-async def test_both_are_shown_in_a_small_window(size: tuple[int, int]) -> None:
+async def test_both_paired_threads_are_shown_in_a_small_window(size: tuple[int, int]) -> None:
     async with opened(size=size) as window:
         await window.press("alt+s")
         await both(window, "Name a tree", "An oak.", "An elm.")
@@ -149,13 +149,13 @@ async def test_both_are_shown_in_a_small_window(size: tuple[int, int]) -> None:
         assert "An oak." in front and "An elm." in paired
 
 
-async def test_without_a_pair_there_is_nothing_to_swap() -> None:
+async def test_swapping_without_a_pair_is_reported() -> None:
     async with opened() as window:
         await window.press("alt+x")
         await window.sees("No tab is shown side by side")
 
 
-async def test_swapping_gives_each_its_draft_back() -> None:
+async def test_swapping_restores_the_draft_of_each_tab() -> None:
     async with opened(size=(100, 24)) as window:
         await window.type("front words")
         await window.press("ctrl+n")
@@ -189,7 +189,7 @@ async def test_a_message_that_is_edited_stays_in_its_thread_when_the_two_are_swa
         await window.sees("editing your message")
 
 
-async def test_a_thread_that_can_only_be_read_is_not_asked_beside_another() -> None:
+async def test_a_read_only_paired_thread_does_not_get_the_prompt() -> None:
     async with opened(size=(100, 24)) as window:
         await window.press("alt+s")
         front, paired = window.app._workspace.active, window.app._workspace.tabs.paired

@@ -71,7 +71,7 @@ def test_a_draft_is_saved_before_anything_heavy_is_imported(tmp_path: Path) -> N
     assert not loaded & set(LATE)
 
 
-async def test_the_window_is_there_before_what_it_talks_to() -> None:
+async def test_the_window_is_shown_before_the_backend_is_connected() -> None:
     agent, storage = ScriptedAgent(), MemoryStorage()
     may_connect = threading.Event()
     threads: list[str] = []
@@ -162,7 +162,7 @@ async def test_a_thread_that_is_not_there_is_reported_and_a_new_one_opened() -> 
         await window.has_tabs("1 New thread")
 
 
-async def test_what_is_typed_during_the_start_stays() -> None:
+async def test_text_typed_during_the_start_is_kept() -> None:
     agent = ScriptedAgent(load_at_once=False)
     async with opened(agent=agent) as window:
         await window.type("typed early")
@@ -171,7 +171,7 @@ async def test_what_is_typed_during_the_start_stays() -> None:
         assert window.prompt.text == "typed early"
 
 
-async def test_leaving_during_the_start_closes_what_comes_of_it() -> None:
+async def test_quitting_during_the_start_closes_the_connected_backend() -> None:
     agent, storage = ScriptedAgent(), MemoryStorage()
     may_connect = threading.Event()
 
@@ -187,7 +187,7 @@ async def test_leaving_during_the_start_closes_what_comes_of_it() -> None:
     assert app.return_code == 0
 
 
-async def test_leaving_while_something_comes_back_is_no_error(
+async def test_quitting_during_the_restore_causes_no_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     agent, storage, reached, may_continue = ScriptedAgent(), MemoryStorage(), Event(), Event()
@@ -209,7 +209,7 @@ async def test_leaving_while_something_comes_back_is_no_error(
     assert app.crash is None and app.return_code == 0
 
 
-async def test_a_tab_opened_while_the_window_closes_is_no_error() -> None:
+async def test_a_tab_opened_while_the_window_closes_causes_no_error() -> None:
     async with opened() as window:
         (await window.ask("One?")).finish()
         await window.app._close()
@@ -219,7 +219,7 @@ async def test_a_tab_opened_while_the_window_closes_is_no_error() -> None:
     assert window.app.crash is None
 
 
-async def test_what_is_said_in_the_window_can_soon_be_searched(tmp_path: Path) -> None:
+async def test_new_messages_of_the_window_are_indexed_soon(tmp_path: Path) -> None:
     storage = JsonFileStorage(tmp_path / "threads")
     for n in range(40):
         await storage.save(f"t{n}", messages(2))
@@ -260,7 +260,7 @@ async def test_b36_a_window_beyond_the_training_is_reported_at_the_start() -> No
         await window.tells("The window is larger than what the model was trained for.")
 
 
-async def test_b36_a_thread_model_beyond_its_training_is_told_once() -> None:
+async def test_b36_a_window_beyond_the_training_of_a_thread_model_is_shown_once() -> None:
     notice = "The context of 9,216 tokens is larger than the 4,096 that Own-1B was trained for."
     async with opened() as window:
         await window.connected()

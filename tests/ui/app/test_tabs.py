@@ -88,7 +88,7 @@ async def test_one_tab_writes_while_another_waits_and_the_labels_say_so() -> Non
         await window.has_tabs("1 First", "2 Second queued 1")
 
 
-async def test_an_answer_goes_on_in_a_tab_out_of_sight() -> None:
+async def test_an_answer_continues_in_a_hidden_tab() -> None:
     async with opened() as window:
         turn = await window.ask("Away")
         turn.write("before ")
@@ -124,7 +124,7 @@ async def test_a_tab_remembers_where_the_user_was_reading() -> None:
         await window.until(lambda: window.lines[2:-5] == there, "the same lines")
 
 
-async def test_a_new_tab_is_not_opened_beside_an_empty_one() -> None:
+async def test_a_new_tab_is_not_opened_while_the_active_tab_is_empty() -> None:
     async with opened() as window:
         await window.press("ctrl+n", "ctrl+n")
         await window.has_tabs("1 New thread")
@@ -151,7 +151,7 @@ async def test_the_last_tab_closes_into_an_empty_one() -> None:
         await window.sees("Ask anything.")
 
 
-async def test_a_closed_tab_comes_back_with_its_messages_and_its_draft() -> None:
+async def test_a_closed_tab_is_restored_with_its_messages_and_its_draft() -> None:
     async with opened() as window:
         turn = await window.ask("Come back")
         turn.write("I will")
@@ -166,7 +166,7 @@ async def test_a_closed_tab_comes_back_with_its_messages_and_its_draft() -> None
         await window.has_tabs("1 Come back")
 
 
-async def test_closing_a_tab_keeps_what_waited_to_be_sent() -> None:
+async def test_closing_a_tab_keeps_its_queued_messages() -> None:
     async with opened() as window:
         await window.ask("One")
         await window.type("Two")
@@ -180,7 +180,7 @@ async def test_closing_a_tab_keeps_what_waited_to_be_sent() -> None:
         assert len(window.agent.turns) == 1
 
 
-async def test_a_draft_without_a_thread_comes_back_too() -> None:
+async def test_a_draft_without_a_thread_is_restored_too() -> None:
     async with opened() as window:
         await window.type("never sent")
         await window.press("alt+w")
@@ -259,7 +259,7 @@ async def test_an_open_tab_is_found_in_a_list() -> None:
         await window.until(lambda: window.shown[:1] == ["question 10 " + "漢字" * 11])
 
 
-async def test_the_list_of_tabs_is_left_by_the_keys_that_open_it() -> None:
+async def test_the_keys_that_open_the_list_of_tabs_also_close_it() -> None:
     async with opened() as window:
         for key, leaves in (("f4", "f4"), ("alt+0", "alt+0"), ("f4", "escape")):
             await window.press(key)
@@ -290,7 +290,7 @@ async def test_a_thread_changed_elsewhere_is_reported_with_the_conflict_file(
     assert "Mine" in conflict_file.read_text()
 
 
-async def test_text_typed_right_after_a_key_goes_where_the_key_led() -> None:
+async def test_text_typed_right_after_a_tab_key_goes_to_the_new_tab() -> None:
     async with opened() as window:
         await window.type("one")
         for key in ("ctrl+n", "t", "w", "o", "f5", "!"):

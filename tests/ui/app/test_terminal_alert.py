@@ -16,7 +16,7 @@ def done(title: str, *, first: bool = True) -> str:
     return ("\x1b[22;0t" if first else "") + f"\x1b]0;● koel-chat: {title} is done\x1b\\\x07"
 
 
-def test_only_who_looks_elsewhere_is_called_and_finds_the_title_as_it_was() -> None:
+def test_an_alert_is_sent_only_without_focus_and_the_title_is_restored() -> None:
     written: list[str] = []
     alert = TerminalAlert(written.append)
     alert.notify("Forest")
@@ -33,7 +33,7 @@ def test_only_who_looks_elsewhere_is_called_and_finds_the_title_as_it_was() -> N
     assert written[2:] == [BACK]
 
 
-def test_who_does_not_want_it_is_not_called() -> None:
+def test_a_disabled_alert_is_not_sent() -> None:
     written: list[str] = []
     alert = TerminalAlert(written.append, enabled=False)
     alert.on_blur()
@@ -57,7 +57,7 @@ async def focus(window: Window, event: events.Event) -> None:
     await window.handled()
 
 
-async def test_a_window_without_the_focus_calls_for_any_of_its_tabs(
+async def test_a_window_without_focus_alerts_for_every_tab(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     written: list[str] = []

@@ -36,13 +36,13 @@ def test_a_theme_is_read_with_all_its_fields(tmp_path: Path) -> None:
     assert themes[0].variables["block-cursor-text-style"] == "reverse"
 
 
-def test_the_themes_of_textual_would_be_taken() -> None:
+def test_the_themes_of_textual_are_valid() -> None:
     for theme in BUILTIN_THEMES.values():
         source = {name: value for name, value in vars(theme).items() if value is not None}
         assert parse_theme(source) == theme
 
 
-def test_where_there_are_none_there_is_nothing_to_say(tmp_path: Path) -> None:
+def test_a_missing_theme_folder_is_not_a_problem(tmp_path: Path) -> None:
     assert read_themes(tmp_path / "themes", {}) == ([], [])
 
 
@@ -79,7 +79,7 @@ def test_an_invalid_theme_is_left_out_with_its_reason(
     tally("bad configuration", tried=1)
 
 
-def test_of_two_themes_with_one_name_the_first_counts(tmp_path: Path) -> None:
+def test_the_first_of_two_themes_with_the_same_name_is_used(tmp_path: Path) -> None:
     themes, (problem,) = read_themes(write(tmp_path, a=FOREST, b=FOREST), {})
     assert len(themes) == 1 and "b.toml" in problem
 
@@ -97,18 +97,18 @@ def test_an_unreadable_theme_file_does_not_stop_the_others(tmp_path: Path, tally
     tally("bad configuration", tried=4)
 
 
-def test_of_very_many_themes_the_first_are_read(tmp_path: Path) -> None:
+def test_only_the_first_100_themes_are_read(tmp_path: Path) -> None:
     write(tmp_path, **{f"t{n:03}": FOREST.replace("forest", f"t{n:03}") for n in range(102)})
     themes, (problem,) = read_themes(tmp_path, {})
     assert len(themes) == 100 and "Only the first 100 of 102 themes are read" in problem
 
 
-def test_a_theme_that_cannot_be_is_an_error() -> None:
+def test_an_invalid_theme_is_an_error() -> None:
     with pytest.raises(ThemeError):
         parse_theme({})
 
 
-async def test_a_theme_asked_for_is_worn_from_the_start(tmp_path: Path) -> None:
+async def test_a_requested_theme_is_applied_from_the_start(tmp_path: Path) -> None:
     async with opened(theme="forest", themes=write(tmp_path, forest=FOREST)) as window:
         assert window.app.theme == "forest"
         assert window.app.screen.styles.background.hex == "#0B1F14"

@@ -55,7 +55,7 @@ async def sent(window: Window) -> object:
 
 
 class TestReading:
-    def test_text_comes_as_it_is_but_for_its_line_ends(self, tmp_path: Path) -> None:
+    def test_attached_text_is_unchanged_except_for_its_line_ends(self, tmp_path: Path) -> None:
         path = tmp_path / "a"
         path.write_bytes("\ufeffé\r\nb\rc\x1b[0m".encode())
         assert read_text(path, "a") == "é\nb\nc\x1b[0m"
@@ -69,7 +69,7 @@ class TestReading:
             (b"x" * (MAX_BYTES + 7), r"1\.0 MB is the maximum"),
         ],
     )
-    def test_what_is_no_text_is_refused_by_name(
+    def test_an_attachment_that_is_not_text_is_refused_by_name(
         self, tmp_path: Path, content: bytes, why: str
     ) -> None:
         path = tmp_path / "a"
@@ -77,7 +77,9 @@ class TestReading:
         with pytest.raises(AttachmentError, match=f"^The name .*{why}"):
             read_text(path, "The name")
 
-    def test_what_is_no_file_is_refused_at_once(self, tmp_path: Path) -> None:
+    def test_an_attachment_that_is_not_a_regular_file_is_refused_at_once(
+        self, tmp_path: Path
+    ) -> None:
         os.mkfifo(tmp_path / "pipe")
         for path in (tmp_path, tmp_path / "pipe", tmp_path / "none", tmp_path / "a\0b"):
             with pytest.raises(AttachmentError):
@@ -135,7 +137,7 @@ class TestDropped:
             assert dropped_files(text) == (), text
 
 
-async def test_a_file_is_picked_by_its_letters_and_sent_whole(folder: Path) -> None:
+async def test_a_file_is_found_by_typed_letters_and_sent_whole(folder: Path) -> None:
     async with opened(agent=CountingAgent()) as window:
         await window.connected()
         await types(window, "Read @")
@@ -155,7 +157,7 @@ async def test_a_file_is_picked_by_its_letters_and_sent_whole(folder: Path) -> N
         await window.prompts("Read ")
 
 
-async def test_one_who_types_faster_than_the_list_comes_takes_what_was_meant(folder: Path) -> None:
+async def test_fast_typing_attaches_the_right_file_before_the_list_appears(folder: Path) -> None:
     async with opened(agent=CountingAgent()) as window:
         await window.connected()
         await types(window, "@my\n and @not\n!\n")
@@ -199,7 +201,7 @@ async def test_escape_leaves_the_at_as_it_was_typed(folder: Path) -> None:
         assert await sent(window) == "@not"
 
 
-async def test_an_at_that_means_no_file_is_text(folder: Path) -> None:
+async def test_an_at_sign_without_a_file_is_text(folder: Path) -> None:
     async with opened() as window:
         await types(window, "me@not @nobody at @ noon @no")
         await window.press("home", "end")
@@ -219,7 +221,7 @@ async def test_a_file_that_is_too_large_is_refused_with_both_numbers(folder: Pat
         assert not agent.turns
 
 
-async def test_a_size_that_nobody_counted_is_an_estimate(folder: Path) -> None:
+async def test_the_size_of_an_uncounted_file_is_an_estimate(folder: Path) -> None:
     async with opened() as window:
         await types(window, "@big\n")
         await window.sees("11,255")
@@ -259,7 +261,7 @@ async def test_dropped_files_are_attached_or_stay_paths(folder: Path) -> None:
         assert await sent(window) == "See my notes.md:\n```\ndeep\n```\n "
 
 
-async def test_a_dropped_path_that_is_typed_on_is_text(folder: Path) -> None:
+async def test_a_dropped_path_followed_by_typed_text_is_text(folder: Path) -> None:
     async with opened() as window:
         await window.type(f"{folder}/notes.txt")
         await window.sees("enter attaches")
@@ -312,7 +314,7 @@ async def test_a_file_in_a_draft_survives_the_end_of_the_window(
         assert await sent(window) == f"Read {SENT} "
 
 
-async def test_text_given_back_takes_back_the_offer_to_attach_dropped_files(folder: Path) -> None:
+async def test_restored_text_cancels_the_offer_to_attach_dropped_files(folder: Path) -> None:
     async with opened() as window:
         turn = await window.ask("One")
         await window.type("Two")
@@ -328,7 +330,7 @@ async def test_text_given_back_takes_back_the_offer_to_attach_dropped_files(fold
         assert window.agent.turns[1].prompt == f"Two\n\n{folder}/notes.txt"
 
 
-async def test_a_tab_that_is_left_offers_nothing_in_the_next(folder: Path) -> None:
+async def test_the_file_picker_of_a_tab_is_not_shown_in_the_next_tab(folder: Path) -> None:
     async with opened() as window:
         await types(window, "@no")
         await window.sees("enter attaches")

@@ -60,13 +60,13 @@ async def attaches(window: Window, text: str) -> None:
         "@nobody",
     ],
 )
-async def test_report_14_enter_sends_what_names_no_file(window: Window, text: str) -> None:
+async def test_report_14_enter_sends_text_that_names_no_file(window: Window, text: str) -> None:
     await types(window, f"{text}\n")
     await is_sent(window, text)
 
 
 @pytest.mark.parametrize("typed", ["@prop", "@PROPERTY", "@property_list.py"])
-async def test_report_14_enter_attaches_what_begins_with_the_typed_word(
+async def test_report_14_enter_attaches_a_file_that_begins_with_the_typed_word(
     window: Window, typed: str
 ) -> None:
     await types(window, f"Read {typed}\n")
@@ -90,7 +90,7 @@ async def test_report_14_a_file_that_was_chosen_is_attached(
     assert not window.agent.turns
 
 
-async def test_report_14_the_hint_says_what_enter_does(window: Window) -> None:
+async def test_report_14_the_hint_describes_the_enter_key(window: Window) -> None:
     await types(window, "@data")
     await window.sees("enter attaches · esc closes")
     await types(window, "cl")

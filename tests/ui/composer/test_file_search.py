@@ -15,19 +15,19 @@ from koel_tui.ui.composer.file_search import (
 
 
 class TestWalk:
-    def test_text_files_are_found_the_nearest_first(self, folder: Path) -> None:
+    def test_text_files_are_listed_nearest_first(self, folder: Path) -> None:
         assert [file.path for file in text_files(Path())] == [
             "big.log", "notes.txt", "sub dir/my notes.md",
         ]  # fmt: skip
 
-    def test_a_walk_is_bounded_and_goes_round_no_link(self, folder: Path) -> None:
+    def test_a_directory_walk_is_bounded_and_follows_no_link(self, folder: Path) -> None:
         Path("loop").symlink_to(folder, target_is_directory=True)
         os.mkfifo("pipe")
         assert len(text_files(Path())) == 3
         assert [file.path for file in text_files(Path(), limit=3)] == ["big.log"]
         assert text_files(Path("none")) == []
 
-    def test_a_link_leads_nowhere(self, folder: Path) -> None:
+    def test_a_link_outside_the_directory_is_not_followed(self, folder: Path) -> None:
         (folder.parent / "secret.txt").write_text("secret")
         Path("out.txt").symlink_to("../secret.txt")
         Path("in.txt").symlink_to("notes.txt")
@@ -60,7 +60,7 @@ class TestWalk:
             ("readme.md", "", False),
         ],
     )
-    def test_report_14_a_path_or_name_begins_with_what_was_typed(
+    def test_report_14_a_path_or_name_begins_with_the_typed_text(
         self, path: str, query: str, begins: bool
     ) -> None:
         assert begins_with(path, query) is begins
@@ -71,6 +71,6 @@ class TestWalk:
         for query in ("café", "한국", unicodedata.normalize("NFD", "한국"), "\uff43afé"):
             assert fuzzy_filter(text_files(tmp_path), query, 9) == [name]
 
-    def test_a_name_that_was_made_to_take_long_does_not(self) -> None:
+    def test_a_hostile_file_name_is_filtered_quickly(self) -> None:
         files = [FoundFile("a" * 250, "a" * 250)]
         assert fuzzy_filter(files, "a-" * 20, 9) == fuzzy_filter(files, "a" * 30 + "b", 9) == []

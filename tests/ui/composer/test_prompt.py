@@ -54,7 +54,7 @@ async def test_the_keys_of_the_prompt_can_be_remapped() -> None:
         assert app.sent == ["a\nb"]
 
 
-async def test_up_and_down_walk_through_what_was_sent() -> None:
+async def test_up_and_down_walk_through_the_sent_prompts() -> None:
     app = PromptApp()
     async with app.run_test() as pilot:
         prompt = app.query_one(Prompt)
@@ -94,7 +94,7 @@ async def test_the_prompt_leaves_room_in_a_small_window() -> None:
         await window.until(lambda: "Scripted-1B" in window.status)
 
 
-def test_history_keeps_a_repeated_prompt_once_and_gives_back_what_was_typed() -> None:
+def test_history_keeps_a_repeated_prompt_once_and_restores_the_typed_text() -> None:
     past = PromptHistory()
     assert past.move(-1, "typed") is None
     for text in ("a", "a", "b"):
@@ -104,7 +104,7 @@ def test_history_keeps_a_repeated_prompt_once_and_gives_back_what_was_typed() ->
     assert [past.move(1, "a"), past.move(1, "b"), past.move(1, "typed")] == ["b", "typed", None]
 
 
-def test_what_is_left_unsent_on_a_walk_through_the_history_is_found_again() -> None:
+def test_an_unsent_edit_of_a_history_entry_is_restored() -> None:
     past = PromptHistory(["a", "b"])
     assert past.move(-1, "typed") == "b"
     assert past.move(-1, "b and more") == "a"
@@ -143,7 +143,7 @@ def test_our_keys_arrive_from_a_terminal(sequence: str, key: str) -> None:
     assert list(keys_of(sequence)) == [key]
 
 
-async def test_lines_are_taken_back_at_once_with_their_scrollbar() -> None:
+async def test_undo_removes_lines_together_with_their_scrollbar() -> None:
     async with opened() as window:
         prompt = window.prompt
         prompt.replace_text("one")

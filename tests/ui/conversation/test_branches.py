@@ -31,7 +31,7 @@ async def idle(window: Window) -> None:
     await window.until(lambda: "saved" in window.status, "saved")
 
 
-async def test_an_answer_given_again_leaves_the_old_one_to_switch_to() -> None:
+async def test_a_regenerated_answer_keeps_the_old_one_as_a_branch() -> None:
     async with opened() as window:
         await answer(window, "Name a tree", "An oak.")
         await again(window, "ctrl+r", "An elm.")
@@ -102,7 +102,7 @@ async def test_editing_goes_back_message_by_message_and_esc_leaves_all_as_it_was
         assert "‹" not in window.view
 
 
-async def test_what_is_edited_stays_with_its_tab_and_is_kept(tmp_path: Path) -> None:
+async def test_an_edited_message_stays_with_its_tab_and_is_saved(tmp_path: Path) -> None:
     async with opened(home=tmp_path) as window:
         await answer(window, "First", "One.")
         await window.type("my draft")
@@ -147,7 +147,7 @@ async def test_stopping_while_editing_leaves_the_editing_first() -> None:
         await window.until(turn.closed.is_set, "stopped")
 
 
-async def test_a_branch_nothing_came_of_says_so_and_is_left_by_the_same_key() -> None:
+async def test_an_empty_branch_is_labelled_and_the_branch_key_leaves_it() -> None:
     async with opened() as window:
         await answer(window, "Name a tree", "An oak.")
         await window.press("ctrl+r")
@@ -177,7 +177,7 @@ async def test_a_branch_far_up_is_shown_where_it_begins() -> None:
 
 
 @pytest.mark.parametrize("key", ["ctrl+r", "alt+e", "alt+left", "alt+n", "alt+q"])
-async def test_where_there_is_nothing_to_do_it_is_said(key: str) -> None:
+async def test_an_action_that_cannot_run_is_reported(key: str) -> None:
     said = {
         "ctrl+r": "There is no message to answer",
         "alt+e": "You have no message here",
@@ -203,7 +203,7 @@ async def test_an_answer_being_written_is_not_cut_off(key: str) -> None:
         turn.finish()
 
 
-async def test_a_thread_goes_on_in_a_new_tab_from_the_answer_being_read() -> None:
+async def test_a_thread_continues_in_a_new_tab_from_the_answer_in_view() -> None:
     storage = MemoryStorage()
     async with opened(storage=storage) as window:
         await answer(window, "Name a tree", "An oak.")
@@ -219,7 +219,7 @@ async def test_a_thread_goes_on_in_a_new_tab_from_the_answer_being_read() -> Non
     assert len(threads) == 2 and sum(parent in threads for parent in parents) == 1
 
 
-async def test_what_waits_is_edited_or_dropped() -> None:
+async def test_queued_messages_can_be_edited_or_dropped() -> None:
     async with opened() as window:
         turn = await window.ask("First")
         for text in ("one", "two", "three"):
@@ -241,7 +241,7 @@ async def test_what_waits_is_edited_or_dropped() -> None:
         assert len(window.agent.turns) == 2
 
 
-async def test_the_last_one_dropped_leaves_the_list() -> None:
+async def test_dropping_the_last_queued_message_closes_the_list() -> None:
     async with opened() as window:
         turn = await window.ask("First")
         await window.type("one")
@@ -268,7 +268,7 @@ async def test_the_answer_can_be_given_again_right_after_it_was_stopped() -> Non
         await window.reads("‹2/2›")
 
 
-async def test_a_thread_that_is_gone_is_no_obstacle_to_reopening_others() -> None:
+async def test_a_deleted_thread_does_not_prevent_reopening_others() -> None:
     storage = MemoryStorage()
     for name in ("one", "two"):
         await storage.save(name, messages(2, f"{name} {{n}}"))

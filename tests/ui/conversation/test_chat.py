@@ -77,7 +77,7 @@ async def test_streamed_markdown_looks_like_markdown_shown_at_once() -> None:
         assert window.lines[2:-5] == streamed
 
 
-async def test_a_half_written_answer_goes_on_right_after_a_visit_to_another_tab() -> None:
+async def test_a_partial_answer_continues_correctly_after_a_visit_to_another_tab() -> None:
     async with opened(size=(80, 30)) as window:
         turn = await window.ask("Code")
         turn.write("```python\nfirst = 1\n")
@@ -100,7 +100,7 @@ async def test_a_link_defined_after_its_use_becomes_a_link_at_the_end() -> None:
         await window.sees("See the docs.")
 
 
-async def test_escape_stops_the_answer_and_keeps_what_came() -> None:
+async def test_escape_stops_the_answer_and_keeps_the_received_text() -> None:
     async with opened() as window:
         turn = await window.ask("Long story")
         turn.write("Once upon a time")
@@ -140,7 +140,7 @@ async def test_report_41_turns_that_did_not_fit_are_reported() -> None:
         await window.sees("The oldest 3 turns did not fit the context and were left out.")
 
 
-async def test_what_is_sent_during_an_answer_waits_and_is_sent_after_it() -> None:
+async def test_a_message_sent_during_an_answer_is_queued_and_sent_after_it() -> None:
     async with opened() as window:
         first = await window.ask("One")
         first.write("1")
@@ -154,7 +154,7 @@ async def test_what_is_sent_during_an_answer_waits_and_is_sent_after_it() -> Non
         await window.misses("queued: Two")
 
 
-async def test_escape_gives_back_what_was_queued_before_what_is_typed() -> None:
+async def test_escape_restores_queued_text_before_typed_text() -> None:
     async with opened() as window:
         await window.ask("One")
         await window.type("Two")
@@ -166,7 +166,7 @@ async def test_escape_gives_back_what_was_queued_before_what_is_typed() -> None:
         assert len(window.agent.turns) == 1
 
 
-async def test_an_error_is_a_row_with_its_cause_and_what_to_do() -> None:
+async def test_an_error_is_a_row_with_its_cause_and_the_next_step() -> None:
     async with opened() as window:
         turn = await window.ask("Break")
         await window.type("Next")
@@ -185,7 +185,7 @@ async def test_an_error_is_a_row_with_its_cause_and_what_to_do() -> None:
         assert window.prompt.text == "Break"
 
 
-async def test_a_failed_turn_is_tried_again_without_saying_it_twice() -> None:
+async def test_a_failed_turn_is_retried_without_a_second_copy_of_its_message() -> None:
     async with opened() as window:
         turn = await window.ask("Break")
         turn.write("half of")
@@ -211,13 +211,13 @@ async def test_a_failed_turn_is_tried_again_without_saying_it_twice() -> None:
         await window.until(lambda: "Retry" not in window.screen)
 
 
-async def test_there_must_be_a_failed_turn_to_try_again() -> None:
+async def test_retrying_requires_a_failed_turn() -> None:
     async with opened() as window:
         await window.press("alt+r")
         await window.sees("No answer failed, so")
 
 
-async def test_the_status_line_tells_where_the_run_stands_and_its_figures() -> None:
+async def test_the_status_line_shows_the_phase_and_the_figures_of_a_run() -> None:
     async with opened() as window:
         turn = await window.ask("Figures")
         turn.report(phase="queued", position=1)
@@ -271,7 +271,7 @@ async def test_an_answer_too_rich_for_markdown_becomes_plain_text_while_it_grows
         assert len(window.transcript.query("*")) < 50
 
 
-async def test_a_message_view_follows_its_message_without_being_made_anew() -> None:
+async def test_a_message_view_is_updated_with_its_message_without_being_replaced() -> None:
     async with opened() as window:
         turn = await window.ask("Same")
         turn.write("a")
@@ -283,7 +283,7 @@ async def test_a_message_view_follows_its_message_without_being_made_anew() -> N
         assert window.transcript.query(MessageView).last() is view
 
 
-async def test_a_stopped_answer_goes_on_in_its_own_message() -> None:
+async def test_a_stopped_answer_is_continued_in_its_own_message() -> None:
     async with opened() as window:
         turn = await window.ask("Tell.")
         turn.write("Once upon")
@@ -301,7 +301,7 @@ async def test_a_stopped_answer_goes_on_in_its_own_message() -> None:
         await window.until(lambda: not any("alt+g" in line for line in window.lines))
 
 
-async def test_there_must_be_a_stopped_answer_to_go_on_with() -> None:
+async def test_continuing_requires_an_incomplete_answer() -> None:
     async with opened() as window:
         await window.press("alt+g")
         await window.sees("The last answer is complete")

@@ -163,7 +163,7 @@ async def test_report_3_plain_mode_prints_that_the_model_only_thought_and_contin
          "The model only thought and wrote no answer."),
     ],
 )  # fmt: skip
-def test_why_an_answer_is_incomplete(message: Message, why: str) -> None:
+def test_the_reason_of_an_incomplete_answer_is_found(message: Message, why: str) -> None:
     assert incomplete_reason([message]) == why
     assert incomplete_reason([message, Message("2", "user", "Next.")]) == ""
     assert incomplete_reason([]) == ""

@@ -157,7 +157,7 @@ def test_a_browser_is_one_of_a_desktop() -> None:
     assert browser_command({"DISPLAY": ":0", "SSH_TTY": "/dev/pts/1"}, "linux", here) == ()
 
 
-async def test_without_a_browser_copying_is_named() -> None:
+async def test_the_error_of_a_missing_browser_suggests_copying() -> None:
     with pytest.raises(NoBrowserError, match="Copy the address"):
         await open_in_browser("https://example.org", {})
 
@@ -280,7 +280,7 @@ async def test_the_longest_address_is_shown_whole(canary: Canary) -> None:
         assert host in text
 
 
-def test_the_loop_goes_on_while_a_browser_starts(canary: Canary) -> None:
+def test_the_event_loop_keeps_running_while_a_browser_starts(canary: Canary) -> None:
     async def both() -> int:
         beats = 0
         opening = asyncio.create_task(open_in_browser("https://example.org", {"DISPLAY": ":0"}))

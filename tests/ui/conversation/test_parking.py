@@ -25,7 +25,7 @@ async def full(window: Window) -> None:
     await window.sees("  First")
 
 
-async def test_enter_parks_the_one_used_least_lately_and_asks_again() -> None:
+async def test_enter_parks_the_least_recently_used_session_and_retries() -> None:
     agent = ScriptedAgent()
     async with opened(agent=agent) as window:
         await window.connected()
@@ -40,7 +40,7 @@ async def test_enter_parks_the_one_used_least_lately_and_asks_again() -> None:
         await window.misses("8 sessions are open")
 
 
-async def test_esc_leaves_all_as_it_is() -> None:
+async def test_esc_parks_no_session() -> None:
     agent = ScriptedAgent()
     async with opened(agent=agent) as window:
         await window.connected()
@@ -52,7 +52,7 @@ async def test_esc_leaves_all_as_it_is() -> None:
         assert agent.released == [] and len(agent.turns) == 3
 
 
-async def test_where_there_is_none_to_park_the_error_stands_alone() -> None:
+async def test_a_session_limit_without_a_session_to_park_shows_the_error_only() -> None:
     async with opened() as window:
         turn = await window.ask("Third")
         turn.fail("8 sessions are open", code="SessionLimitError")

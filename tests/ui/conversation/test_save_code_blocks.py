@@ -42,11 +42,11 @@ async def back(window: Window) -> None:
     [("python", "py"), ("C++", "cpp"), ("json", "json"), ("", "txt"), ("../../x", "txt"),
      ("a language", "txt"), ("TypeScript", "ts")],
 )  # fmt: skip
-def test_a_file_ends_as_its_language_does(language: str, extension: str) -> None:
+def test_a_code_file_has_the_extension_of_its_language(language: str, extension: str) -> None:
     assert CodeBlock("x", language).extension == extension
 
 
-def test_a_proposed_name_is_no_path_and_no_hidden_file() -> None:
+def test_a_proposed_file_name_is_neither_a_path_nor_hidden() -> None:
     assert (
         suggest_file_name(CodeBlock("x", "python"), "../.ssh/\x1b[31mkey?", 2) == "ssh 31mkey-2.py"
     )

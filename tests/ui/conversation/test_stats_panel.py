@@ -68,7 +68,9 @@ class TestSpark:
         assert format_range([]) == sparkline([]) == ""
 
     @given(st.lists(st.floats(0, 1e12), max_size=40), st.floats(-1, 1e12))
-    def test_every_number_is_one_block(self, values: list[float], top: float) -> None:
+    def test_a_sparkline_has_one_block_for_each_number(
+        self, values: list[float], top: float
+    ) -> None:
         line = sparkline(values, top)
         assert len(line) == len(values) and set(line) <= set("▁▂▃▄▅▆▇█")
 
@@ -83,7 +85,7 @@ def test_sizes_are_short(count: int, words: str) -> None:
 
 
 class TestFigures:
-    def test_an_answer_took_the_time_to_its_first_token_and_that_of_the_others(self) -> None:
+    def test_the_duration_of_an_answer_includes_the_time_to_its_first_token(self) -> None:
         figures = parse_metrics(MEASURED)
         assert figures is not None
         assert (figures.prompt_tokens, figures.reused_tokens, figures.output_tokens) == (
@@ -94,7 +96,7 @@ class TestFigures:
         assert figures.duration_s == pytest.approx(0.42 + 33 / 110)
         assert TurnMetrics(first_token_s=0.5, output_tokens=1).duration_s == 0.5
 
-    def test_numbers_that_are_none_count_as_nothing(self) -> None:
+    def test_invalid_figures_are_ignored(self) -> None:
         odd = {
             "prompt_tokens": float("nan"),
             "output_tokens": -3,
@@ -105,7 +107,7 @@ class TestFigures:
 
 
 class TestInfo:
-    def test_everything_measured_is_reported(self) -> None:
+    def test_every_measured_figure_is_reported(self) -> None:
         figures = parse_metrics(MEASURED) or TurnMetrics()
         info = ThreadStats(
             "SmolLM2",
@@ -143,7 +145,7 @@ class TestInfo:
             ],
         }
 
-    def test_what_nobody_measured_is_not_made_up(self) -> None:
+    def test_missing_figures_are_shown_as_missing(self) -> None:
         assert dict(sections(ThreadStats(memory="not loaded"), 50)) == {
             "Model": [("name", "none yet")],
             "Answers": [("", "none measured yet")],
@@ -241,7 +243,7 @@ async def test_the_panel_fits_a_small_window_and_scrolls() -> None:
         await window.sees("parked        3.4 MB of 1 thread")
 
 
-async def test_the_panel_follows_what_happens_while_it_is_open() -> None:
+async def test_the_open_stats_panel_is_updated() -> None:
     agent = TellingAgent(load_at_once=False)
     async with opened(agent=agent) as window:
         await panel(window)
@@ -253,7 +255,7 @@ async def test_the_panel_follows_what_happens_while_it_is_open() -> None:
 
 
 @pytest.mark.parametrize("refusal", [None, RuntimeError("the runner is gone")])
-async def test_an_agent_that_cannot_tell_leaves_the_other_figures(
+async def test_an_agent_without_a_memory_report_leaves_the_other_figures(
     refusal: Exception | None,
 ) -> None:
     agent = TellingAgent()
@@ -264,7 +266,7 @@ async def test_an_agent_that_cannot_tell_leaves_the_other_figures(
         await window.sees(str(refusal) if refusal else "not loaded")
 
 
-async def test_the_panel_is_left_while_the_agent_still_thinks_of_an_answer() -> None:
+async def test_the_stats_panel_can_be_closed_while_the_agent_has_not_answered() -> None:
     agent = TellingAgent()
     asked = asyncio.Event()
 

@@ -187,7 +187,7 @@ def test_report_34_a_single_key_after_a_pause_ends_a_paste_without_an_end(
     assert named([*parser.feed("\x03")]) == ["ctrl+c"]
 
 
-def test_report_34_the_rest_of_a_late_paste_is_no_keys(clock: Clock) -> None:
+def test_report_34_the_rest_of_a_late_paste_is_not_read_as_keys(clock: Clock) -> None:
     parser = InputParser()
     parts = [*parser.feed("\x1b[200~one\x1b[2"), *paused(parser, clock)]
     parts += [*parser.feed("\x11two\r"), *paused(parser, clock), *parser.feed("three\x1b[201~")]
@@ -218,6 +218,8 @@ def test_report_26_escape_before_a_key_is_alt(data: str, key: str) -> None:
         ("\x1b[38:49:49;4u", ("alt+1", None)),  # the key of AZERTY that types 1 with shift
     ],
 )
-def test_a_shifted_character_is_the_key(sequence: str, key: tuple[str, str | None]) -> None:
+def test_a_shifted_character_is_reported_as_the_key(
+    sequence: str, key: tuple[str, str | None]
+) -> None:
     (found,) = keys(sequence)
     assert found[1] == key[1] and found[0].removeprefix("shift+") == key[0]

@@ -214,7 +214,7 @@ def patched(module: ModuleType) -> Iterator[str]:
             yield f"{theirs[each.value.id]}.{each.attr}"
 
 
-def test_no_other_room_reaches_inside() -> None:
+def test_private_names_of_textual_are_used_in_internals_only() -> None:
     found = {
         f"{module.__name__}: {name}"
         for module in OUTSIDE
@@ -228,7 +228,7 @@ def test_no_other_room_reaches_inside() -> None:
     assert found == set()
 
 
-def test_everything_the_room_reaches_for_is_watched() -> None:
+def test_every_private_name_of_textual_in_use_is_watched() -> None:
     reached = {name for module in INSIDE for name in (*shared(module), *of_others(module))}
     reached |= {
         path.rpartition(".")[2]
@@ -242,7 +242,7 @@ def test_everything_the_room_reaches_for_is_watched() -> None:
 
 
 @pytest.mark.parametrize("owner", CALLED, ids=lambda owner: owner.__name__)
-def test_what_is_called_takes_what_it_took(owner: type | ModuleType) -> None:
+def test_textual_functions_still_have_the_expected_parameters(owner: type | ModuleType) -> None:
     takes = {
         each.name: parameters_of(each)
         for each in code_of(owner).body
@@ -260,11 +260,11 @@ def parameters_of(code: ast.FunctionDef) -> str:
 
 
 @pytest.mark.parametrize("owner", HELD, ids=lambda owner: owner.__name__)
-def test_objects_have_what_they_had(owner: type) -> None:
+def test_textual_objects_still_have_the_attributes_in_use(owner: type) -> None:
     assert HELD[owner] - names_of(owner) == set()
 
 
-def test_the_driver_takes_its_parts_from_where_they_are_changed() -> None:
+def test_the_driver_of_textual_uses_the_replaced_classes() -> None:
     assert {"WriterThread", "XTermParser", "getincrementaldecoder"} <= names_used(LinuxDriver)
 
 
@@ -273,7 +273,7 @@ def names_used(owner: type) -> set[str]:
     return {each.id for each in nodes_of(module) if isinstance(each, ast.Name)}
 
 
-async def test_a_value_watched_has_its_watchers_where_they_are_looked_for() -> None:
+async def test_textual_stores_watchers_in_the_expected_attribute() -> None:
     app: App[int] = App()
     async with app.run_test():
         word = Static()
@@ -328,7 +328,7 @@ def test_every_widget_that_the_styles_name_is_there() -> None:
     assert named and named - widget_names() == set()
 
 
-def test_only_parts_of_our_own_are_asked_for_by_id() -> None:
+def test_queries_by_id_or_class_name_our_own_widgets_only() -> None:
     calls = [call for module in OUTSIDE for call in nodes_of(module) if isinstance(call, ast.Call)]
     named = [
         (f"{'#' if each.arg == 'id' else '.'}", each.value)

@@ -40,7 +40,7 @@ from tests.ui.window import opened
         ("tab", "tab"),
     ],
 )
-def test_a_key_is_known_by_the_names_that_people_write(written: str, name: str) -> None:
+def test_a_key_is_accepted_by_its_common_names(written: str, name: str) -> None:
     assert key_name(written) == name
 
 
@@ -94,13 +94,13 @@ def test_the_error_of_an_invalid_key_binding_gives_the_reason(
     tally("bad configuration", tried=1)
 
 
-def test_keys_may_change_places() -> None:
+def test_two_actions_may_swap_their_keys() -> None:
     keymap = parse_keymap({"tab.new": "ctrl+o", "tab.open": "ctrl+n"})
     keys = {key.id: key.keys for key in keymap.keys}
     assert (keys["tab.new"], keys["tab.open"]) == ("ctrl+o", "ctrl+n")
 
 
-async def test_the_window_goes_by_the_keys_chosen() -> None:
+async def test_the_window_uses_the_remapped_keys() -> None:
     async with opened(keymap=parse_keymap({"tab.new": "ctrl+y, f8", "tab.next": "none"})) as window:
         (await window.ask("First")).finish()
         await window.press("ctrl+n")
@@ -115,7 +115,7 @@ async def test_the_window_goes_by_the_keys_chosen() -> None:
         assert footer[:4] == ["ctrl+y", "New", "ctrl+o", "Open"], footer
 
 
-async def test_what_has_no_key_is_not_in_the_footer() -> None:
+async def test_actions_without_a_key_are_not_in_the_footer() -> None:
     async with opened(keymap=parse_keymap({"tab.new": "", "help": "none"})) as window:
         await window.sees("Open")
         assert "New" not in window.lines[-1].split() and "Help" not in window.lines[-1]
@@ -151,7 +151,7 @@ def bound(screen: type[DOMNode]) -> dict[str, list[Binding]]:
     return bindings.key_to_bindings
 
 
-def test_what_is_said_of_the_keys_in_panels_is_true() -> None:
+def test_the_help_of_panel_keys_matches_their_bindings() -> None:
     panels = (
         LibraryPanel, TabPicker, PairPicker, LinkPicker, CodePicker, SaveAsPanel, QueuePicker,
         ThreadPanel, HelpPanel, StatsPanel,
@@ -169,7 +169,7 @@ def test_what_is_said_of_the_keys_in_panels_is_true() -> None:
         assert acts <= PANEL_KEYS.get(opener, frozenset()), panel
 
 
-async def test_a_panel_goes_on_the_key_that_it_came_on() -> None:
+async def test_the_key_that_opens_a_panel_also_closes_it() -> None:
     async with opened(keymap=parse_keymap({"tab.open": "f12"})) as window:
         await window.press("f12")
         await window.until(lambda: isinstance(window.app.screen, Picker))
@@ -177,7 +177,7 @@ async def test_a_panel_goes_on_the_key_that_it_came_on() -> None:
         await window.until(lambda: not isinstance(window.app.screen, Picker))
 
 
-async def test_enter_can_be_a_new_line_and_history_have_keys_of_its_own() -> None:
+async def test_enter_can_insert_a_line_and_history_can_have_separate_keys() -> None:
     keys = {
         "prompt.send": "alt+enter",
         "prompt.newline": "ctrl+j",
@@ -209,10 +209,10 @@ async def test_a_key_with_alt_that_was_chosen_arrives_at_once() -> None:
         await window.until(lambda: len(window.tabs) == 2)
 
 
-def test_a_window_without_choices_is_bound_as_its_class_says() -> None:
+def test_an_empty_keymap_has_the_default_keys() -> None:
     keymap = parse_keymap({})
     assert keymap.keys == ALL_KEYS
 
 
-def test_no_key_of_the_window_begins_others() -> None:
+def test_no_key_of_the_window_is_the_prefix_of_another_sequence() -> None:
     assert not [name for key in KEYS for name in key.names if internals.is_sequence_prefix(name)]

@@ -75,7 +75,9 @@ def test_report_4_the_alternate_key_of_the_terminal_names_the_shortcut(
 
 
 @pytest.mark.parametrize(("layout", "typed", "key"), ROWS)
-def test_report_4_without_it_the_standard_position_does(layout: str, typed: str, key: str) -> None:
+def test_report_4_without_an_alternate_key_the_standard_position_names_the_shortcut(
+    layout: str, typed: str, key: str
+) -> None:
     letter = LAYOUTS.get(layout, ("abcdef",))[0][5]
     parser = InputParser()
     assert keys(f"\x1b[{ord(letter)};;{ord(letter)}u", parser)  # tells the layout

@@ -42,7 +42,7 @@ async def test_a_thread_is_exported_to_a_new_file(
     assert text.startswith(begins) and "Trees says 1" in text
 
 
-async def test_what_is_exported_of_an_open_thread_is_what_the_window_shows(
+async def test_an_export_of_an_open_thread_has_the_state_of_the_window(
     storage: JsonFileStorage,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

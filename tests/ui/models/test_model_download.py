@@ -43,7 +43,7 @@ async def get(window: Window) -> None:
     await window.press("enter")
 
 
-async def test_a_download_that_breaks_off_goes_on_is_tried_and_chosen(
+async def test_an_interrupted_download_is_resumed_tested_and_chosen(
     first_run: FirstRun, server: HubServer, tmp_path: Path
 ) -> None:
     tiny = write_sliding_model(tmp_path / "tiny.gguf").read_bytes()
@@ -69,7 +69,7 @@ async def test_a_download_that_breaks_off_goes_on_is_tried_and_chosen(
     assert "m-Q4_K_M.gguf" in paths.config_file().read_text()
 
 
-async def test_a_download_is_stopped_kept_and_gone_on_with(
+async def test_a_download_is_stopped_kept_and_resumed(
     first_run: FirstRun, server: HubServer
 ) -> None:
     server.gate = threading.Event()
@@ -91,7 +91,7 @@ async def test_a_download_is_stopped_kept_and_gone_on_with(
     assert server.begins[1] > 0
 
 
-async def test_what_cannot_be_downloaded_is_reported_with_what_to_do(
+async def test_a_failed_download_is_reported_with_the_next_step(
     first_run: FirstRun, server: HubServer
 ) -> None:
     async with first_run.without_model() as window:
@@ -127,7 +127,7 @@ async def test_leaving_ends_a_download_without_waiting_for_the_server(
     assert not server.gate.is_set() and installed() == []
 
 
-async def test_a_download_does_not_replace_what_was_chosen_meanwhile(
+async def test_a_download_does_not_replace_a_model_chosen_meanwhile(
     first_run: FirstRun, server: HubServer, tmp_path: Path, private_home: Path
 ) -> None:
     server.files = {"m-Q4_K_M.gguf": write_sliding_model(tmp_path / "tiny.gguf").read_bytes()}

@@ -122,7 +122,7 @@ def test_the_table_has_every_option_of_the_panel() -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_all_options_at_once_are_stored_used_shown_and_taken_back() -> None:
+async def test_all_options_at_once_are_stored_used_shown_and_reset() -> None:
     async with real_window() as window:
         pid = await answer(window, None)
         texts = {key: text for key, (text, _) in OPTIONS.items()}
@@ -138,7 +138,7 @@ async def test_all_options_at_once_are_stored_used_shown_and_taken_back() -> Non
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_each_option_alone_is_stored_used_shown_and_taken_back() -> None:
+async def test_each_option_alone_is_stored_used_shown_and_reset() -> None:
     async with real_window() as window:
         pid: int | None = None
         for key in OPTIONS:

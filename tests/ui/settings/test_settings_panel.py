@@ -33,7 +33,7 @@ def listed(**flags: Any) -> dict[str, Setting]:
     return {setting.name: setting for setting in found}
 
 
-def test_every_setting_is_listed_with_its_value_and_what_said_so(
+def test_every_setting_is_listed_with_its_value_and_origin(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_config(CONFIG)
@@ -66,7 +66,9 @@ def test_every_setting_is_listed_with_its_value_and_what_said_so(
         ("chat_template", "gemma", "gemma"), ("seed", " ", None), ("temperature", "", None),
     ],
 )  # fmt: skip
-def test_what_is_read_is_what_the_program_takes(name: str, text: str, value: object) -> None:
+def test_the_settings_panel_parses_values_as_the_program_does(
+    name: str, text: str, value: object
+) -> None:
     assert listed()[name].parse(text) == value
     if value is not None:
         assert getattr(load_settings(**{name: value}), name) == value
@@ -84,12 +86,14 @@ def test_what_is_read_is_what_the_program_takes(name: str, text: str, value: obj
         ("threads", "٣", "a whole number"), ("chat_template", "x", "one of own, chatml, gemma"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_refused_with_what_could(name: str, text: str, could: str) -> None:
+def test_an_invalid_setting_is_refused_with_the_allowed_values(
+    name: str, text: str, could: str
+) -> None:
     with pytest.raises(ValueError, match=f"{name} must be .*{could}"):
         listed()[name].parse(text)
 
 
-def test_what_one_line_cannot_hold_is_left_to_an_editor() -> None:
+def test_a_multi_line_setting_is_left_to_an_editor() -> None:
     write_config(f"system = {format_value('a')!r}\n")
     assert not listed()["system"].locked
     paths.config_file().write_text('system = "a\\nb"\n')
@@ -128,7 +132,7 @@ def config() -> str:
 
 
 @pytest.mark.parametrize("size", [(60, 15), (80, 24)])
-async def test_a_setting_is_found_changed_saved_and_in_force(size: tuple[int, int]) -> None:
+async def test_a_setting_is_found_changed_saved_and_applied(size: tuple[int, int]) -> None:
     write_config(CONFIG)
     async with settings(size) as window:
         await change(window, "theme", "nord")
@@ -155,7 +159,7 @@ async def test_every_setting_is_reached_and_explained(size: tuple[int, int]) -> 
             await window.press("down")
 
 
-async def test_titles_are_no_longer_made_at_once() -> None:
+async def test_the_titles_setting_stops_title_generation_immediately() -> None:
     storage, agent = MemoryStorage(), ScriptedAgent()
     backend = Backend(KoelClient(agent, storage=storage), storage, agent, titles=True)
     async with settings(connect=lambda: backend) as window:
@@ -166,7 +170,7 @@ async def test_titles_are_no_longer_made_at_once() -> None:
         assert not window.app._runtime.backend.titles
 
 
-async def test_a_flag_holds_until_the_end_whatever_is_saved() -> None:
+async def test_a_flag_overrides_a_saved_setting_until_the_program_ends() -> None:
     notified: list[bool] = []
     program = SettingsStore({"notify": True, "seed": None}, {"notify": notified.append}, ())
     notify = next(setting for setting in await program.all() if setting.name == "notify")
@@ -177,14 +181,16 @@ async def test_a_flag_holds_until_the_end_whatever_is_saved() -> None:
     assert next(each for each in await program.all() if each.name == "notify").value is True
 
 
-async def test_what_cannot_hold_at_once_says_from_when_it_does() -> None:
+async def test_a_setting_without_immediate_effect_reports_when_it_applies() -> None:
     async with settings() as window:
         await change(window, "temperature 0.8", "0.5")
         await window.sees("temperature is 0.5 from the next start on.")
     assert config() == "temperature = 0.5\n"
 
 
-async def test_the_bell_is_off_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_notify_setting_turns_the_bell_off_immediately(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     written: list[str] = []
     monkeypatch.setattr(
         "koel_tui.ui.internals.write_to_terminal", lambda app, text: written.append(text)
@@ -220,7 +226,7 @@ async def test_a_bad_value_is_refused_at_its_field(name: str, text: str, why: st
     assert config() == CONFIG
 
 
-async def test_what_cannot_be_written_stays_in_the_field() -> None:
+async def test_a_setting_that_cannot_be_written_stays_in_the_field() -> None:
     paths.config_file().parent.parent.mkdir()
     paths.config_file().parent.write_text("in the way")
     async with settings() as window:
@@ -231,7 +237,7 @@ async def test_what_cannot_be_written_stays_in_the_field() -> None:
         assert isinstance(window.app.screen, ValuePanel)
 
 
-async def test_what_the_environment_says_is_not_changed_here(
+async def test_a_setting_of_the_environment_cannot_be_changed_in_the_panel(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("KOEL_SYSTEM", EVERYTHING.replace("\0", ""))

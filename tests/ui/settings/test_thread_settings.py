@@ -41,7 +41,7 @@ ALL = ThreadSettings(
 )  # fmt: skip
 
 
-def test_what_is_set_is_what_is_read_again() -> None:
+def test_formatted_thread_settings_are_parsed_to_the_same_values() -> None:
     texts = format_settings("A title", ALL)
     assert set(texts) == {field.key for field in FIELDS} and all(texts.values())
     assert parse_settings(texts, "You are a pirate.") == ALL
@@ -68,7 +68,7 @@ def test_what_is_set_is_what_is_read_again() -> None:
         ("chat_template", "smoke signals", "one of own, chatml, gemma, llama3, mistral, none"),
     ],
 )
-def test_what_cannot_be_is_refused_with_what_could(key: str, text: str, allowed: str) -> None:
+def test_an_invalid_setting_is_refused_with_its_limits(key: str, text: str, allowed: str) -> None:
     with pytest.raises(FieldError, match=allowed) as refused:
         parse_settings({key: text}, "")
     assert refused.value.key == key
@@ -79,7 +79,7 @@ def test_what_cannot_be_is_refused_with_what_could(key: str, text: str, allowed:
     [{}, {"system": 5, "sampling": [], "thinking": "yes", "lora": {}, "max_output_tokens": True},
      {"sampling": {"temperature": "hot", "top_k": True, "made_up": 1}, "wanted_model": 7}],
 )  # fmt: skip
-def test_of_a_saved_thread_only_what_is_as_it_should_be_is_taken(meta: Mapping[str, Any]) -> None:
+def test_invalid_saved_thread_settings_are_ignored(meta: Mapping[str, Any]) -> None:
     assert replace(ThreadSettings.of_meta(meta), unusable={}) == ThreadSettings()
 
 
@@ -118,7 +118,7 @@ async def fill(window: Window, key: str, text: str) -> None:
     await window.type(text)
 
 
-async def test_settings_hold_from_the_next_turn_on_and_are_there_again() -> None:
+async def test_settings_apply_from_the_next_turn_on_and_are_restored() -> None:
     storage = MemoryStorage()
     async with opened(storage=storage) as window:
         await settings(window)
@@ -211,7 +211,7 @@ async def test_every_field_is_reached_by_keys(size: tuple[int, int]) -> None:
         await window.until(lambda: len(window.app.screen_stack) == 1)
 
 
-async def test_a_role_is_kept_and_taken_in_another_thread(
+async def test_a_role_is_saved_and_used_in_another_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(paths, "system_prompts_dir", lambda: tmp_path / "roles")
@@ -293,7 +293,7 @@ async def test_settings_are_saved_when_the_first_answer_is_cut_off(leave: str) -
     assert (await storage.meta(thread))["title"] == "Pirates"
 
 
-async def test_a_tab_with_nothing_but_a_role_is_not_thrown_away() -> None:
+async def test_a_tab_with_only_thread_settings_is_not_discarded() -> None:
     storage = MemoryStorage()
     await storage.save("t", messages(2))
     async with opened(storage=storage) as window:
@@ -317,7 +317,7 @@ async def test_a_tab_with_nothing_but_a_role_is_not_thrown_away() -> None:
 
 @pytest.mark.parametrize("key", ["model", "lora"])
 @pytest.mark.parametrize("name", ["~nobodyatall/x.gguf", "x" * 5000])
-async def test_a_file_that_cannot_be_is_refused(key: str, name: str) -> None:
+async def test_a_setting_with_an_unusable_file_is_refused(key: str, name: str) -> None:
     async with opened() as window:
         await settings(window)
         await fill(window, key, name)
@@ -328,7 +328,7 @@ async def test_a_file_that_cannot_be_is_refused(key: str, name: str) -> None:
         await window.sees(str(panel._file_error)[:10])
 
 
-async def test_the_default_role_is_no_markup() -> None:
+async def test_the_default_role_is_not_interpreted_as_markup() -> None:
     defaults = {"system": "Use [/b] and [red]x"}
     panel = ThreadPanel("", ThreadSettings(), defaults, SystemPrompts(Path("x")))
     async with opened() as window:
@@ -336,7 +336,7 @@ async def test_the_default_role_is_no_markup() -> None:
         await window.sees("Use [/b] and [red]x")
 
 
-async def test_a_title_found_meanwhile_stays() -> None:
+async def test_a_title_generated_while_the_settings_are_open_is_kept() -> None:
     async with opened() as window:
         (await window.ask("Who are you?")).finish()
         await window.until(lambda: "saved" in window.status)
@@ -347,7 +347,7 @@ async def test_a_title_found_meanwhile_stays() -> None:
 
 
 @pytest.mark.parametrize("ticks", range(4))
-async def test_a_panel_left_before_it_is_there_does_no_harm(tmp_path: Path, ticks: int) -> None:
+async def test_closing_a_panel_before_it_is_mounted_is_safe(tmp_path: Path, ticks: int) -> None:
     async with opened() as window:
         panel = ThreadPanel("", ThreadSettings(), {}, SystemPrompts(tmp_path))
         window.app.call_later(window.app.push_screen, panel)
@@ -358,7 +358,7 @@ async def test_a_panel_left_before_it_is_there_does_no_harm(tmp_path: Path, tick
         await window.ask("Still there?")
 
 
-async def test_what_is_filled_in_is_dropped_when_asked_twice() -> None:
+async def test_escape_pressed_twice_discards_the_edited_settings() -> None:
     async with opened() as window:
         await window.ask("Who are you?")
         await settings(window)

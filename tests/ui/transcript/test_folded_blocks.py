@@ -39,7 +39,7 @@ def test_a_result_without_its_call_is_shown_by_itself() -> None:
     assert [entry.role for entry in build_entries(TALK[2:])] == ["tool", "assistant"]
 
 
-async def test_thinking_and_calls_are_folded_until_somebody_wants_to_see_them() -> None:
+async def test_thinking_and_calls_are_folded_until_the_user_unfolds_them() -> None:
     async with opened() as window:
         turn = await window.ask("Weather?")
         turn.think("I need ", "a tool.")
@@ -59,7 +59,7 @@ async def test_thinking_and_calls_are_folded_until_somebody_wants_to_see_them() 
         assert len(window.transcript.query(FoldedView)) == 2
 
 
-async def test_an_unfolded_block_follows_what_is_thought() -> None:
+async def test_an_unfolded_thinking_block_shows_new_thinking() -> None:
     async with opened() as window:
         await window.press("ctrl+t")
         turn = await window.ask("Hm?")

@@ -47,7 +47,7 @@ async def scrolled_away(window: Window) -> Turn:
     return turn
 
 
-async def test_what_comes_out_of_sight_is_painted_less_often() -> None:
+async def test_text_out_of_view_is_painted_less_often() -> None:
     async with opened() as window:
         turn = await scrolled_away(window)
         throttle = window.transcript._throttle
@@ -136,7 +136,7 @@ async def test_alt_up_and_down_go_from_one_message_of_the_user_to_the_next() -> 
         await window.reads("message number 0.")
 
 
-def test_a_window_round_a_message_holds_it_however_heavy() -> None:
+def test_a_range_around_a_message_includes_it_at_any_cost() -> None:
     light = [Entry(f"m{n}", "user", "short") for n in range(100)]
     assert range_around(light, 50) == (30, 70)
     assert range_around(light, 0) == (0, 20)
@@ -169,7 +169,7 @@ async def test_new_text_below_is_marked_until_the_end_is_reached_by_key() -> Non
 
 
 @pytest.mark.parametrize("way", ["ctrl+end", "wheel", "click", "send"])
-async def test_the_mark_goes_however_the_end_is_reached(way: str) -> None:
+async def test_the_new_text_mark_disappears_at_the_end_for_every_way_to_reach_it(way: str) -> None:
     async with opened() as window:
         turn = await scrolled_away(window)
         turn.write("last words")

@@ -80,7 +80,7 @@ async def test_the_widgets_are_bounded_with_one_answer_just_within_the_limit() -
 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 15)])
-async def test_a_plain_answer_is_rendered_when_asked_for_and_plain_again(
+async def test_a_plain_answer_is_rendered_on_request_and_returns_to_plain_text(
     size: tuple[int, int],
 ) -> None:
     async with answered("word **bold** " * 3000 + "\n\n# The end", size) as window:
@@ -106,7 +106,7 @@ async def test_a_plain_answer_is_rendered_when_asked_for_and_plain_again(
         await window.until(lambda: "**" not in window.view)
 
 
-async def test_there_must_be_a_plain_answer_to_render() -> None:
+async def test_rendering_requires_a_plain_answer() -> None:
     async with answered("small") as window:
         await window.press("alt+m")
         await window.tells("No answer here is shown as plain text.")
@@ -127,7 +127,7 @@ async def test_an_answer_that_grows_is_offered_when_it_is_whole() -> None:
         await window.until(lambda: bool(window.transcript.query(RenderedMarkdown)))
 
 
-async def test_what_is_selected_of_a_plain_answer_is_copied_as_written() -> None:
+async def test_a_selection_of_a_plain_answer_is_copied_as_written() -> None:
     async with answered("x" * 200 + " end\nbegin **bold** " * 4000) as window:
         view = window.transcript.query_one(LargeAnswer)
         (text,) = [child for child in view.children if child.allow_select and child.size.height > 9]
@@ -137,7 +137,7 @@ async def test_what_is_selected_of_a_plain_answer_is_copied_as_written() -> None
 
 
 @pytest.mark.parametrize("name", BIG)
-async def test_nothing_big_holds_up_the_window(
+async def test_large_answers_do_not_block_the_window(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gaps = Gaps()
@@ -203,7 +203,7 @@ async def test_the_end_stays_when_more_is_loaded_before_it_has_a_place() -> None
         await window.reads("the last one")
 
 
-async def test_an_answer_in_one_widget_goes_on() -> None:
+async def test_an_answer_in_one_widget_can_grow() -> None:
     async with answered(f"{HEAVY}\n\n# So\n\nfar") as window:
         view = window.transcript._views[-1]
         assert isinstance(view, MessageView)

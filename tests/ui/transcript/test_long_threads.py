@@ -59,7 +59,7 @@ async def test_scrolling_passes_every_message_up_to_the_first_and_down_to_the_la
             assert seen == set(range(count))
 
 
-async def test_what_the_user_reads_stays_in_place_when_more_is_loaded() -> None:
+async def test_the_visible_text_stays_in_place_when_more_is_loaded() -> None:
     async with opened(storage=await long_thread(), thread="long") as window:
         await window.reads(f"message number {COUNT - 1}.")
         first = COUNT - TAIL_MESSAGES
@@ -138,7 +138,7 @@ async def test_a_message_that_is_heavy_alone_is_still_shown() -> None:
         await window.reads("xxxxxxxx")
 
 
-async def test_what_is_in_sight_stays_mounted_however_much_it_takes() -> None:
+async def test_visible_messages_stay_mounted_at_any_cost() -> None:
     async with opened(size=(120, 60)) as window:
         turn = await window.ask("List them")
         for n in range(0, 30, 6):
@@ -147,7 +147,7 @@ async def test_what_is_in_sight_stays_mounted_however_much_it_takes() -> None:
         await window.until(lambda: "List them" in window.view)
 
 
-def test_a_window_reaches_as_far_as_its_limits() -> None:
+def test_a_message_range_is_extended_up_to_its_limits() -> None:
     light = [Entry(str(n), "user", "short") for n in range(100)]
     assert extend_range(light, 100, -1, 20, 150) == 80
     assert extend_range(light, 100, -1, 20, 30) == 85

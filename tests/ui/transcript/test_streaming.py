@@ -92,14 +92,16 @@ async def assert_same(text: str, cuts: Sequence[int]) -> None:
 
 @pytest.mark.parametrize("name", CORPUS)
 @pytest.mark.parametrize("step", [1, 7])
-async def test_small_pieces_look_like_the_whole(name: str, step: int) -> None:
+async def test_a_streamed_answer_in_small_pieces_looks_like_the_whole(name: str, step: int) -> None:
     text = CORPUS[name]
     await assert_same(text, range(0, len(text) + step, step))
 
 
 @settings(max_examples=15)
 @given(st.sampled_from(sorted(CORPUS)), st.data())
-async def test_any_pieces_look_like_the_whole(name: str, data: st.DataObject) -> None:
+async def test_a_streamed_answer_in_any_pieces_looks_like_the_whole(
+    name: str, data: st.DataObject
+) -> None:
     text = CORPUS[name]
     cuts = data.draw(st.sets(st.integers(0, len(text)), min_size=1, max_size=8))
     await assert_same(text, sorted(cuts))
@@ -107,7 +109,7 @@ async def test_any_pieces_look_like_the_whole(name: str, data: st.DataObject) ->
 
 @settings(max_examples=8)
 @given(st.lists(st.sampled_from(sorted(CORPUS.values())), min_size=2, max_size=3), st.data())
-async def test_answers_of_several_kinds_of_blocks_look_like_the_whole(
+async def test_streamed_answers_of_several_kinds_of_blocks_look_like_the_whole(
     parts: list[str], data: st.DataObject
 ) -> None:
     text = "\n\n".join(parts)

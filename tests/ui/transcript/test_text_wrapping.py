@@ -48,7 +48,7 @@ def test_rows_are_the_text_and_fit(text: str, width: int) -> None:
 
 
 @given(st.lists(TEXTS, max_size=6), st.integers(1, 20))
-def test_a_text_that_grows_has_the_rows_of_the_whole(texts: list[str], width: int) -> None:
+def test_a_growing_text_is_wrapped_like_the_whole_text(texts: list[str], width: int) -> None:
     growing, text = Wrapping(""), ""
     growing.count(width)
     for more in texts:
@@ -58,7 +58,7 @@ def test_a_text_that_grows_has_the_rows_of_the_whole(texts: list[str], width: in
 
 
 @given(TEXTS, st.integers(1, 20), st.integers(1, 20))
-def test_another_width_makes_other_rows(text: str, first: int, then: int) -> None:
+def test_text_is_wrapped_again_for_another_width(text: str, first: int, then: int) -> None:
     wrapping = Wrapping(text)
     wrapping.count(first)
     assert rows(wrapping, then) == rows(Wrapping(text), then)

@@ -26,7 +26,7 @@ def assert_no_foreign_escape(window: Window) -> None:
         assert "]0;owned" not in line or "\x1b]0;owned" not in line
 
 
-async def test_what_looks_like_markup_is_shown_literally() -> None:
+async def test_text_that_looks_like_markup_is_shown_literally() -> None:
     async with opened(size=(120, 30)) as window:
         for text in MARKUP:
             turn = await window.ask(f"mine {text} end")
@@ -80,7 +80,7 @@ async def test_pasted_control_bytes_do_not_stay_in_the_prompt() -> None:
         assert_no_foreign_escape(window)
 
 
-async def test_what_is_copied_is_fit_for_a_terminal() -> None:
+async def test_copied_text_is_sanitized() -> None:
     async with opened() as window:
         window.app.copy_to_clipboard("a\x1bb\ud800")
         assert window.app.clipboard == "a␛b\ufffd"

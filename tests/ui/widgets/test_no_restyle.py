@@ -74,7 +74,7 @@ def classes(window: Window) -> None:
         (classes, ""),
     ],
 )
-async def test_the_history_is_left_alone(
+async def test_events_do_not_restyle_the_messages_of_a_long_thread(
     happening: Callable[[Window], None], sign: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = MemoryStorage()
@@ -89,7 +89,7 @@ async def test_the_history_is_left_alone(
         assert counts.of == {}
 
 
-async def test_a_theme_restyles_no_more_than_what_is_mounted(
+async def test_a_theme_restyles_mounted_widgets_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     storage = MemoryStorage()
@@ -118,7 +118,7 @@ async def test_text_that_grows_is_laid_out_once(monkeypatch: pytest.MonkeyPatch)
         assert counts.of["layouts"] < 2 * 5
 
 
-async def test_what_a_batch_held_back_is_laid_out_when_it_ends(
+async def test_a_layout_deferred_by_a_batch_runs_when_the_batch_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with opened() as window:
@@ -134,7 +134,7 @@ async def test_what_a_batch_held_back_is_laid_out_when_it_ends(
         await window.until(lambda: status.size.height == 2)
 
 
-async def test_what_is_painted_within_a_batch_is_painted_again_after_it(
+async def test_a_batch_is_followed_by_a_complete_repaint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = 0

@@ -52,7 +52,7 @@ class Painted:
         return [later - earlier for earlier, later in pairwise(self.flushed)]
 
 
-async def test_many_pokes_are_one_flush() -> None:
+async def test_many_requests_cause_one_flush() -> None:
     painted = Painted(interval=10.0)
     for _ in range(5):
         painted.throttle.request()
@@ -63,7 +63,7 @@ async def test_many_pokes_are_one_flush() -> None:
     assert len(painted.flushed) == 2  # at once: the last one was long ago
 
 
-async def test_a_poke_during_a_flush_is_another_flush() -> None:
+async def test_a_request_during_a_flush_causes_another_flush() -> None:
     painted = Painted(interval=10.0)
     painted.pokes_within = 1
     painted.throttle.request()
@@ -86,7 +86,9 @@ async def test_a_flush_that_fails_does_not_end_the_painting() -> None:
 
 
 @pytest.mark.parametrize(("cost", "gap"), [(0.001, 0.05), (0.02, 0.16), (0.05, 0.4), (3.0, 0.5)])
-async def test_dear_flushes_come_less_often_and_the_last_one_comes(cost: float, gap: float) -> None:
+async def test_expensive_flushes_are_less_frequent_and_the_last_one_is_made(
+    cost: float, gap: float
+) -> None:
     painted = Painted(interval=0.05, cost=cost)
     for _ in range(400):  # a token each hundredth of a second
         painted.throttle.request()
@@ -98,7 +100,7 @@ async def test_dear_flushes_come_less_often_and_the_last_one_comes(cost: float, 
     assert painted.flushed[-1] >= last_poke
 
 
-async def test_what_is_computed_while_it_rests_is_not_what_a_flush_costs() -> None:
+async def test_the_cost_of_a_flush_excludes_computation_between_flushes() -> None:
     painted = Painted(interval=0.05, cost=0.02)
     for _ in range(400):
         painted.throttle.request()
@@ -126,7 +128,7 @@ def test_a_period_is_never_shorter_than_asked_for(
     assert period(cost, interval, share) == max(interval, 0.5) or cost <= 0.125
 
 
-def test_painting_takes_more_where_there_are_processors_to_spare() -> None:
+def test_the_cpu_share_of_painting_grows_with_the_number_of_processors() -> None:
     assert cpu_share_for(2) == 1 / 24
     assert cpu_share_for(1) < cpu_share_for(2) < cpu_share_for(4) < cpu_share_for(8)
     assert cpu_share_for(256) == cpu_share_for(12) == 1 / 4

@@ -187,7 +187,7 @@ def test_b20_a_stop_string_in_an_open_code_span_does_not_show_the_marker_before_
     assert scanned(answer, stops=("STOP",)) == scanned(*answer, stops=("STOP",)) == ("`x", True)
 
 
-def test_b20_what_could_be_a_marker_is_shown_at_once_in_a_fenced_block() -> None:
+def test_b20_the_beginning_of_a_marker_is_shown_at_once_in_a_fenced_block() -> None:
     assert EndScanner((END,)).feed("```\na <|im_") == "```\na <|im_"
     assert EndScanner((END,)).feed("a <|im_") == "a "
 
@@ -199,7 +199,9 @@ answers = st.lists(
 
 
 @given(answers, st.data())
-def test_b20_how_an_answer_is_cut_makes_no_difference(answer: str, data: st.DataObject) -> None:
+def test_b20_the_chunks_of_an_answer_do_not_change_the_result(
+    answer: str, data: st.DataObject
+) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(answer)), max_size=8)))
     pieces = [
         answer[start:end] for start, end in zip([0, *cuts], [*cuts, len(answer)], strict=True)
@@ -232,7 +234,7 @@ def test_b20_a_marker_in_thinking_ends_the_answer(thinking: bool) -> None:
     ],
     ids=["thinking", "thinking-cut", "call", "thinking-call", "text-cut"],
 )
-def test_b20_the_beginning_of_a_marker_is_shown_where_it_stands(
+def test_b20_the_beginning_of_a_marker_is_shown_at_its_position(
     answer: str, shown: list[Piece]
 ) -> None:
     reading = Answer(

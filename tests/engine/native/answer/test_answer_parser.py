@@ -251,7 +251,7 @@ def test_report_1_calls_of_gemma_4(written: str, arguments: object) -> None:
         f"see {ADD}",  # only a whole answer may be a bare call
     ],
 )
-def test_output_what_is_no_call_is_text_to_the_letter(answer: str) -> None:
+def test_output_an_invalid_call_is_unchanged_text(answer: str) -> None:
     assert split(answer) == [("text", answer)]
     assert split(*answer) == [("text", answer)]
 
@@ -325,7 +325,7 @@ dialects = st.sampled_from([ALL, ThinkingTags((THINK,)), ThinkingTags.from_templ
 
 
 @given(answers, st.lists(st.integers(0, 200)), dialects, st.booleans(), st.booleans())
-def test_output_is_the_same_however_it_is_cut(
+def test_output_does_not_depend_on_the_chunks(
     answer: str, cuts: list[int], thinking_tags: ThinkingTags, inside: bool, offered: bool
 ) -> None:
     def splitting(*deltas: str) -> list[Plain]:
@@ -368,7 +368,7 @@ def test_output_loses_nothing_but_the_tags(parts: list[Plain]) -> None:
 
 
 @given(answers)
-def test_output_holds_back_no_more_than_a_tag(answer: str) -> None:
+def test_output_buffers_at_most_one_tag(answer: str) -> None:
     splitter = AnswerParser(ThinkingTags((THINK,)))
     given_out = 0
     for position, character in enumerate(answer, 1):
@@ -381,6 +381,6 @@ def test_output_holds_back_no_more_than_a_tag(answer: str) -> None:
         assert position - given_out < tags + blanks + len(THINK.end)
 
 
-def test_output_tells_the_tags_it_looks_for() -> None:
+def test_output_reports_the_tags_of_the_parser() -> None:
     assert AnswerParser(ThinkingTags((THINK,))).tags == ("<think>", "</think>")
     assert "[TOOL_CALLS]" in AnswerParser(ThinkingTags((THINK,)), tools=TOOLS).tags

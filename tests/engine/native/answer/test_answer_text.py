@@ -109,7 +109,7 @@ def test_b20_completed_text_is_text_alone(tmp_path: Path, answer: str) -> None:
     assert read(tmp_path, answer, template=ALWAYS, choice="none") == answer
 
 
-def test_report_20_a_model_without_a_template_says_so_and_names_the_choices(
+def test_report_20_the_error_of_a_missing_template_names_the_choices(
     tmp_path: Path,
 ) -> None:
     """The window, `ask` and `models probe` show this: see the tests of their packages."""

@@ -38,7 +38,7 @@ CALL = " to=functions.clock<|channel|>commentary json<|message|>"
         (f"{CALL}{{}}<|end|>{NEXT}{CALL}", [("call", "clock{}")], 1),
     ],
 )
-def test_report_1_a_call_that_is_cut_before_its_arguments_is_no_call(
+def test_report_1_a_call_cut_before_its_arguments_is_not_a_call(
     answer: str, expected: list[Plain], calls: int, characters: bool
 ) -> None:
     reading, pieces = parser(), list[Piece]()
@@ -63,7 +63,7 @@ def test_report_1_a_call_that_is_cut_before_its_arguments_is_no_call(
         ('{"name": "now", "arguments": {', *[[("text", '{"name": "now", "arguments": {')]] * 2),
     ],
 )
-def test_report_1_a_call_in_another_format_that_is_cut_before_its_arguments_is_no_call(
+def test_report_1_a_call_in_another_format_cut_before_its_arguments_is_not_a_call(
     answer: str, cut: list[Plain], complete: list[Plain]
 ) -> None:
     for is_cut, expected in ((True, cut), (False, complete)):

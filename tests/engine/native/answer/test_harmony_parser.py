@@ -146,7 +146,9 @@ COMMENTARY = "<|channel|>commentary<|message|>"
 
 @pytest.mark.parametrize("characters", [False, True], ids=["whole", "characters"])
 @pytest.mark.parametrize("held", ["{ok", '{"name": "clock", ', "<tool_call>{", "a <tool_c"])
-def test_report_1_what_may_be_a_call_ends_with_its_message(held: str, characters: bool) -> None:
+def test_report_1_the_beginning_of_a_call_ends_with_its_message(
+    held: str, characters: bool
+) -> None:
     reading, pieces = parser(), list[Piece]()
     for part, control in tokens(f"{COMMENTARY}{held}<|end|>{NEXT}{FINAL}Hello!"):
         for text in part if characters and not control else [part]:

@@ -46,7 +46,9 @@ def test_tags_in_any_order_end(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("spells_tags", [True, False])
-def test_report_1_how_an_answer_is_cut_makes_no_difference(seed: int, spells_tags: bool) -> None:
+def test_report_1_the_chunks_of_an_answer_do_not_change_the_result(
+    seed: int, spells_tags: bool
+) -> None:
     chance = random.Random(seed)
     parts = [
         *WORDS,
@@ -69,7 +71,7 @@ def test_report_1_how_an_answer_is_cut_makes_no_difference(seed: int, spells_tag
 
 
 @pytest.mark.parametrize("length", [100, 165, 166, 220])
-def test_report_1_how_a_long_header_is_cut_makes_no_difference(length: int) -> None:
+def test_report_1_the_chunks_of_a_long_header_do_not_change_the_result(length: int) -> None:
     analysis = "<|channel|>analysis<|message|>Hm."
     answer = f"{analysis}<|channel|>{'x' * length}<|message|>Yes"
     whole, characters = made(spells_tags=True), made(spells_tags=True)
@@ -79,7 +81,7 @@ def test_report_1_how_a_long_header_is_cut_makes_no_difference(length: int) -> N
     assert len(expected) == (2 if length < 200 else 1)
 
 
-def test_a_call_that_thinking_quotes_as_text_is_no_call() -> None:
+def test_a_call_quoted_in_thinking_is_not_executed() -> None:
     parser = made()
     pieces = parser.feed("<|channel|>", control=True) + parser.feed("analysis")
     pieces += parser.feed("<|message|>", control=True) + parser.feed(f"It says {CALL}{{}}")

@@ -99,7 +99,7 @@ def test_memory_that_is_short_is_seen_before_a_native_call() -> None:
 
 @pytest.mark.parametrize("function", ["create", "copy_state", "close"])
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError, ModelLoadError])
-def test_a_growth_that_fails_keeps_what_the_sessions_hold(
+def test_a_failed_growth_keeps_the_contexts_of_the_sessions(
     monkeypatch: pytest.MonkeyPatch, function: str, error: type[Exception]
 ) -> None:
     from tests.engine.native.context import fake_context
@@ -125,7 +125,7 @@ def test_a_growth_that_fails_keeps_what_the_sessions_hold(
     assert len(slot.parts) == 20
 
 
-def test_positions_and_not_counts_are_given_to_the_context() -> None:
+def test_the_context_receives_positions_and_not_token_counts() -> None:
     context = FakeContext()
     cache = cache_over(context, 1)
     image = MediaPart("sha256:cat", 256, 4)

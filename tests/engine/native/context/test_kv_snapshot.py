@@ -29,7 +29,7 @@ def parked(size: int = 100) -> ParkedContext:
 
 
 @pytest.mark.parametrize("function", ["lstat", "stat", "unlink", "open"])
-def test_b6_a_snapshot_that_another_process_removes_is_no_error(
+def test_b6_a_snapshot_that_another_process_removes_causes_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
     for number in range(5):
@@ -51,7 +51,7 @@ def test_b6_a_snapshot_that_another_process_removes_is_no_error(
     assert [each.name for each in tmp_path.glob("*.kv")] == ["new.kv"] or function == "stat"
 
 
-def test_b6_a_newest_snapshot_that_is_gone_is_no_error(
+def test_b6_a_missing_newest_snapshot_causes_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = Path.replace

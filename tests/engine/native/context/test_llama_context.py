@@ -59,7 +59,7 @@ def test_context_sequences_do_not_see_each_other(context: Context, model: Model)
     assert logits(context, 0, 0, tokens) == alone
 
 
-def test_context_abort_interrupts_and_the_context_stays_good(
+def test_context_abort_interrupts_a_decode_and_the_context_stays_usable(
     context: Context, model: Model
 ) -> None:
     tokens = model.tokenize(TEXT, special=False, start=False)

@@ -63,7 +63,9 @@ def test_a_copy_does_not_change_with_the_original() -> None:
     assert (list(parts), list(copied), copied.tokens) == ([2], [1, CAT], 257)
 
 
-def test_a_text_costs_no_more_with_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_positions_of_a_text_need_no_look_at_its_tokens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The positions of a text are known without looking at its tokens."""
     parts = PromptParts(range(10_000))
     looked_at = []

@@ -14,7 +14,7 @@ def occupied(table: SlotTable, *sessions: int) -> list[Slot]:
     return slots
 
 
-def test_slots_a_session_keeps_its_own() -> None:
+def test_slots_a_session_keeps_its_slot() -> None:
     table = SlotTable(2)
     first, second = occupied(table, 1, 2)
     assert table.get(1) is first
@@ -22,7 +22,7 @@ def test_slots_a_session_keeps_its_own() -> None:
     assert table.get(3) is None
 
 
-def test_slots_the_least_recently_used_idle_one_is_given_away() -> None:
+def test_slots_the_least_recently_used_idle_slot_is_reassigned() -> None:
     table = SlotTable(3)
     a, b, _ = occupied(table, 1, 2, 3)
     table.get(1)
@@ -30,7 +30,7 @@ def test_slots_the_least_recently_used_idle_one_is_given_away() -> None:
     assert table.acquire({3}) is a
 
 
-def test_slots_a_released_one_is_empty_and_goes_first() -> None:
+def test_slots_a_released_slot_is_empty_and_reused_first() -> None:
     table = SlotTable(2)
     slot, _ = occupied(table, 1, 2)
     slot.parts.extend([1, 2])
@@ -39,7 +39,7 @@ def test_slots_a_released_one_is_empty_and_goes_first() -> None:
     assert table.acquire(()) is slot
 
 
-def test_slots_free_ones_are_given_from_the_first_so_that_those_in_use_are_neighbours() -> None:
+def test_slots_free_slots_are_acquired_from_the_first() -> None:
     table = SlotTable(3)
     first, second, third = occupied(table, 1, 2, 3)
     for slot in (first, second, third):
@@ -47,7 +47,7 @@ def test_slots_free_ones_are_given_from_the_first_so_that_those_in_use_are_neigh
     assert occupied(table, 4, 5) == [first, second]
 
 
-def test_slots_all_busy_is_an_error() -> None:
+def test_slots_acquiring_with_all_slots_busy_is_an_error() -> None:
     table = SlotTable(1)
     occupied(table, 1)
     with pytest.raises(LookupError):
@@ -64,7 +64,9 @@ def test_slots_all_busy_is_an_error() -> None:
         (10**9, 1, 1, 0, 1),
     ],
 )
-def test_slot_count(free: int, slot: int, parallel: int, sessions: int | None, count: int) -> None:
+def test_the_slot_count_depends_on_free_memory_and_limits(
+    free: int, slot: int, parallel: int, sessions: int | None, count: int
+) -> None:
     assert (
         slot_count(free_bytes=free, slot_bytes=slot, parallel=parallel, max_sessions=sessions)
         == count

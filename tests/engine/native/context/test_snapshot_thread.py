@@ -53,7 +53,7 @@ class Gate:
         return work
 
 
-async def test_turns_go_on_while_a_snapshot_is_written_and_read(
+async def test_turns_continue_while_a_snapshot_is_written_and_read(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     gate, path = Gate(monkeypatch), tmp_path / "1.kv"
@@ -76,7 +76,7 @@ async def test_turns_go_on_while_a_snapshot_is_written_and_read(
     assert link._thread.name not in gate.threads.values()
 
 
-async def test_a_session_opened_from_the_file_of_a_closed_one_sees_what_it_wrote(
+async def test_a_session_opened_from_a_snapshot_still_being_written_reads_it(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     gate, path = Gate(monkeypatch), tmp_path / "1.kv"

@@ -51,7 +51,7 @@ def template() -> Iterator[Templates]:
         made.close()
 
 
-def test_template_of_chatml(template: Templates) -> None:
+def test_template_of_chatml_is_rendered(template: Templates) -> None:
     assert template(BUILT_IN_TEMPLATES["chatml"]).render(HELLO).text == (
         "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
     )
@@ -74,7 +74,7 @@ def test_template_of_chatml(template: Templates) -> None:
         ("mistral", "[INST] be brief\n\nhello [/INST] hi</s>[INST] hello [/INST]"),
     ],
 )  # fmt: skip
-def test_template_that_is_built_in(template: Templates, name: str, prompt: str) -> None:
+def test_template_that_is_built_in_is_rendered(template: Templates, name: str, prompt: str) -> None:
     talk = [*TALK, ChatMessage("assistant", "hi"), *HELLO]
     assert template(BUILT_IN_TEMPLATES[name]).render(talk).text == prompt
     assert "noon" in template(BUILT_IN_TEMPLATES[name]).render(CALLED, tools=[NOW]).text
@@ -201,7 +201,7 @@ def test_template_a_long_conversation_is_within_the_limits(template: Templates) 
     )
 
 
-def test_template_closed_twice(template: Templates) -> None:
+def test_template_can_be_closed_twice(template: Templates) -> None:
     made = template(BUILT_IN_TEMPLATES["chatml"])
     made.close()
     made.close()

@@ -204,7 +204,7 @@ def test_a_decision_without_all_tokens_keeps_what_all_tokens_give(
     assert kept(checked, truncation) == kept(values[is_allowed], truncation)
 
 
-def test_what_depends_on_all_tokens_is_decided_by_all_of_them() -> None:
+def test_a_truncation_that_depends_on_all_tokens_needs_all_of_them() -> None:
     values = np.array([5.0, 4.0, -30.0], np.float32)
     for truncation in (Truncation(), Truncation(2, 0.9, 0.1, depends_on_all=True)):
         assert not truncation.is_decided(values[:2], values, -3.0)

@@ -69,7 +69,7 @@ def answer(model: Model, context: Context, question: str, sampling: Sampling, gr
 
 
 @pytest.mark.parametrize("sampling", [Sampling(temperature=0), Sampling(temperature=1.5, seed=7)])
-def test_grammar_holds_an_answer_to_its_schema(
+def test_grammar_constrains_an_answer_to_its_schema(
     model: Model, context: Context, sampling: Sampling
 ) -> None:
     text = answer(model, context, "How are you? Write freely.", sampling, schema_grammar(MOOD))
@@ -145,7 +145,7 @@ def test_grammar_a_definition_is_not_mistaken_for_a_property_of_its_name() -> No
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_grammar_what_cannot_be_held_is_named(schema: dict[str, Any], named: str) -> None:
+def test_grammar_an_unsupported_constraint_is_named(schema: dict[str, Any], named: str) -> None:
     with pytest.raises(UnsupportedError, match=named):
         schema_grammar(schema)
 

@@ -32,7 +32,7 @@ def test_a_core_that_others_use_for_less_than_half_of_the_time_is_free(
     assert Clock(cores).run(1.0, others=others, own=1.5) == free
 
 
-def test_the_number_follows_the_latest_time() -> None:
+def test_the_number_of_free_cores_follows_the_latest_measurement() -> None:
     computer = Clock(2)
     assert computer.run(0.1, others=2.0, own=0.0) == 2  # too short to be measured
     assert computer.run(0.2, others=2.0, own=0.0) == 1

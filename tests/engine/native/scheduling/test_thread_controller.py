@@ -29,7 +29,7 @@ def test_threads_follow_a_busy_process_that_begins_and_ends(
 
 
 @pytest.mark.parametrize("cores", CORES)
-def test_threads_a_load_from_the_start_is_noticed(cores: int) -> None:
+def test_threads_a_busy_process_is_noticed_from_the_start(cores: int) -> None:
     controller, machine = ThreadController(cores), Machine(cores, busy=1)
     if cores == 1:
         assert run(controller, machine, 1).attempted == 0
@@ -53,7 +53,7 @@ def test_threads_several_busy_processes_leave_fewer_cores(busy: int) -> None:
     slowdown=st.floats(1.0, 4.0),
     busy=st.lists(st.integers(0, 8), min_size=3, max_size=12),
 )
-def test_threads_exploration_is_limited_whatever_happens(
+def test_threads_exploration_is_always_limited(
     cores: int, seed: int, noise: float, slowdown: float, busy: list[int]
 ) -> None:
     controller = ThreadController(cores)
@@ -67,13 +67,13 @@ def test_threads_exploration_is_limited_whatever_happens(
     assert attempted <= 0.025 * steps + 8
 
 
-def test_threads_alone_exploration_nearly_ends() -> None:
+def test_threads_exploration_nearly_ends_without_other_processes() -> None:
     controller, machine = ThreadController(2), Machine(2)
     run(controller, machine, 20)
     assert run(controller, machine, 20).attempted <= 6
 
 
-def test_threads_other_turns_and_longer_contexts_are_no_change() -> None:
+def test_threads_other_turns_and_longer_contexts_are_not_a_change_of_speed() -> None:
     controller, machine = ThreadController(2), Machine(2, noise=0)
     run(controller, machine, 5)
     machine.context = 4000  # steps take twice as long

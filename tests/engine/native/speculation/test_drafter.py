@@ -55,14 +55,14 @@ def test_a_draft_that_is_wrong_needs_more_repeated_tokens_next_time() -> None:
     assert drafter.draft(100) == []
 
 
-def test_a_draft_that_saves_time_needs_fewer_again() -> None:
+def test_a_successful_draft_lowers_the_required_number_of_repeated_tokens() -> None:
     drafter = repeating(20, costs(0.003))
     for accepted in (0, 0, 3):
         drafter.record(8, accepted)
     assert drafter.draft(100)
 
 
-def test_an_answer_whose_drafts_are_wrong_is_not_drafted_any_more() -> None:
+def test_drafting_stops_for_an_answer_whose_drafts_are_wrong() -> None:
     drafter = repeating(MAX_MATCH + 10, costs(0.003))
     for _ in range(3):
         assert drafter.draft(100)
@@ -72,7 +72,7 @@ def test_an_answer_whose_drafts_are_wrong_is_not_drafted_any_more() -> None:
     assert drafter.draft(100) == []
 
 
-def test_a_computer_that_gains_nothing_drafts_nothing() -> None:
+def test_drafting_is_off_on_a_computer_without_a_gain() -> None:
     assert repeating(20, costs(0.0095)).draft(100) == []
     assert repeating(20, costs(0.0085)).draft(100)
 
