@@ -1,7 +1,7 @@
 """Count the modules imported at startup and measure its time: the best of several runs.
 
 python .ci/imports.py      fail if a start imports more modules than its limit
-python .ci/imports.py 15   the best of 15 runs, for figures worth quoting
+python .ci/imports.py 15   the best of 15 runs, for publishable figures
 
 Only module counts have a limit, because times depend on the machine. The count is relative to
 Python or an empty Textual app, so that a new version of those does not cause a failure.

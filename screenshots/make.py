@@ -147,7 +147,7 @@ async def main() -> None:
 
 
 async def take_incomplete_answers() -> None:
-    """Take an answer that was cut, one that only thought, and a model without a template."""
+    """Take an answer that was cut, an answer with only thinking, and a model without a template."""
     home = Path(os.environ["HOME"])
     thinker = rewrite_starter(home / "Thinker.gguf", "--chat-template", THINKING_TEMPLATE)
     base = rewrite_starter(home / "Base.gguf", "--remove-metadata", "tokenizer.chat_template")
@@ -181,7 +181,7 @@ def rewrite_starter(path: Path, *changes: str) -> Path:
 
 
 def take_import() -> None:
-    """Take the import of a large export while it runs."""
+    """Take a running import of a large export."""
     export = Path(os.environ["HOME"]) / "conversations.json"
     export.write_text(json.dumps([conversation(number) for number in range(800)]))
     screen = pyte.Screen(80, 24)

@@ -23,17 +23,17 @@ class Budget:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: pytest.Session) -> None:
-        """Give the deadline to a process of xdist."""
-        node.workerinput[_INPUT] = self.end  # type: ignore[attr-defined]  # a class of xdist
+        """Pass the deadline to a process of xdist."""
+        node.workerinput[_INPUT] = self.end  # type: ignore[attr-defined]  # an xdist class
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
-        """Skip a test before any of its fixtures."""
+        """Skip a test after the deadline, before its fixtures run."""
         if time.monotonic() >= self.end:
             pytest.skip(_REASON)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a test that did not fit."""
+        """Record a test that did not fit."""
         if report.skipped and isinstance(report.longrepr, tuple) and _REASON in report.longrepr[2]:
             self.left.append(report.nodeid)
 
@@ -61,7 +61,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Count from now, or with the deadline that the controlling process gives."""
+    """Set the deadline: that of the controlling process, or `minutes` from now."""
     minutes = config.getoption(OPTION)
     if minutes is None:
         return

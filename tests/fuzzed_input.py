@@ -1,4 +1,4 @@
-"""Random terminal input: sequences that terminals send, with numbers and ends that none sends."""
+"""Random terminal input: sequences of terminals, also with invalid numbers and ends."""
 
 from random import Random
 

@@ -17,11 +17,11 @@ BLOCK = 1 << 20
 
 
 class MissingChunkError(Exception):
-    """A chunk package of the model is not installed; the message says which."""
+    """A chunk package of the model is not installed; the message names it."""
 
 
 def chunks() -> list[Path]:
-    """Return the files that the chunk packages hold, in order. Raises `MissingChunkError`."""
+    """Return the files of the chunk packages, in order. Raises `MissingChunkError`."""
     found = []
     for number in range(CHUNKS):
         package = f"{PACKAGE}_part{number + 1}"
@@ -41,9 +41,9 @@ def is_whole(path: Path) -> bool:
 
 
 def joined(folder: Path) -> Path:
-    """Return the model file in `folder`; join the chunks there when it is missing or damaged.
+    """Return the model file in `folder`; join the chunks if the file is missing or damaged.
 
-    Two processes may join at once: each writes a separate file and renames it.
+    Two processes may do this at once: each writes a temporary file and renames it.
     """
     target = folder / NAME
     if is_whole(target):
@@ -65,7 +65,7 @@ def joined(folder: Path) -> Path:
 
 
 def path_or_skip(folder: Path, fallback: Path) -> Path:
-    """Return the model file in `folder`, or in `fallback` where `folder` cannot be written.
+    """Return the model file in `folder`, or in `fallback` if `folder` is not writable.
 
     Skips the test only when the dependency group `models` is not installed.
     """
@@ -73,5 +73,5 @@ def path_or_skip(folder: Path, fallback: Path) -> Path:
         pytest.skip("Gemma 3 270M is not installed: run `uv sync --group models`")
     try:
         return joined(folder)
-    except OSError:  # no home directory, or one that cannot be written
+    except OSError:  # no writable home directory
         return joined(fallback)

@@ -1,4 +1,4 @@
-"""The growth of the time that a function needs with the length of its input."""
+"""A check that the run time of a function grows linearly with its input."""
 
 import gc
 from collections.abc import Callable
@@ -6,20 +6,20 @@ from time import process_time
 
 TIMES_LONGER = 8
 _MOST = 24
-"""A linear time grows 8 times, a quadratic one 64 times."""
+"""The limit of the growth: linear time grows by a factor of 8, quadratic time by 64."""
 
 
 def grows_linearly(
     function: Callable[[str], object], piece: str, count: int, end: str = ""
 ) -> bool:
-    """Return whether a text of 8 times as many pieces needs about 8 times as long."""
+    """Return whether a text with 8 times as many pieces takes about 8 times as long."""
     short, long = piece * count + end, piece * count * TIMES_LONGER + end
-    function(short)  # without the time of imports
+    function(short)  # excludes the time of imports
     return any(_seconds(function, long) < _MOST * _seconds(function, short) for _ in range(3))
 
 
 def _seconds(function: Callable[[str], object], text: str) -> float:
-    """Return the shortest of three times."""
+    """Return the shortest of three measured times."""
     times: list[float] = []
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""The characters of hostile text, and the bytes that a terminal may get."""
+"""Hostile characters and sequences, and a check of the bytes that a terminal receives."""
 
 import re
 
@@ -6,10 +6,10 @@ CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code
 BIDI = [chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))]
 TAGS = [chr(code) for code in (0xE0001, *range(0xE0020, 0xE0080))]
 HOSTILE = [*CONTROLS, *BIDI, *TAGS]
-"""Every character that may not reach a terminal."""
+"""Every character that must not reach a terminal."""
 
 PARTS = ["".join(HOSTILE[start : start + 16]) for start in range(0, len(HOSTILE), 16)]
-"""The same, in pieces short enough for a place that cuts what it shows."""
+"""The same characters in short texts, which the program shows in full."""
 
 SEQUENCES = (
     "\x1b]0;owned\x1b\\",
@@ -26,27 +26,27 @@ SEQUENCES = (
     "\x1bc",
     "\x1b[2J",
 )
-"""Sequences that change a terminal, or make it answer into the prompt."""
+"""Sequences that change a terminal, or make it send an answer, which would be typed text."""
 
 EVERYTHING = "".join(HOSTILE) + "".join(SEQUENCES)
 
 _OURS = re.compile(
     r"\x1b\[[0-9;:]*m"  # colours
     r"|\x1b\[[0-9;]*H"  # the cursor
-    r"|\x1b\[\?(?:25|1000|1003|1004|1006|1015|1016|1049|2004|2026|2048)h"  # modes it switches on
-    r"|\x1b\[\?(?:7|25|2026)l"  # and off while it runs
-    r"|\x1b\[\?20(?:26|48)\$p|\x1b\[>\d+u"  # what it asks of the terminal
-    r"|\x1b\]22;[a-z-]*\x07"  # the shape of the pointer
+    r"|\x1b\[\?(?:25|1000|1003|1004|1006|1015|1016|1049|2004|2026|2048)h"  # modes: switched on
+    r"|\x1b\[\?(?:7|25|2026)l"  # modes: switched off
+    r"|\x1b\[\?20(?:26|48)\$p|\x1b\[>\d+u"  # queries to the terminal
+    r"|\x1b\]22;[a-z-]*\x07"  # the pointer shape
     r"|\x1b\]8;[^\x00-\x1f\x7f-\x9f]*\x1b\\"  # a link
 )
 
 
 _BEGUN = re.compile(r"\x1b(?:\[[\d;?]*)?\Z")
-"""A sequence of which no more than the beginning was read yet."""
+"""An incomplete sequence at the end of the bytes that were read."""
 
 
 def foreign(written: bytes) -> list[str]:
-    """Return what a running window wrote that is neither text nor a sequence of Textual's own."""
+    """Return the parts of a window's output that are neither text nor a sequence of Textual."""
     text = _BEGUN.sub("", written.decode("utf-8", "backslashreplace"))
     text = _OURS.sub("", text)
     found = re.findall(r".{0,8}[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f].{0,12}", text)

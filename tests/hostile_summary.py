@@ -1,4 +1,4 @@
-"""Counts how often each fault and hostile input was tried, and what was lost.
+"""Counts how often each fault and hostile input was tried, and the losses.
 
 `uv run pytest --tally` prints the table; `-m "slow or not slow"` counts all.
 """
@@ -39,7 +39,7 @@ TRIED = {
     "passphrase": "a passphrase, a key file or an encrypted file is wrong",
     "paste": "a paste is very large or contains control sequences",
 }
-"""The faults and hostile inputs that are tried: the name that `tally` takes, and what happens."""
+"""The faults and hostile inputs: the name for `tally`, and a description."""
 
 Tally = Callable[..., None]
 _KEY = "tally"
@@ -47,7 +47,7 @@ _KEY = "tally"
 
 @pytest.fixture
 def tally(record_property: Callable[[str, object], None]) -> Tally:
-    """Return a function that records how often a test tried the fault or input of that name."""
+    """Return a function that records how often a test tried a fault or an input, by its name."""
 
     def note(name: str, tried: int, *, lost: int = 0) -> None:
         assert name in TRIED and tried > 0
@@ -57,14 +57,14 @@ def tally(record_property: Callable[[str, object], None]) -> Tally:
 
 
 class TallyTable:
-    """Adds up the notes of the tests, from all processes."""
+    """Sums the counts of the tests of all processes."""
 
     def __init__(self) -> None:
         self._tried: Counter[str] = Counter()
         self._lost: Counter[str] = Counter()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the figures of one test that passed."""
+        """Add the counts of a test that passed."""
         if report.when == "call" and report.passed:
             for name, tried, lost in _noted(report):
                 self._tried[name] += tried

@@ -1,6 +1,6 @@
-"""Sets what a process inherits, so that no test depends on who started the suite, and how.
+"""Sets the inherited state of the process, so that no test depends on how the suite was started.
 
-The environment, umask, signal dispositions and time zone are the same for all of them.
+Every test gets the same environment, umask, signal dispositions, locale and time zone.
 """
 
 import locale
@@ -17,7 +17,7 @@ KEPT = frozenset(
     {"PATH", "USER", "LOGNAME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONPATH", "SSL_CERT_FILE",
      "SSL_CERT_DIR"}
 )  # fmt: skip
-"""Variables that tests and the programs they start get from outside."""
+"""Variables that tests and the programs they start inherit."""
 KEPT_FAMILIES = ("PYTEST_", "UV_", "PIP_", "COV_", "COVERAGE_", "MUTANT_", "DYLD_", "OMP_")
 SET = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "TZ": "UTC", "TERM": "xterm-256color"}
 UMASK = 0o022
@@ -30,7 +30,7 @@ SIGNALS = tuple(
 
 
 def pin_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove every variable that is not listed above, and set the others."""
+    """Remove every variable that is not in `KEPT` or `KEPT_FAMILIES`, and set those in `SET`."""
     for name in list(os.environ):
         if name not in KEPT and not name.startswith(KEPT_FAMILIES):
             monkeypatch.delenv(name)
@@ -39,12 +39,12 @@ def pin_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pin_signals() -> None:
-    """Let no signal be ignored or blocked: a job in the background, or nohup, begins so."""
+    """Stop ignoring and blocking signals, which a background job or nohup may have set."""
     if threading.current_thread() is not threading.main_thread():
         return
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in SIGNALS:
-        # Python itself ignores SIGPIPE; a handler that something has installed is kept.
+        # Python itself ignores SIGPIPE. Installed handlers are kept.
         if number != signal.SIGPIPE and signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, *SIGNALS})
@@ -52,17 +52,17 @@ def pin_signals() -> None:
 
 @contextmanager
 def pinned() -> Iterator[None]:
-    """Set all of it for one test; all but the signals is as before at its end."""
+    """Set this state for one test; restore everything except the signals at its end."""
     pin_signals()
     umask, old_locale = os.umask(UMASK), locale.setlocale(locale.LC_ALL)
     try:
         with pytest.MonkeyPatch.context() as environment:
             pin_environment(environment)
             time.tzset()
-            with suppress(locale.Error):  # a system without it: the locale stays what it was
+            with suppress(locale.Error):  # the locale is not installed
                 locale.setlocale(locale.LC_ALL, SET["LC_ALL"])
             yield
     finally:
         os.umask(umask)
         locale.setlocale(locale.LC_ALL, old_locale)
-        time.tzset()  # reads TZ, which is as before only now
+        time.tzset()  # reads the restored TZ

@@ -1,8 +1,8 @@
-"""The tests that the default run leaves out because of their time; `-m slow` runs them.
+"""Marks the tests that are too slow for the default run; `-m slow` runs them.
 
 `slow_tests.txt` lists them, one a line: `FILE::FUNCTION` for all variants of a parametrized test,
-`FILE::FUNCTION 2` for all but the first two. The list is measured (`pytest --durations=0`), which a
-mark in 200 places could not show. A test that is slow by design has the mark itself.
+`FILE::FUNCTION 2` for all but the first two. The list comes from `pytest --durations=0`, and is
+easier to update than 200 marks. A test that is slow by design has the mark itself.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ LIST = TESTS / "slow_tests.txt"
 
 
 def parse(text: str) -> Mapping[str, int]:
-    """Return how many variants of each listed test the default run has."""
+    """Return the number of variants of each listed test in the default run."""
     lines = (line.split() for line in text.splitlines() if line and not line.startswith("#"))
     return MappingProxyType({name: int(*kept or "0") for name, *kept in lines})
 

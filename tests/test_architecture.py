@@ -1,4 +1,4 @@
-"""The table of behaviours in docs/architecture.md, and the sizes of folders."""
+"""The table of behaviours in docs/architecture.md, and the number of files in a folder."""
 
 import ast
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The audit of fixed versions in .ci: when it fails a run, and when it only says something."""
+"""The audit of pinned versions in .ci: the cases in which it fails, and those it only reports."""
 
 import importlib.util
 import json
@@ -19,7 +19,7 @@ def audit() -> ModuleType:
     spec = importlib.util.spec_from_file_location("audit", SCRIPT)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["audit"] = module  # where its dataclass looks for it
+    sys.modules["audit"] = module  # its dataclass looks it up there
     spec.loader.exec_module(module)
     return module
 
@@ -34,7 +34,7 @@ SKIPPED = {"name": "shaky", "skip_reason": "Dependency not found on PyPI"}
 
 @pytest.fixture
 def uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The replacement of uv: a program that prints this file."""
+    """Install a replacement of uv, a program that prints this file; return the file."""
     folder = tmp_path / "bin"
     folder.mkdir()
     said = tmp_path / "said"

@@ -1,4 +1,4 @@
-"""One setting of config.toml is changed, and nothing else in it."""
+"""The writer of config.toml: it changes one setting and nothing else."""
 
 import tomllib
 from pathlib import Path

@@ -42,7 +42,7 @@ def test_every_file_is_short() -> None:
 
 
 def test_every_function_is_short() -> None:
-    """From `def` to the last line; the options of a command are above `def`."""
+    """The length counts from `def`, because the options of a command are decorators above it."""
     assert [
         f"{place(path, node)} {node.name}"
         for path in files("koel_tui")
@@ -53,7 +53,7 @@ def test_every_function_is_short() -> None:
 
 
 def changed_names(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
-    """Yield the names of what a module changes in place, or gives another value in a function."""
+    """Yield the names whose value a module changes in place, or reassigns in a function."""
     for node in ast.walk(tree):
         targets: list[ast.expr] = []
         if isinstance(node, ast.Global):
@@ -69,7 +69,7 @@ def changed_names(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
 
 
 def own_names(tree: ast.Module) -> set[str]:
-    """Return the names that a module gives values at its outermost level."""
+    """Return the names that a module assigns at module level."""
     targets = [
         target
         for node in tree.body
@@ -80,7 +80,7 @@ def own_names(tree: ast.Module) -> set[str]:
 
 
 def state_of(tree: ast.Module) -> list[ast.AST]:
-    """Return the places at which a module changes what it has at its outermost level."""
+    """Return the places at which a module changes its module-level values."""
     own = own_names(tree)
     return [node for name, node in changed_names(tree) if name in own]
 
@@ -100,7 +100,7 @@ def test_a_state_is_found(code: str) -> None:
 
 
 def values_of(init: Path) -> Iterator[tuple[Path, ast.stmt, ast.stmt | None]]:
-    """Yield the constants and types that a package imports to offer, and what follows each."""
+    """Yield the constants and types that a package exports, each with the next statement."""
     for node in parsed(init).body:
         if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("koel_tui"):
             continue
@@ -117,7 +117,7 @@ def values_of(init: Path) -> Iterator[tuple[Path, ast.stmt, ast.stmt | None]]:
 
 @pytest.mark.parametrize("package", LIBRARY)
 def test_every_public_value_has_a_description(package: str) -> None:
-    """Ruff looks at classes and functions."""
+    """Ruff checks the docstrings of classes and functions."""
     assert [
         place(path, statement)
         for path, statement, following in values_of(ROOT / "koel_tui" / package / "__init__.py")
@@ -252,7 +252,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 
 def comments(source: str) -> Iterator[tuple[int, str]]:
-    """Yield the comments; those of successive lines are one text."""
+    """Yield line and text of each comment; comments on successive lines are joined."""
     text, first, last = "", 0, -1
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type != tokenize.COMMENT:
@@ -268,7 +268,7 @@ def comments(source: str) -> Iterator[tuple[int, str]]:
 
 
 def docstrings(tree: ast.Module) -> list[ast.Constant]:
-    """Return the strings that are statements: the docstrings, and those below a value."""
+    """Return the strings that are statements: docstrings, and strings below a value."""
     return [
         node.value
         for node in ast.walk(tree)
@@ -291,7 +291,7 @@ def strings(tree: ast.Module) -> Iterator[tuple[int, str]]:
 def texts(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the texts of a file to check, each with the number of its first line.
 
-    The strings of the tests are left out: they are hostile input.
+    Strings of tests are skipped, because they may be hostile input.
     """
     if path.suffix == ".md":
         yield 1, path.read_text()

@@ -1,6 +1,6 @@
-"""The README and the pages in docs/ agree with the program's own tables.
+"""Consistency of the README and the pages in docs/ with the program.
 
-What the program has and the docs lack fails, and what the docs name and the program lacks.
+A test fails if the docs lack something that the program has, and the reverse.
 """
 
 import inspect
@@ -63,7 +63,7 @@ CALLS = [
 
 
 def called(words: list[str]) -> tuple[tuple[str, ...], click.Command]:
-    """Return the command that a command line calls, and the words that name it."""
+    """Return the words that name the command of a command line, and the command."""
     for count in (2, 1):
         if tuple(words[:count]) in LEAVES:
             return tuple(words[:count]), LEAVES[tuple(words[:count])]
@@ -100,7 +100,7 @@ def test_the_page_of_commands_has_no_command_that_does_not_exist() -> None:
 def test_the_list_of_commands_has_every_command() -> None:
     text = blocks(PAGES["commands"], "sh")[0]
     missing = [words for words in LEAVES if " ".join(("koel-chat", *words)) not in text]
-    assert missing == [("chat",)]  # it is the command of `koel-chat` alone
+    assert missing == [("chat",)]  # `koel-chat` without a command
 
 
 def test_options_in_the_text_exist() -> None:
@@ -109,7 +109,7 @@ def test_options_in_the_text_exist() -> None:
 
 
 def test_the_defaults_of_options_are_those_of_the_settings() -> None:
-    """The default of an option that sets a number, where the table names one."""
+    """Only options with a number are checked, if the table names their default."""
     for command in ("chat", "ask"):
         rows = table(own_section(PAGES["commands"], f"koel-chat {command}"))
         for option, _, default in rows:
@@ -175,7 +175,7 @@ def test_the_table_of_settings_is_that_of_the_program() -> None:
 
 
 def _toml(cell: str) -> object:
-    """Return the value in a cell; `not set` is None, a word without quotes is itself."""
+    """Return the value in a cell; `not set` is None, and unquoted text is returned as it is."""
     if cell == "not set":
         return None
     text = cell.strip("`")
@@ -219,7 +219,7 @@ def test_variables_exist_and_are_in_the_help() -> None:
     assert [name for name in named if name not in epilog()] == []
 
 
-# Settings of a turn
+# Turn settings
 
 
 def test_the_table_of_samplers_is_that_of_the_program() -> None:
@@ -270,7 +270,7 @@ def test_the_messages_of_incomplete_answers_are_those_of_the_program() -> None:
     assert label in PAGES["answers"]
 
 
-# Places, pictures and links
+# Paths, screenshots and links
 
 
 @pytest.mark.parametrize(("column", "system"), [(1, Unix), (2, MacOS)])
@@ -340,7 +340,7 @@ def test_every_picture_is_shown() -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_files_that_are_named_exist(name: str) -> None:
-    """In CONTRIBUTING, also with the names of packages: `engine/native`."""
+    """Paths may be relative to koel_tui, like `engine/native` in CONTRIBUTING."""
     text = (ROOT / name).read_text()
     named = re.findall(
         r"(?<![\w/~.-])((?:tests|koel_tui|[.]ci|screenshots|docs|engine|ui)/[\w/.-]+\w)", text

@@ -1,4 +1,4 @@
-"""The tables of keys in the docs have exactly the keys of the program."""
+"""Consistency of the key tables in the docs with the keys of the program."""
 
 import re
 from typing import Any
@@ -24,7 +24,7 @@ from tests.docs_pages import PAGES, README, USER_TEXT, code_in, own_section, sec
 
 OWN = {key.id: key for key in ALL_KEYS}
 KEY_NAME = re.compile(r"(?<![\w+])((?:ctrl|alt|shift)\+[\w+]+|f\d{1,2})(?![\w+])")
-"""A key as text names it."""
+"""The name of a key in text."""
 GROUPS = ("Writing", "Conversation", "Tabs and threads", "Program")
 ROWS = [row for title in GROUPS for row in table(own_section(PAGES["keys"], title))]
 
@@ -38,7 +38,7 @@ def keys_in(cell: str) -> list[str]:
 
 
 def name_of(key: str) -> str:
-    """Return Textual's name of a key; those that are typed are not keys that a user may choose."""
+    """Return Textual's name of a key; keys that type text are not in the keymap."""
     return key if len(key) == 1 or key in ("at", "space") else key_name(key)
 
 
@@ -70,7 +70,7 @@ def test_the_keys_in_the_readme_are_those_of_the_program() -> None:
 
 
 def _telling(key: Key) -> set[str]:
-    """Return the words of a help by which it is recognized."""
+    """Return the words that identify the help text of a key."""
     return {*re.findall(r"\w{3,}", key.help.lower())} - {"the", "and", "your", "what", "that"}
 
 
@@ -99,9 +99,9 @@ def test_the_keys_of_panels_are_those_of_the_program() -> None:
 
 
 def _keys_of(panel: type[Any]) -> set[str]:
-    """Return the keys that a panel adds to leaving with esc or the key that opened it.
+    """Return the keys of a panel, without esc and the key that opened it.
 
-    Keys of other layouts at the position of a letter are left out.
+    The equivalent keys of other keyboard layouts are left out.
     """
     found = set()
     for each in vars(panel)["BINDINGS"]:
@@ -112,7 +112,7 @@ def _keys_of(panel: type[Any]) -> set[str]:
 
 
 def test_keys_in_the_text_exist() -> None:
-    # Not those in code: they are examples of keys that a user may choose.
+    # Code is skipped: its keys are examples that a user may choose.
     text = re.sub(r"```.*?```|`\"[^`]+`", "", USER_TEXT, flags=re.DOTALL)
     named = {key_name(name) for name in KEY_NAME.findall(text)}
     known = {name for key in OWN.values() for name in key.names}

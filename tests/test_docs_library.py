@@ -1,4 +1,4 @@
-"""The page about the library agrees with the packages."""
+"""Consistency of the library page in the docs with the packages."""
 
 import ast
 import importlib

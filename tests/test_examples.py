@@ -1,4 +1,4 @@
-"""The examples of the library run, and do what they say."""
+"""The examples of the library: they run and print the expected output."""
 
 import os
 import random
@@ -22,7 +22,7 @@ SAID = {
 
 
 def on_one_processor() -> None:
-    """Two tests at the same time would slow each other with more."""
+    """Use one thread, because parallel tests with more would slow each other."""
     os.sched_setaffinity(0, {random.choice([*os.sched_getaffinity(0)])})
 
 

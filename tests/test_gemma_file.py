@@ -1,4 +1,4 @@
-"""The second real model: joined from its chunks once, checked, and private."""
+"""The file of the Gemma model: it is joined from its chunks once, checked, and private."""
 
 import hashlib
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests import gemma
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Four chunks of some bytes in place of the real ones. Returns the folder for the file."""
+    """Replace the chunks by four small ones; return the folder of the joined file."""
     parts = []
     for number in range(gemma.CHUNKS):
         parts.append(tmp_path / f"chunk{number}")
@@ -42,7 +42,7 @@ def test_a_damaged_file_is_joined_again(small: Path, damage: bytes) -> None:
 def test_a_folder_that_cannot_be_made_has_a_substitute(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gemma, "PACKAGE", "json")  # any package that is installed
+    monkeypatch.setattr(gemma, "PACKAGE", "json")  # any installed package
     (tmp_path / "file").touch()
     path = gemma.path_or_skip(tmp_path / "file" / "cache", tmp_path)
     assert path == tmp_path / gemma.NAME

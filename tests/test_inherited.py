@@ -1,4 +1,4 @@
-"""The state that every test begins with does not depend on the environment of the suite."""
+"""The pinned process state of tests: it does not depend on how the suite was started."""
 
 import locale
 import os
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Set the state of a job in the background, of another country, and of a desktop."""
+    """Set the state of a background job on a desktop with another locale and time zone."""
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     monkeypatch.setenv("LC_ALL", "POSIX")
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
@@ -44,7 +44,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def the_locale() -> str:
-    """Return the locale of every test; the one of this moment on a system without it."""
+    """Return the pinned locale, or the current one if that is not installed."""
     before = locale.setlocale(locale.LC_ALL)
     with suppress(locale.Error):
         locale.setlocale(locale.LC_ALL, inherited.SET["LC_ALL"])

@@ -1,6 +1,6 @@
 """The parser of llama.cpp's output, compared with the output of the installed version.
 
-When one of these fails after an upgrade, fix `koel_tui/llama_log_parsing.py`.
+If a test fails after an upgrade, fix `koel_tui/llama_log_parsing.py`.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Links of answers that are written without Markdown: web addresses, and nothing else."""
+"""Links from plain text of answers: only web addresses become links."""
 
 import re
 from html import unescape

@@ -1,4 +1,4 @@
-"""Visibility of all text of an answer that is shown as Markdown."""
+"""The Markdown rules: all text of an answer stays visible."""
 
 import html
 import re
@@ -21,7 +21,7 @@ _BREAKS = {"hardbreak": "\n", "softbreak": "\n"}
 
 
 def shown(text: str) -> str:
-    """Return the text of the paragraphs and cells, one a line."""
+    """Return the text of the paragraphs and cells, one per line."""
     lines = [token.children or [] for token in create_parser().parse(text)]
     return "\n".join("".join(map(_shown_token, children)) for children in lines if children)
 
@@ -58,7 +58,7 @@ WRITTEN = [
     "<details>\n<summary>More</summary>\n\nhidden *\n\n</details>",
     "<!-- a comment --> and <b>tag</b>",
     "An unused definition.\n\n[a]: https://e.org 'Title'",
-    # lines that would begin a block, after the first words of a paragraph
+    # formulas within a paragraph, with lines that would begin a block
     "We have \\[\nx_1 = a*b*c\n- y_1 * z *\n= 4\n\\] and more",
     "We have\nso \\[\nx_1\n+ y_1*z*\n\\]",
     "Let $$\na_1\n- b_1\n$$ end",
@@ -67,7 +67,7 @@ WRITTEN = [
     # empty lines
     "\\[\n\nx_1 * y_1 *\n\n\\\\ z_1\n\n\\]\n\nafter",
     "$$\n\nx_1 * y_1 *\n\n$$\n\nafter",
-    # environments in environments of the same name
+    # nested environments of the same name
     "\\begin{pmatrix}\n\\begin{pmatrix} a_1 \\\\ b_1\n\\end{pmatrix} & c_1*d_1*\n\\end{pmatrix}",
     r"$\$5 * a * b$ and $x$",
 ]
@@ -228,7 +228,7 @@ def test_a_formula_without_an_end_before_many_lines_needs_no_long_time() -> None
         (":-\n", 60, ""),
         ("a|b\n-|-\n$a|a$ $b|b$|c\n# q\n", 60, ""),
         ("-", 2000, "x"),
-        # Up to the longest formula, where the search for its end is limited.
+        # Formulas: the search for an end is limited to the longest formula.
         ("\\(\n", 60, ":x \\)\n"),
         ("> \\(\n", 60, "> :x \\)\n"),
         ("a \\[\n", 60, ":x \\]\n"),

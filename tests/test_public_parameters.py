@@ -1,10 +1,10 @@
-"""Every option of a public class or function is set to another value than its default in a test.
+"""Coverage of public options: a test sets each one to a value that is not its default.
 
 Options are parameters with a default, fields of dataclasses and keywords of a TypedDict. A test
-sets one when it calls the class, function or method by its name with a value that is not the
-default, by keyword or position: a literal, a constant of the test file, or the name of the default
-count as what they are. A parameter that a helper passes on under the same name does not count,
-nor does a method of another class where the test says which class its object has.
+sets an option if it calls the class, function or method by its name with another value than the
+default, by keyword or position. Literals, constants of the test file, and the name of the default
+are evaluated. A parameter that a helper passes on under the same name does not count, nor does a
+call of a method if the test shows that its object has another class.
 """
 
 import ast
@@ -25,7 +25,7 @@ TESTS = Path(__file__).parent
 PACKAGES = ("engine", "session", "agents", "storage")
 ANSWERED = "the program gives this value; a test reads it from there"
 UNTOLD = frozenset({"Any", "Agent", "SessionStorage", "SessionHost", "Link"})
-"""Types that say nothing about the class: protocols, and anything."""
+"""Types that do not determine the class of an object: protocols and `Any`."""
 NO_OTHER_VALUE = {
     "Access(holder_pid)": ANSWERED,
     "Access(reason)": ANSWERED,
@@ -42,12 +42,12 @@ NO_OTHER_VALUE = {
     "SessionMetrics(drafted_tokens)": ANSWERED,
     "SessionMetrics(accepted_tokens)": ANSWERED,
 }
-"""Parameters that are not options of a caller, with the reason."""
+"""Parameters for which a test cannot set another value, with the reason."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """A parameter with a default: of the call `callee`, at `position` unless it has only a name."""
+    """A parameter with a default of the call `callee`; `position` is None for keyword-only."""
 
     owner: str
     callee: str
@@ -56,7 +56,7 @@ class Option:
     position: int | None
     default_source: str = ""
     classes: frozenset[str] = frozenset()
-    """The class of a method and those that inherit it; empty for other functions."""
+    """The class of a method and its subclasses; empty for other functions."""
 
     @property
     def label(self) -> str:
@@ -65,7 +65,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Use:
-    """A call in a test, the constants of its file, and the class of its object if known."""
+    """A call in a test, the constants of the file, and the class of the object if known."""
 
     call: ast.Call
     constants: Mapping[str, ast.expr]
@@ -79,7 +79,7 @@ def options_of(
     bound: bool,
     classes: frozenset[str] = frozenset(),
 ) -> list[Option]:
-    """Return the options of one function; the first parameter of a `bound` one is not given."""
+    """Return the options of one function; a `bound` function has a `self` parameter to skip."""
     found, hints = [], {}
     try:
         parameters = list(inspect.signature(function).parameters.values())[1 if bound else 0 :]
@@ -103,7 +103,7 @@ def options_of(
 
 
 def default_sources(function: Callable[..., Any]) -> dict[str, str]:
-    """Return the defaults of a function as its code writes them; none for a generated one."""
+    """Return the source of a function's defaults; empty for a generated function."""
     try:
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
     except (OSError, TypeError):
@@ -122,7 +122,7 @@ def default_sources(function: Callable[..., Any]) -> dict[str, str]:
 
 
 def public_options(package: str) -> Iterator[Option]:
-    """Yield the options of everything a package offers."""
+    """Yield the options of all exports of a package."""
     module = import_module(f"koel_tui.{package}")
     public = [each for each in vars(module).values() if inspect.isclass(each)]
     offered = [each for each in public if each.__name__ in module.__all__]
@@ -144,9 +144,9 @@ def public_options(package: str) -> Iterator[Option]:
 
 
 def members_of(value: type, others: Sequence[type]) -> dict[str, Any]:
-    """Return the members of a class without those that it inherits from one of `others`.
+    """Return the members of a class except those that it inherits from one of `others`.
 
-    No other documentation names those of the bases that are not public, so they count as its own.
+    Members of bases that are not public count as its own.
     """
     found: dict[str, Any] = {}
     listed = {base for each in others if each in value.__mro__ for base in each.__mro__}
@@ -157,7 +157,7 @@ def members_of(value: type, others: Sequence[type]) -> dict[str, Any]:
 
 
 def calls(root: Path) -> dict[str, list[Use]]:
-    """Return the calls in all tests by the last part of the name that is called."""
+    """Return the calls in all tests, by the last part of the called name."""
     found = defaultdict(list)
     trees = [ast.parse(path.read_text("utf-8")) for path in sorted(root.rglob("*.py"))]
     own = {each.name for tree in trees for each in ast.walk(tree) if isinstance(each, ast.ClassDef)}
@@ -181,7 +181,7 @@ def calls(root: Path) -> dict[str, list[Use]]:
 
 
 def _receivers(tree: ast.Module) -> dict[ast.Call, str]:
-    """Return the calls of methods of names whose class is written in the same function."""
+    """Return the class of the object for method calls, if the same function shows it."""
     receivers = {}
     for function in ast.walk(tree):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -206,7 +206,7 @@ def _receivers(tree: ast.Module) -> dict[ast.Call, str]:
 
 
 def _class_name(value: ast.expr | None) -> str | None:
-    """Return the name of the class that an annotation or a call names, if it is one."""
+    """Return the name of the class in an annotation or a call, if it is a class."""
     known = isinstance(value, ast.Name) and value.id[:1].isupper() and value.id not in UNTOLD
     return value.id if isinstance(value, ast.Name) and known else None
 
@@ -229,7 +229,7 @@ def _drop_forwarded(tree: ast.Module) -> None:
 
 
 def sets(use: Use, option: Option) -> bool:
-    """Return whether a call gives an option a value that is not its default."""
+    """Return whether a call sets an option to a value that is not its default."""
     call = use.call
     if option.classes and use.receiver is not None and use.receiver not in option.classes:
         return False
@@ -295,7 +295,7 @@ WORD = False
 
 
 def example(a: int, b: int = 1, *, c: str = "x", d: bool = WORD) -> None:
-    """Have options to look for."""
+    """A function with options for the tests below."""
 
 
 @pytest.mark.parametrize(

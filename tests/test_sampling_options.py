@@ -1,4 +1,4 @@
-"""The table of sampling options: it is complete, and each value is read as it is written."""
+"""The table of sampling options: its completeness, and round trips of formatted values."""
 
 from dataclasses import fields
 
@@ -53,7 +53,7 @@ def test_both_ends_of_a_range_are_read_and_values_out_of_range_are_refused(name:
 def test_a_value_of_any_size_and_type_is_checked(value: object) -> None:
     assert value not in RANGES["top_k"]
     with pytest.raises(ValueError, match="top_k must be a whole number from 0 to 2147483647"):
-        Sampling(top_k=value)  # type: ignore[arg-type]  # wrong on purpose
+        Sampling(top_k=value)  # type: ignore[arg-type]  # invalid on purpose
 
 
 @given(st.sampled_from(sorted(NUMBERS)), st.data())

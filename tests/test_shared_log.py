@@ -1,4 +1,4 @@
-"""One log that several processes write to: none of them pushes the others' lines out of it."""
+"""A log that several processes write: a rotation by one loses no lines of the others."""
 
 import logging
 from pathlib import Path
@@ -17,14 +17,14 @@ def record(text: str) -> logging.LogRecord:
 
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A log that is small, so that new files are begun all the time."""
+    """Return the path of a log with small files, which rotate often."""
     monkeypatch.setattr(logs, "MAX_LOG_BYTES", 2000)
     monkeypatch.setattr(logs, "LINE_FORMAT", "%(message)s")
     return tmp_path / "log" / "test.log"
 
 
 def kept(log: Path) -> list[str]:
-    """The lines that are left, the oldest first."""
+    """Return the lines in all files of the log, the oldest first."""
     files = [log.with_name(f"{log.name}.{number}") for number in range(BACKUP_COUNT, 0, -1)]
     return [line for file in (*files, log) for line in file.read_text().splitlines()]
 
@@ -32,7 +32,7 @@ def kept(log: Path) -> list[str]:
 def test_a_new_file_is_begun_once_for_all_writers(log: Path) -> None:
     writers = [LogFile(log) for _ in range(3)]
     for number in range(LINES):
-        # In turns of some length: one begins a new file while the others know of the old.
+        # Each writer writes 7 lines in turn, so others rotate the file that it has open.
         writers[number // 7 % 3].emit(record(f"line {number:05} of a log that all of them share"))
     lines = kept(log)
     first = int(lines[0].split()[1])

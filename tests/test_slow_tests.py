@@ -1,4 +1,4 @@
-"""The list of slow tests names tests that exist, and keeps the variants that it says."""
+"""The list of slow tests: it names existing tests, and the default run keeps listed variants."""
 
 import ast
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ def test_the_first_variants_stay_in_the_default_run() -> None:
         for name in names
     ]
     kept = slow_tests.parse("# comment\na.py::one 1\n\na.py::three\n")
-    slow_tests.mark(items, kept)  # type: ignore[arg-type]  # a mark and a name are all it uses
+    slow_tests.mark(items, kept)  # type: ignore[arg-type]  # only these attributes are used
     assert marked == ["a.py::one[2]", "a.py::one[3-a[0]]", "a.py::three"]
 
 

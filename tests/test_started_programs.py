@@ -1,4 +1,4 @@
-"""A program that a test starts must not read what the suite was started with."""
+"""Programs that tests start: they must not inherit the stdin of the suite."""
 
 import ast
 from collections.abc import Iterator
@@ -27,6 +27,6 @@ def starts_without_stdin(path: Path) -> Iterator[str]:
 
 
 def test_tests_start_programs_with_an_explicit_stdin() -> None:
-    """`koel-chat ask` reads a pipe to its end: with a silent one a test would wait forever."""
+    """`koel-chat ask` reads a pipe to its end, so an open pipe would block a test forever."""
     paths = [path for name in ("cli", "e2e") for path in (ROOT / "tests" / name).rglob("*.py")]
     assert [place for path in paths for place in starts_without_stdin(path)] == []

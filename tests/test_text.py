@@ -1,3 +1,5 @@
+"""Sanitized text: repair of surrogates, and removal of control and format characters."""
+
 import unicodedata
 from time import process_time
 
@@ -7,9 +9,9 @@ from hypothesis import strategies as st
 
 from koel_tui.text import drop_controls, repair, safe_input, safe_line, safe_text
 
-ANY = st.text(st.characters())  # broken surrogates and control characters too
+ANY = st.text(st.characters())  # with lone surrogates and control characters
 ACUTE = "\u0301"
-FLAG = "\U0001f3f4\U000e0067\U000e007f"  # a flag whose tags are invisible
+FLAG = "\U0001f3f4\U000e0067\U000e007f"  # a flag with invisible tag characters
 BIDI = ["\u202a", "\u202b", "\u202c", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069"]
 
 

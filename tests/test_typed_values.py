@@ -1,4 +1,4 @@
-"""Every form and command reads a typed value in the same way."""
+"""The parsing of typed values, which is the same in every form and command."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Capabilities of agents, with the real model, and agents that have none."""
+"""Capabilities of an agent with the real model, and of agents that have none."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.agents.test_snapshots import LONG, agent_of, figures
 
 
 class Silent:
-    """Answers runs, and can do nothing else."""
+    """An agent without capabilities: it can only run."""
 
     async def run(
         self,

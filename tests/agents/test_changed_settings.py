@@ -1,4 +1,4 @@
-"""A setting that changes between two turns: the context of the thread is kept, in memory."""
+"""A setting that changes between two turns: the context of the thread stays in memory."""
 
 import dataclasses
 from collections.abc import AsyncIterator, Callable
@@ -33,7 +33,7 @@ SAME_PROMPT = {"sampling", "max_output_tokens", "thinking", "tool_choice", "sche
 
 
 class Thread:
-    """A conversation with an agent, whose turns report what they reuse."""
+    """A conversation with an agent, whose turns report their metrics."""
 
     def __init__(self, agent: LocalAgent, name: str = "thread") -> None:
         self._agent = agent
@@ -59,7 +59,7 @@ class Thread:
 async def thread(
     request: pytest.FixtureRequest, starter_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Thread]:
-    """A thread that is open for all changes; an encrypted one has no snapshots."""
+    """A thread that all tests of this module share; an encrypted thread has no snapshots."""
     kind, has_snapshots = request.param
     folder = tmp_path_factory.mktemp("changed") / "kv"
 
@@ -77,7 +77,7 @@ async def thread(
 async def test_b13_a_changed_setting_keeps_every_token_of_the_common_prefix(
     thread: Thread, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """In the process of the test, the tokens themselves are compared."""
+    """Reused tokens are compared with the common prefix where the engine runs in this process."""
     common: list[int] = []
     real = KvCache.prepare
 
@@ -98,7 +98,7 @@ async def test_b13_a_changed_setting_keeps_every_token_of_the_common_prefix(
         assert changed["reused_tokens"] >= whole and after["reused_tokens"] == whole
     if common:
         reused = [each["reused_tokens"] for each in (before, changed, after)]
-        # It is more if another thread has a longer prefix, which is then copied in memory.
+        # More tokens are reused if another thread has a longer prefix, which is then copied.
         assert all(ours >= least for ours, least in zip(reused, common, strict=True))
     assert before["snapshot_misses"] == changed["snapshot_misses"] == 0
 

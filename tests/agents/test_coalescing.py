@@ -1,4 +1,4 @@
-"""Text that comes fast travels together, and none of it is lost or kept back for long."""
+"""Coalescing of text deltas: short gaps are merged, and no text is lost or delayed for long."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -20,7 +20,7 @@ DELTAS = st.sampled_from([TextDelta("a"), TextDelta("bc"), ThinkingDelta("t"), C
 
 
 class Coming:
-    """Deltas at their moments, and a clock that shows which moment it is."""
+    """A source of timed deltas, and a clock that returns the time of the current delta."""
 
     def __init__(self, timed: Sequence[tuple[float, Delta]], error: Exception | None = None):
         self._timed = timed
@@ -132,13 +132,13 @@ async def test_coalescing_neither_loses_reorders_nor_delays_deltas(
         delta for _, delta in timed
     )
     assert sum(count for _, _, count in reported) == len(timed)
-    # A late delta is sent with the first delta that came after the end of the gap.
+    # A delta is sent no later than the first delta that arrives after the end of its gap.
     for (before, *_), (after, *_) in pairwise(reported):
         assert all(moment >= after for moment, _ in timed if moment - before >= GAP)
 
 
 def text_controls(deltas: Iterable[Delta]) -> list[tuple[str, str]]:
-    """Return what deltas say, letter by letter."""
+    """Return the kind and the character of each delta, one character at a time."""
     letters: list[tuple[str, str]] = []
     for delta in deltas:
         text = delta.text if isinstance(delta, TextDelta | ThinkingDelta) else "!"

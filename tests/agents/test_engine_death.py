@@ -39,7 +39,7 @@ def text_of(events: list[BaseEvent]) -> str:
 async def running_and_waiting(
     agent: LocalAgent, loader: Loader
 ) -> tuple[asyncio.Task[list[BaseEvent]], asyncio.Task[list[BaseEvent]]]:
-    """Have thread a answered while thread b waits in line; return the tasks of both runs."""
+    """Start a run of thread a while thread b waits in the queue; return the tasks of both runs."""
     link = loader.link
     await agent.load()
     running = collect(agent, run_input("a"))

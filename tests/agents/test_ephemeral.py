@@ -1,4 +1,4 @@
-"""Ephemeral runs, those of titles and summaries: one reserved session, and nothing is kept."""
+"""Ephemeral runs (titles and summaries) use one reserved session and keep no data."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -43,7 +43,7 @@ async def test_b11_ephemeral_runs_come_one_after_the_other_when_all_sessions_are
     scripted: Scripted,
 ) -> None:
     link, client = scripted.link, KoelClient(scripted.agent)
-    for thread in ("a", "b"):  # the cap is 2
+    for thread in ("a", "b"):  # the limit is 2 sessions
         await scripted.say(thread)
     asking = [asyncio.create_task(client.ask(ASKED)) for _ in range(2)]
     for number in (3, 4):

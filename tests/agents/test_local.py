@@ -50,7 +50,7 @@ def run_input(thread: str = "t", text: str = "hello") -> RunAgentInput:
 
 
 class Loader:
-    """Loads a scripted engine, when the test lets it."""
+    """Loads a scripted engine when the test allows it."""
 
     def __init__(self) -> None:
         self.link = ScriptedLink()
@@ -109,7 +109,7 @@ async def answer(
     settings: TurnSettings | None = None,
     lora: str | None = None,
 ) -> list[BaseEvent]:
-    """Run and let the model say one thing."""
+    """Start a run and let the model answer with one text."""
     begun = len(link.started)
     reading = collect(agent, asked, settings, lora)
     await until(lambda: len(link.started) > begun)

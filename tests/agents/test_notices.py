@@ -1,4 +1,4 @@
-"""The notice about a model: a run reports it, because a thread's own model is loaded by a run."""
+"""The notice about a model: a run reports it, because a run loads the model of its thread."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def local_agent(link: ScriptedLink) -> LocalAgent:
 
 
 async def reported(agent: BoundAgent, link: ScriptedLink) -> list[str]:
-    """Run and return the notices in the metrics."""
+    """Return the notices in the metrics of a run."""
 
     async def read() -> list[BaseEvent]:
         return [event async for event in agent.run(RUN)]

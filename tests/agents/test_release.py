@@ -1,4 +1,4 @@
-"""The engine has the sessions of the threads in use and no others, in every way a thread ends."""
+"""The engine has only the sessions of the threads in use, regardless of how a thread ends."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +23,7 @@ DEADLINE_S = 300.0
 
 
 class HeldLink(ScriptedLink):
-    """A native side that may take its time over saving."""
+    """A native side whose saves wait while `hold_saves` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class HeldLink(ScriptedLink):
 
 
 class Scripted:
-    """An agent over a scripted engine, and that engine."""
+    """An agent with a scripted engine."""
 
     def __init__(self, snapshots: Snapshots | None) -> None:
         self.loader = Loader()
@@ -65,7 +65,7 @@ class Scripted:
         return set(self.link.opened_sessions) - set(self.link.closed_sessions)
 
     async def say(self, thread: str, tokens: int = 500) -> None:
-        """Have a thread answered; with this many tokens, its context is worth a snapshot."""
+        """Answer a thread with enough tokens that its context is saved as a snapshot."""
         reading = collect(self.agent, run_input(thread))
         begun = len(self.link.started)
         await until(lambda: len(self.link.started) > begun)
@@ -108,7 +108,7 @@ async def test_b2_a_session_is_free_for_another_thread_before_its_snapshot_is_wr
     scripted.link.hold_saves = True
     releasing = asyncio.create_task(scripted.agent.release("a"))
     await until(lambda: scripted.link.sent(SaveKv))
-    await scripted.say("c")  # the cap is 2
+    await scripted.say("c")  # the limit is 2 sessions
     assert scripted.open == ["b", "c"]
     scripted.link.finish_saves()
     await releasing
@@ -210,7 +210,7 @@ async def test_b2_a_thread_reopened_before_its_last_session_is_closed_keeps_its_
     scripted: Scripted,
 ) -> None:
     class SlowStorage(MemoryStorage):
-        """Writes when it may."""
+        """A storage that writes only after the test allows it."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -268,7 +268,7 @@ async def test_b2_closing_a_tab_during_a_long_step_frees_its_engine_session(
         events = second.events()
         reading = asyncio.create_task(second.send(LONG * 56))
         await until_reading(events)
-        await first.dispose()  # given up after the grace, while the prompt of b is read
+        await first.dispose()  # released after the grace period, while the prompt of b is read
         assert [each.name for each in engines[0].sessions] == ["b"]
         third = client.new_session("c")
         await third.send("Hello")

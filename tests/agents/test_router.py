@@ -15,7 +15,7 @@ SETTINGS = TurnSettings(system="Be brief.")
 
 
 class Named:
-    """An agent that says which one it is, and waits until it may end."""
+    """An agent that answers with its name, and waits until it may end."""
 
     def __init__(self, name: str | None, models: "ScriptedModels | None" = None) -> None:
         self.name = name
@@ -55,7 +55,7 @@ class Named:
 
 
 class ScriptedModels:
-    """A router and all the agents it made."""
+    """A router and all agents that it created."""
 
     def __init__(self, find: Callable[[str | None], Path | None] | None = None) -> None:
         self.agents: dict[str | None, Named] = {}
@@ -256,7 +256,7 @@ async def test_an_agent_with_one_model_is_distinguished_from_one_with_a_choice()
 
 
 class Files:
-    """A router whose models are files in a folder, some with several names."""
+    """A router whose models are files in a folder; some files have several names."""
 
     def __init__(self, folder: Path) -> None:
         self.models = ScriptedModels(self.find)

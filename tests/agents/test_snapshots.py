@@ -1,4 +1,4 @@
-"""A thread that was released is resumed without being read again, with the real model."""
+"""A released thread is resumed from its snapshot, without a new prefill, with the real model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ def agent_of(model: Path, snapshots: Snapshots | None) -> LocalAgent:
 
 
 async def figures(agent: LocalAgent, thread: str, text: str) -> dict[str, Any]:
-    """Ask and return the figures of the answer."""
+    """Run a turn and return its metrics."""
     asked = RunAgentInput(
         thread_id=thread,
         run_id="r",

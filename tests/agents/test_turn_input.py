@@ -1,4 +1,4 @@
-"""The input of a turn for a model on this computer, and the input that the model refuses."""
+"""The input of a turn for a local model, and the input that the model refuses."""
 
 import asyncio
 import json
@@ -141,7 +141,7 @@ def has_written(session: ChatSession, text: str) -> bool:
 async def test_report_18_an_answer_stopped_while_thinking_continues_the_thought(
     loader: Loader, agent: LocalAgent
 ) -> None:
-    """Stopped twice, read back from the storage's form, and continued to its end."""
+    """The answer is stopped twice, decoded from its stored form, and continued to its end."""
     half = Message("a", "assistant", reasoning="One", reasoning_ids=("r",), interrupted=True)
     state = ChatState(messages=(Message("u", "user", "hi"), half))
     for said in (" and two", " and three"):

@@ -1,4 +1,4 @@
-"""A program with llama.cpp alone: prints the bytes of memory that a context and an answer add.
+"""A program that uses only llama.cpp and prints the bytes that a context and an answer add.
 
 `python -m tests.benchmarks.bare_memory MODEL CONTEXT_TOKENS PROMPT OUTPUT`
 """
@@ -13,7 +13,7 @@ from koel_tui.engine.bench.bare_loop import BareLoop
 
 
 def added_memory(path: str, context_tokens: int, prompt_tokens: int, output: int) -> int:
-    """Return the memory that loading and answering add to a program with llama.cpp."""
+    """Return the bytes of memory that loading and answering add to a program with llama.cpp."""
     process = psutil.Process()
     before = process.memory_info().rss
     loop = BareLoop(path, context_tokens, 1)

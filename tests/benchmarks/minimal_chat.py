@@ -1,4 +1,4 @@
-"""The reference: the least Textual program that has what a chat window has."""
+"""The reference: the smallest Textual program with the widgets of a chat window."""
 
 from textual.app import App, ComposeResult
 from textual.containers import VerticalScroll
@@ -6,12 +6,12 @@ from textual.widgets import Footer, Markdown, Tab, Tabs, TextArea
 
 
 class MinimalChat(App[None]):
-    """Tabs, Markdown, a text area, a footer; nothing works."""
+    """An app with tabs, Markdown, a text area and a footer, without any behaviour."""
 
     BINDINGS = [("ctrl+q", "quit", "Quit")]  # noqa: RUF012 - as Textual's own examples have it
 
     def compose(self) -> ComposeResult:
-        """Yield the parts."""
+        """Yield the widgets."""
         yield Tabs(Tab("1 New thread"))
         with VerticalScroll():
             yield Markdown("Ask anything.")

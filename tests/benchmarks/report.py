@@ -1,4 +1,4 @@
-"""Printing of measured figures: medians and ratios, never a verdict on absolute times."""
+"""Formatting of measured figures: medians and ratios, without a limit for absolute times."""
 
 import statistics
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def share(values: Sequence[float], part: float) -> float:
-    """Return the value that such a part of them stays within: 0.9 is the ninetieth percentile."""
+    """Return a percentile of the values; `part` is a fraction: 0.9 is the 90th percentile."""
     return sorted(values)[min(len(values) - 1, int(len(values) * part))]
 
 

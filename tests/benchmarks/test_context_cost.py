@@ -1,4 +1,4 @@
-"""The memory of one tab, the time of a growth, and the pause of a save. Run alone, with -s."""
+"""The memory of a tab, the time to grow the context, the pause of a save. Run alone, with -s."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ QUESTION = "Describe the harbour of a small town in the north, with its ships an
 
 
 async def memory_of_one_session(model: Path) -> int:
-    """Return the memory of the runner after the first answer, with eight sessions allowed."""
+    """Return the memory of the runner after the first answer, with a limit of eight sessions."""
     host = await EngineHost.load(ModelSpec(model, context_tokens=CONTEXT), max_sessions=8)
     session = await host.open_session(sampling=Sampling(temperature=0), max_output_tokens=OUTPUT)
     session.add(ChatMessage("user", QUESTION))
@@ -88,7 +88,7 @@ class Growing:
         self.state = loaded.cache.copy(0)
 
     def _bare_copy(self, sequence: int) -> float:
-        """Return the seconds of llama.cpp's copy of a state out of the context and in again."""
+        """Return the seconds that llama.cpp takes to copy a state out and in again."""
         begin = time.perf_counter()
         state = self.loaded.context.copy_state(sequence)
         self.loaded.context.load_state(sequence, state)
@@ -103,7 +103,7 @@ class Growing:
         return seconds
 
     def grow(self) -> list[tuple[int, float, float, float]]:
-        """Use eight sessions; return for each growth its slots, and seconds: create, move, load."""
+        """Use eight sessions; return slots and seconds (create, move, load) of each growth."""
         found = []
         assert self.state is not None
         for session in range(1, 8):

@@ -17,7 +17,7 @@ KOEL = [str(Path(sys.executable).with_name("koel-chat"))]
 
 
 def paint(command: list[str], marker: str) -> tuple[float, float]:
-    """Seconds until `marker` is painted, and the process's memory in MB two seconds later."""
+    """Return the seconds until `marker` is painted, and the memory in MB two seconds later."""
     begin = time.perf_counter()
     child = pexpect.spawn(command[0], command[1:], dimensions=(40, 120), timeout=20)
     child.delaybeforesend = None

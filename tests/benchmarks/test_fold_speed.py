@@ -1,4 +1,4 @@
-"""Folding is linear in the length of a stream: ten times the events, ten times the time."""
+"""The time to fold a stream is linear in its length: ten times the events, ten times the time."""
 
 import time
 from collections.abc import Callable

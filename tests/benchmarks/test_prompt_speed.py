@@ -1,4 +1,4 @@
-"""The time to render and tokenize a turn, whose conversation fills the context many times.
+"""The time to render and tokenize a turn of a conversation much longer than the context.
 
 Run alone: pytest -m benchmark -s tests/benchmarks/test_prompt_speed.py
 """
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(900)]
 
 COUNTS = (300, 3_000, 10_000)
 ROUNDS = 5
-END = 2  # the token that ends an answer of the model
+END = 2  # the model's end-of-answer token
 SETTINGS = TurnSettings(
     sampling=Sampling(temperature=0, logit_bias={END: -100.0}), system="Answer in one sentence."
 )
@@ -44,7 +44,7 @@ TEXT = "The quick brown fox jumps over the lazy dog, and says so to everybody wh
 
 
 def talk(count: int, name: str) -> tuple[ChatMessage, ...]:
-    """A conversation of messages of some 546 characters, with texts that no other one has."""
+    """Return a conversation of unique messages of about 546 characters."""
     return tuple(
         ChatMessage("user" if number % 2 == 0 else "assistant", f"{name} {number}: {TEXT * 6}")
         for number in range(count + 1)
@@ -116,7 +116,7 @@ class Recorder:
             self._changed.notify_all()
 
     def wait(self, kind: type[Event], turn: int | None = None) -> float:
-        """Return the time of the first event of this kind, of a turn if one is given."""
+        """Return the time of the first event of this kind, optionally of one turn."""
         found: list[float] = []
 
         def is_there() -> bool:
@@ -153,7 +153,7 @@ def test_a_stop_and_another_turn_do_not_wait_for_a_preparation(starter_path: Pat
     story = (ChatMessage("user", "Write a very long story about a ship and its crew."),)
     recorder.worker.post(StartTurn(1, 1, story, SETTINGS))
     recorder.wait(Text)
-    time.sleep(1)  # the reference: the writer alone
+    time.sleep(1)  # the reference: only the writer runs
     alone = recorder.longest_gap(1, 0, time.perf_counter())
     gaps, stops, times = [], [], []
     for number in range(2, 2 + 2 * ROUNDS, 2):
@@ -167,7 +167,7 @@ def test_a_stop_and_another_turn_do_not_wait_for_a_preparation(starter_path: Pat
         times.append((ready - begin) * 1000)
         messages = talk(10_000, f"turn {number + 1}")
         recorder.worker.post(StartTurn(number + 1, 2, messages, SETTINGS))
-        time.sleep(0.005)  # within the preparation
+        time.sleep(0.005)  # during the preparation
         begin = time.perf_counter()
         recorder.worker.post(StopTurn(number + 1))
         stops.append((recorder.wait(TurnEnded, number + 1) - begin) * 1000)

@@ -1,4 +1,4 @@
-"""The time of the first index of ten thousand threads, and of a search in it. Run alone."""
+"""The time to index ten thousand threads first, and to search in the index. Run alone."""
 
 import asyncio
 import random
@@ -23,7 +23,7 @@ QUERIES = {"a rare word": 20_000, "a common word": 0, "two common words": 1}
 
 
 def vocabulary(chance: random.Random) -> list[str]:
-    """Random words with the distribution of a language: a few are frequent and most are rare."""
+    """Return random words with the distribution of a language: a few frequent, most rare."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     return ["".join(chance.choices(letters, k=chance.randint(3, 9))) for _ in range(VOCABULARY)]
 
@@ -78,6 +78,6 @@ def test_ten_thousand_threads(tmp_path: Path) -> None:
         seconds = median([seconds for seconds, _ in rounds])
         slowest = max(slowest, seconds)
         print(f"search for {name}: {seconds:.3f} s, {rounds[0][1]} hits, refresh included")
-    # What the whole directory would take to be read is the reference of the same run.
+    # The reference is the time to read the whole directory, measured in the same run.
     assert built <= 60, "the first index"
     assert slowest < built / 10, "a search is no faster than reading everything"

@@ -1,8 +1,8 @@
 """The time that a send blocks the event loop, by the length of the thread. Run alone.
 
-The reference is the same send in a thread of 10 messages. A beat of the event loop measures the
-longest time in which nothing else runs; `CPU` is the time of this process's thread in it, without
-the time in which other processes had the core.
+The reference is the same send in a thread of 10 messages. A periodic task measures the longest
+block of the event loop; `CPU` is the CPU time of this thread in that block, without the time in
+which other processes used the core.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ SENDS = ("first send after the load", "second send")
 
 @dataclass
 class Block:
-    """The longest block of the event loop, in seconds: all of it, and the CPU time in it."""
+    """The longest block of the event loop, in seconds: its wall time and its CPU time."""
 
     wall: float = 0.0
     cpu: float = 0.0
@@ -42,7 +42,7 @@ class Block:
 
 @asynccontextmanager
 async def longest_block() -> AsyncIterator[Block]:
-    """Measure the longest block of the event loop within the block."""
+    """Measure the longest block of the event loop while the context manager is active."""
     longest = Block()
 
     async def beat() -> None:
@@ -73,7 +73,7 @@ def collections_of_the_window() -> Iterator[None]:
 
 
 def thread(count: int) -> ChatState:
-    """Return a thread of `count` messages of 0.5 kB in the mean."""
+    """Return a thread of `count` messages of 0.5 kB on average."""
     longer = (replace(each, content=each.content * 4) for each in history(count).messages)
     return ChatState(messages=tuple(longer))
 

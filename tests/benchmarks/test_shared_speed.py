@@ -1,4 +1,4 @@
-"""Several turns at once. Run alone: pytest -m benchmark -s."""
+"""The speed of several turns at once. Run alone: pytest -m benchmark -s."""
 
 import asyncio
 import itertools
@@ -43,7 +43,7 @@ def long_question() -> list[ChatMessage]:
 
 
 class Writer:
-    """A turn that is written until it is stopped, and the times of its tokens."""
+    """A turn that generates until it is stopped, and the times of its tokens."""
 
     def __init__(self, session: EngineSession) -> None:
         self.session = session
@@ -59,7 +59,7 @@ class Writer:
 
 
 async def read(session: EngineSession) -> tuple[float, float, float]:
-    """Read a long prompt; return when that began and ended, and the tokens per second."""
+    """Prefill a long prompt; return its begin and end, and the tokens per second."""
     begin = end = 0.0
     tokens_per_s = 0.0
     async for delta in session.stream(long_question(), progress=True):
@@ -94,7 +94,7 @@ async def test_a_turn_reads_while_another_writes(starter_path: Path) -> None:
             writer.session.stop()
             await writing
             await writer.session.close()
-            # A longer context makes each token slower, so both before and after count.
+            # A longer context makes each token slower, so the speeds before and after are averaged.
             before = writer.between(writer.times[50], began)
             after = writer.between(ended + 0.1, ended + 60)
             alone_s = median([(each[-1] - each[0]) / (len(each) - 1) for each in (before, after)])
@@ -118,7 +118,7 @@ async def test_a_turn_reads_while_another_writes(starter_path: Path) -> None:
 
 
 async def speed_of(sessions: Sequence[EngineSession], *, at_once: bool) -> float:
-    """Answer again in all sessions; return the tokens per second in total."""
+    """Answer again in all sessions; return the total tokens per second."""
 
     async def answer(session: EngineSession, messages: list[ChatMessage]) -> int:
         tokens = 0

@@ -49,7 +49,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def awaited(call: Callable[..., Coroutine[Any, Any, object]], *arguments: Any) -> float:
-    """Return the seconds of a coroutine, without the start and the end of its event loop."""
+    """Return the seconds that a coroutine takes, without starting and closing its event loop."""
 
     async def measure() -> float:
         begin = time.perf_counter()
@@ -60,7 +60,7 @@ def awaited(call: Callable[..., Coroutine[Any, Any, object]], *arguments: Any) -
 
 
 def sizes(count: int) -> list[int]:
-    """Return numbers of bytes of threads: 1 KB to 5 MB, median 10 KB, 250 MB for 10,000."""
+    """Return sizes of threads in bytes: 1 KB to 5 MB, median 10 KB, in total 250 MB for 10,000."""
     chance = random.Random(1)
     found = [min(max(int(chance.lognormvariate(math.log(10e3), 1.37)), 1000), 5_000_000)
              for _ in range(count)]  # fmt: skip
@@ -69,7 +69,7 @@ def sizes(count: int) -> list[int]:
 
 
 def fill(folder: Path, kind: str, count: int = THREADS) -> int:
-    """Write the files as the store would, without waiting for the disk after each.
+    """Write the files as the store does, but without a flush to the disk after each.
 
     Return the number of bytes.
     """
@@ -102,7 +102,7 @@ def test_listing_ten_thousand_threads(tmp_path: Path, kind: str) -> None:
 
     def listed(limit: int | None) -> float:
         storage: FileStorage = FILE_STORES[kind](folder)
-        asyncio.run(storage.meta("none"))  # asks for the key, which costs what it must
+        asyncio.run(storage.meta("none"))  # asks for the key before the measurement
         return awaited(storage.summaries, limit)
 
     reading = median([seconds(read_everything) for _ in range(ROUNDS)])
@@ -166,7 +166,7 @@ def test_new_metadata_of_a_thread_of_ten_thousand_messages(tmp_path: Path, kind:
     asyncio.run(open_storage.load("t"))
     for number in range(ROUNDS * 3):
         other = FILE_STORES[kind](folder)
-        asyncio.run(other.meta("none"))  # asks for the key, which costs what it must
+        asyncio.run(other.meta("none"))  # asks for the key before the measurement
         loaded.append(asyncio.run(rename(open_storage, f"Loaded {number}")))
         asyncio.run(open_storage.load("t"))
         unloaded.append(asyncio.run(rename(other, f"Title {number}")))
@@ -189,7 +189,7 @@ def bare_append(path: Path) -> None:
 def test_bytes_written_while_an_answer_is_written(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A save for each second of an answer of 100 tokens a second, in 10,000 messages."""
+    """An answer of 100 tokens a second is saved once a second in a thread of 10,000 messages."""
     written = [0]
     real = os.write
 

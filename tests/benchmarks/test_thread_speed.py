@@ -1,7 +1,7 @@
-"""Decoding next to another process, and after it ended. Run alone: pytest -m benchmark -s.
+"""The decode speed during and after the load of another process. Run alone: -m benchmark -s.
 
-The reference is the bare loop with its best fixed number of threads, in the same situation and with
-as long a context.
+The reference is the bare loop with its best fixed number of threads, in the same situation and
+with a context of the same length.
 """
 
 import contextlib
@@ -21,26 +21,26 @@ ROUNDS, ADAPTING_S, MEASURED_S, BARE_TOKENS = 5, 2.0, 3.0, 128
 STORY = "Write a very long story about a lighthouse keeper and the sea, in many chapters."
 CONTEXT_TOKENS = 4096
 LONG = Sampling(temperature=0, logit_bias={0: -100.0, 2: -100.0})
-"""Greedy, and without the tokens of the starter model that end an answer."""
+"""Greedy sampling that bans the tokens with which the starter model ends an answer."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """The speed in a situation after the time to adapt, and the tokens of context by then."""
+    """The speed in a situation after the time to adapt, and the number of tokens in the context."""
 
     tokens_per_s: float
     position: int
 
 
 class Answer:
-    """An answer without an end: one turn after the other in one session."""
+    """An endless answer: successive turns in one session."""
 
     def __init__(self, host: EngineHost) -> None:
         self.host = host
         self.position = 0
 
     async def measure(self, seconds: float, skipped_s: float) -> Phase:
-        """Write for some time; return the speed after the time that is skipped."""
+        """Generate for some time; return the speed after the skipped time."""
         session = await self.host.open_session(sampling=LONG, max_output_tokens=3000)
         begin = time.perf_counter()
         times: list[float] = []

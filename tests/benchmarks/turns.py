@@ -1,4 +1,4 @@
-"""Turns whose speed is measured."""
+"""Helpers that run turns and measure their speed."""
 
 from koel_tui.engine import (
     ChatMessage,
@@ -10,7 +10,7 @@ from koel_tui.engine import (
 )
 
 ROUNDS = 5
-"""Interleaved turns of which the median counts, after one to warm up."""
+"""The number of interleaved turns for a median, after one warm-up turn."""
 GREEDY = Sampling(temperature=0)
 DRAWN = Sampling(seed=1)
 

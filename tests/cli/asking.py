@@ -1,4 +1,4 @@
-"""`ask` on an agent that a test plays, and the object that it prints."""
+"""Helpers for the tests of `ask`: a scripted agent, and the parsed JSON object."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +16,7 @@ KEYS = {
 
 
 def answer_of(out: str) -> dict[str, Any]:
-    """Return the one object that `ask --json` has printed."""
+    """Return the object that `ask --json` printed, after a check of its keys."""
     (line,) = out.splitlines()
     answer: dict[str, Any] = json.loads(line)
     assert set(answer) - {"thinking"} == KEYS
@@ -27,7 +27,7 @@ def answer_of(out: str) -> dict[str, Any]:
 
 
 class Playing:
-    """An agent whose every run is what `play` makes of it."""
+    """An agent whose runs are scripted by `play`."""
 
     def __init__(self, play: Callable[[Turn], object]) -> None:
         self.play = play

@@ -1,4 +1,4 @@
-"""The commands of the program: which there are, and running them."""
+"""Helpers that list the commands of the program and run them."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ def koel(
         capture_output=True,
         text=True,
         timeout=60,
-        # Two tests at the same time would slow each other with more threads.
+        # With more threads, parallel tests would slow each other.
         env={
             **os.environ,
             "KOEL_TEMPERATURE": "0",
@@ -41,7 +41,7 @@ def koel(
 
 
 def save(thread: str, *texts: str) -> None:
-    """Save a thread of what a user and the model said, one after the other."""
+    """Save a thread; its texts are questions and answers in turn."""
     roles = ("user", "assistant")
     messages = tuple(
         Message(id=str(index), role=roles[index % 2], content=text)
@@ -54,7 +54,7 @@ def save(thread: str, *texts: str) -> None:
 def every_command(
     command: click.Command = commands, *words: str
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Yield every command with the words that call it, groups and the whole program among them."""
+    """Yield every command, also groups and the program itself, with the words that call it."""
     yield words, command
     if isinstance(command, click.Group):
         context = click.Context(command)

@@ -1,4 +1,4 @@
-"""Fixtures for the commands."""
+"""Fixtures for the tests of the commands."""
 
 import io
 import sys
@@ -22,7 +22,7 @@ def threads(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def secret(tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file with a passphrase, where the program looks for it."""
+    """A passphrase file that KOEL_PASSPHRASE_FILE names."""
     path = tmp_path / "passphrase"
     path.write_text("correct horse\n")
     monkeypatch.setenv("KOEL_PASSPHRASE_FILE", str(path))
@@ -33,7 +33,7 @@ def secret(tmp_path: Path, threads: Threads, monkeypatch: pytest.MonkeyPatch) ->
 def asked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Said]:
-    """Run `ask` in this process, on an agent that plays its part where one is given."""
+    """Return a function that runs `ask` in this process; `play` scripts the agent."""
 
     def ask(*words: str, play: Callable[[Turn], object] | None = None) -> Said:
         monkeypatch.setattr(sys, "stdin", io.StringIO())

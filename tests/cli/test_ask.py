@@ -1,4 +1,4 @@
-"""`ask`: its exit codes, its JSON object, and what it says of incomplete answers."""
+"""`ask`: exit codes, the JSON object, and notices of incomplete answers."""
 
 import asyncio
 import os
@@ -215,7 +215,7 @@ def test_a_failure_before_the_answer_is_one_object_too(
 
 
 class BadStorage(MemoryStorage):
-    """A storage whose call with this name raises."""
+    """A storage whose method of this name raises."""
 
     def __init__(self, call: str, error: Exception) -> None:
         super().__init__()
@@ -277,7 +277,7 @@ def test_a_signal_keeps_the_partial_answer(number: signal.Signals) -> None:
     save("story", "Hello.", "Hi.")
     child = subprocess.Popen(
         [PROGRAM, "ask", "--json", "--thread", "story", "--temperature", "0",
-         "--chat-template", "none", "Count: 1, 2, 3,"],  # without a template it does not end soon
+         "--chat-template", "none", "Count: 1, 2, 3,"],  # without a template the answer is long
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: [signal.signal(each, signal.SIG_DFL) for each in
                             (signal.SIGINT, signal.SIGHUP)],
@@ -301,7 +301,7 @@ def test_a_signal_before_the_answer_is_one_object_too() -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert child.stdin is not None
-    # More than a pipe holds: when it is written the program has begun to read its input.
+    # The text exceeds a pipe: once it is written, the program has begun to read stdin.
     child.stdin.write("x" * 1_000_000)
     child.stdin.flush()
     child.send_signal(signal.SIGINT)
@@ -318,7 +318,7 @@ def _messages(thread: str) -> tuple[Message, ...]:
 
 
 def _wait_for_text(thread: str) -> None:
-    """Wait until an answer that is being written is saved for the first time."""
+    """Wait until a partial answer is saved for the first time."""
     from time import monotonic, sleep
 
     end = monotonic() + 60
@@ -332,7 +332,7 @@ def test_an_answer_that_cannot_be_saved_is_74_and_is_printed() -> None:
     done = subprocess.run(
         [PROGRAM, "ask", "--json", "--thread", "story", "Hi.", "--max-output-tokens", "4"],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-        # A compiled module would be cut, too, and break every later start.
+        # The limit would truncate compiled modules too, which would break every later start.
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64)),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The exit codes of `ask` after a failed run, by the kind of its error."""
+"""The exit codes of `ask` after a failed run, by kind of error."""
 
 from collections.abc import Callable
 

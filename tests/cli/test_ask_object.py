@@ -1,4 +1,4 @@
-"""`ask --json` prints its object for a wrong command line, and before an end that takes long."""
+"""`ask --json` prints its object for a wrong command line, and before a slow shutdown."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""Report 7: `ask` never waits for stdin without a word, and `--no-stdin` never reads it."""
+"""The stdin of `ask`, report 7: it reports that it waits, and `--no-stdin` never reads."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ Pipe = tuple[int, int]
 
 @pytest.fixture
 def pipe() -> Iterator[Pipe]:
-    """The two ends of a pipe, closed at the end if the test has not done it."""
+    """The two ends of a pipe, closed after the test if they are still open."""
     ends = os.pipe()
     yield ends
     for end in ends:
@@ -45,7 +45,7 @@ def pipe() -> Iterator[Pipe]:
 
 
 class Ask:
-    """Runs `ask` in this process with a descriptor as stdin; it answers with its prompt."""
+    """Runs `ask` in this process with a descriptor as stdin; the answer echoes the prompt."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._capsys, self._monkeypatch = capsys, monkeypatch
@@ -67,7 +67,7 @@ class Ask:
         return Said(code, said.out, said.err)
 
     def write_later(self, end: int, *texts: bytes) -> None:
-        """Write the texts once `ask` has said that it waits, with pauses, and close the pipe."""
+        """Write the texts with pauses once `ask` reports that it waits, then close the pipe."""
 
         def write() -> None:
             self._is_waiting.wait(20)
@@ -118,7 +118,7 @@ def test_report_7_text_that_arrives_at_once_needs_no_line(ask: Ask, pipe: Pipe) 
 
 
 def test_report_7_a_pipe_that_does_not_block_is_read_to_its_end(ask: Ask, pipe: Pipe) -> None:
-    """Node and other callers share pipes in this mode."""
+    """Node and other callers pass pipes in non-blocking mode."""
     os.set_blocking(pipe[0], False)
     ask.write_later(pipe[1], b"late")
     said = ask(pipe[0])
@@ -167,7 +167,7 @@ def test_report_7_no_stdin_without_a_question_reports_the_missing_question(
 def test_report_7_a_stdin_that_cannot_be_read_is_named(
     json: bool, ask: Ask, tmp_path: Path
 ) -> None:
-    """As `0> file` in a shell."""
+    """The shell redirection `0> file` has this effect."""
     written = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
     said = ask(written, "Say hi.", *["--json"] * json)
     os.close(written)
@@ -178,7 +178,7 @@ def test_report_7_a_stdin_that_cannot_be_read_is_named(
     assert not json or "Bad file descriptor" in answer_of(said.out)["error"]
 
 
-# Processes
+# Separate processes
 
 
 @pytest.mark.slow
@@ -244,12 +244,12 @@ def test_report_7_lines_that_are_read_from_a_loop_are_reported(loop: str, tmp_pa
     )
     probable = SCRIPT_NOTICE.replace("2 lines", f"{lines} lines")
     expected = {"file": (certain,), "here document": (certain, probable)}.get(loop, (probable,))
-    assert done.stderr.startswith(expected)  # a here document is a file or a pipe
+    assert done.stderr.startswith(expected)  # shells use a file or a pipe
     assert done.stderr.count("The question includes") == 1
 
 
 def test_report_7_a_script_that_passes_its_stdin_on_is_not_called_a_loop(tmp_path: Path) -> None:
-    """`git diff | ./review.sh`: --no-stdin would remove the text that is meant."""
+    """With `git diff | ./review.sh`, --no-stdin would remove the piped text from the question."""
     script = tmp_path / "review.sh"
     script.write_text(f'#!/bin/sh\n{PROGRAM} ask "Review this." {" ".join(NO_MODEL)}\ntrue\n')
     script.chmod(0o755)

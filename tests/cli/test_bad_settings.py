@@ -54,7 +54,7 @@ BAD_FILES = {
 
 
 def check(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> str:
-    """Start the program, expect that it refuses, and return what it said."""
+    """Run a command, check that it exits with 78, and return the message."""
     caplog.set_level(logging.DEBUG)
     capsys.readouterr()
     assert run(["config", "show"]) == 78
@@ -71,7 +71,7 @@ def test_an_invalid_config_file_exits_with_78_and_its_values_are_not_printed(
     what: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, tally: Tally
 ) -> None:
     write_config(BAD_FILES[what])
-    if "[keys]" in BAD_FILES[what] and "number" not in what:  # what the start of the window reads
+    if "[keys]" in BAD_FILES[what] and "number" not in what:  # the window reads these
         with pytest.raises(SettingsError) as refused:
             from koel_tui.settings import load_settings
 

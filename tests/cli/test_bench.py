@@ -1,4 +1,4 @@
-"""`koel-chat bench`: what it prints."""
+"""The output of `koel-chat bench`."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ REPORT = Report(
 
 @pytest.fixture
 def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
-    """The plans that are asked for; nothing is measured."""
+    """The requested plans; nothing is measured."""
     asked: list[Plan] = []
 
     async def measure(path: Path, plan: Plan) -> Report:

@@ -1,4 +1,4 @@
-"""A model file without a chat template, and the option that chooses one."""
+"""Model files without a chat template, and the option that chooses one."""
 
 import json
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_the_own_template_replaces_the_configured_one_for_one_command() -> None:
 def test_report_20_probe_reports_the_template(
     base: str, starter_path: Path, tmp_path: Path
 ) -> None:
-    for _ in range(2):  # tried, then remembered
+    for _ in range(2):  # the second result is remembered
         said = koel("models", "probe", base).stdout
         assert "It has no chat template." in said and "--chat-template chatml" in said
         found = json.loads(koel("models", "probe", "--json", base).stdout)

@@ -1,4 +1,4 @@
-"""The commands from outside: what they print, and their exit codes."""
+"""The output and exit codes of commands, run in separate processes."""
 
 import asyncio
 import io
@@ -120,7 +120,7 @@ def test_ask_is_ended_by_ctrl_c_with_130() -> None:
     child = subprocess.Popen(
         [PROGRAM, "ask", "Write a very long story."],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        # A shell lets what it starts in the background ignore it, these tests for instance.
+        # A process that a shell starts in the background ignores SIGINT, and so do its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert child.stdout is not None

@@ -1,4 +1,4 @@
-"""The completions of a shell, and that bash puts them on the command line."""
+"""Shell completion: the offered words, and their insertion by bash."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from tests.cli.commands import PROGRAM, save
 
 
 class Offered:
-    """Says what a shell is offered for the last of some words."""
+    """Returns the completions that a shell gets for the last of some words."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._capsys, self._monkeypatch = capsys, monkeypatch
@@ -71,7 +71,7 @@ def test_subcommands_options_and_values_are_offered(offered: Offered) -> None:
                                    ("ask", "--thread")])  # fmt: skip
 def test_threads_are_offered_by_title_or_by_id(words: tuple[str, ...], offered: Offered) -> None:
     save("one", "Where is the harbour?")
-    save("two", "One, two")  # a comma does not come through every shell
+    save("two", "One, two")  # not every shell keeps the comma
     save("three", "Twice")
     save("four", "Twice")
     save("five", "-dash")
@@ -149,7 +149,7 @@ def test_completion_does_not_import_the_program() -> None:
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 def test_bash_writes_a_title_so_that_it_is_one_word(tmp_path: Path) -> None:
     save("one", "Where is (the) harbour?")
-    (tmp_path / "threads").mkdir()  # a directory of this name changes nothing
+    (tmp_path / "threads").mkdir()  # a directory of this name has no effect
     path = f"{Path(PROGRAM).parent}:{os.environ['PATH']}"
     child = pexpect.spawn(
         "bash",

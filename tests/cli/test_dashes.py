@@ -1,4 +1,4 @@
-"""Report 33: questions, titles and names that begin with a dash."""
+"""Arguments that begin with a dash, report 33: questions, titles and names."""
 
 import sys
 from typing import Any
@@ -51,7 +51,7 @@ WITH_TEXT = [
 
 
 class Called:
-    """The arguments that a command was called with; it does nothing."""
+    """A replacement of a command's callback that only records the arguments."""
 
     def __init__(self, command: click.Command, monkeypatch: pytest.MonkeyPatch) -> None:
         self.arguments: dict[str, Any] = {}
@@ -72,7 +72,7 @@ class Called:
 
 
 def needed(command: click.Command) -> int:
-    """Return how many arguments a command cannot do without."""
+    """Return the number of required arguments of a command."""
     return sum(isinstance(each, click.Argument) and each.required for each in command.params) or 1
 
 

@@ -1,7 +1,7 @@
-"""The program works in any environment: umask, locale, time zone, home, signals, limits, user.
+"""`ask` in any environment: umask, locale, time zone, home, signals, limits, user.
 
-The limits of a control group are missing: to create one needs privileges that the suite cannot
-assume. `tests/engine/test_out_of_memory.py` tests what reads them.
+The limits of a control group are not tested here, because creating a group needs privileges that
+the suite cannot assume. `tests/engine/test_out_of_memory.py` tests the code that reads them.
 """
 
 import json
@@ -24,7 +24,10 @@ THREAD = {
 }  # fmt: skip
 QUESTION = "Grüße, İstanbul"
 Change = Callable[[dict[str, str], Path], str]
-"""Changes an environment in a separate folder; returns the shell commands before the program."""
+"""A function that changes an environment, and may use a folder.
+
+It returns shell commands to run before the program.
+"""
 
 
 def variables(**values: str) -> Change:
@@ -89,7 +92,7 @@ BY_DEFAULT = ("SIGINT ignored", "umask 000", "locale C", "locale C without UTF-8
 def ask(
     change: Change, tmp_path: Path, model: Path, launcher: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[bytes]:
-    """Import a thread and ask in it; `launcher` is a command that runs the one after it."""
+    """Import a thread and ask in it; `launcher` is a command that runs the program."""
     folder = tmp_path / "environment"
     folder.mkdir()
     environment = {**os.environ, "KOEL_THREADS": "1", "KOEL_TITLES": "false"}
@@ -117,7 +120,7 @@ def test_a_thread_is_answered_and_saved_privately(
 
 
 def assert_answered(done: subprocess.CompletedProcess[bytes], folder: Path) -> list[Path]:
-    """Assert that the question is answered and saved for its user alone; return the files."""
+    """Check that the question was answered, and saved for its user only; return the files."""
     assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr.decode()
     assert b"\x1b" not in done.stdout
     saved = [path for path in folder.rglob("*.json") if "threads" in path.parts]
@@ -133,14 +136,14 @@ NOBODY = 65534
 
 
 def as_nobody() -> tuple[str, ...]:
-    """Return the command that runs another one as a user without privileges."""
+    """Return a command that runs another command as a user without privileges."""
     if os.geteuid() != 0:
         pytest.skip("every test runs as a user without privileges")
     user = ("setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups")
     # Python may be in the home of root, where no other user can read.
     reading = ("--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search")
     for command in (user, (*user, *reading)):
-        # `setpriv` still has the privileges to find what it starts, `env` does not.
+        # `env` looks up the program without the privileges that `setpriv` still has.
         test = [*command, "env", PROGRAM, "--version"]
         try:
             done = subprocess.run(test, stdin=subprocess.DEVNULL, capture_output=True, cwd="/")
@@ -190,7 +193,7 @@ def test_a_silent_stdin_is_not_read(
 
 
 def test_a_home_that_cannot_be_written_is_one_message(tmp_path: Path, tiny_path: Path) -> None:
-    """A plain file in place of the directory, which stops root, too."""
+    """A regular file replaces the directory, so root cannot write there either."""
     (tmp_path / "file").touch()
 
     def change(environment: dict[str, str], folder: Path) -> str:
@@ -212,7 +215,7 @@ ASCII_ONLY = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 def test_text_in_another_language_passes_where_python_uses_ascii(
     shown: dict[str, str], tmp_path: Path, tiny_path: Path
 ) -> None:
-    """A model file, a thread and its text."""
+    """The text is in the names of a model file and a thread, and in messages."""
     model = tmp_path / "Größe.gguf"
     model.symlink_to(tiny_path)
     thread = tmp_path / "thread.json"

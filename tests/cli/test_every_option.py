@@ -1,7 +1,7 @@
-"""Every option of every command, each run with a value that is not its default.
+"""Every option of every command, with a value that is not its default.
 
-The command line of a case runs twice, without its option and with it; what it does must differ. A
-new option without a case fails.
+The command line of a case runs without and with its option; the effects must differ. A test fails
+for an option without a case.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ WARM = {"KOEL_TEMPERATURE": "0"}
 
 @dataclass
 class World:
-    """The directories a command runs in, and the effects noted in addition to its output."""
+    """The directories that a command runs in, and the recorded effects other than its output."""
 
     home: Path
     tmp: Path
@@ -62,20 +62,20 @@ Seen = Callable[[World, Said], Any]
 
 @dataclass(frozen=True)
 class Case:
-    """A command line, an option of it, and what of the run shows the option's effect."""
+    """A command line, one of its options, and a function that returns the option's effect."""
 
     command: tuple[str, ...]
     option: tuple[str, ...]
     rest: tuple[str, ...]
     seen: Seen
     wanted: Any = None
-    """The value that is seen with the option, where that is known."""
+    """The value that `seen` returns with the option, if it is known."""
     setup: Callable[[World], None] = lambda _: None
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def asked(key: str) -> Seen:
-    """See a value of what `ask --json` prints."""
+    """Return a function that reads a value from the object of `ask --json`."""
     return lambda _, said: json.loads(said.out)[key]
 
 
@@ -84,7 +84,7 @@ def used(key: str) -> Seen:
 
 
 def noted(key: str) -> Seen:
-    """See what the program has made of its options; see `world`."""
+    """Return a function that reads a recorded effect of the options; see `World.noted`."""
     return lambda world, _: world.noted.get(key)
 
 
@@ -225,7 +225,7 @@ OTHERS = (
     Case(("config", "show"), ("--json",), (), is_json, True),
 )  # fmt: skip
 CASES: tuple[Case, ...] = (*ASK, *CHAT, *THREADS, *OTHERS)
-# The program itself has the options of `chat` before any command.
+# The program accepts the options of `chat` before any command.
 CASES += tuple(Case((), each.option, each.rest, each.seen, each.wanted, each.setup)
                for each in CHAT)  # fmt: skip
 
@@ -236,7 +236,7 @@ def world(
     capsys: pytest.CaptureFixture[str],
 ) -> World:  # fmt: skip
     world = World(private_home, tmp_path, starter_path, monkeypatch, capsys)
-    monkeypatch.setenv("KOEL_THREADS", "1")  # more are slow with parallel tests
+    monkeypatch.setenv("KOEL_THREADS", "1")  # more would slow parallel tests
     monkeypatch.chdir(tmp_path)  # an export without --output writes there
     keyring = MemoryKeyring()
     monkeypatch.setattr(unlock, "SystemKeyring", lambda: SystemKeyring(keyring))
@@ -250,7 +250,7 @@ def world(
 
 
 def watch_the_window(world: World) -> None:
-    """Open no window; note what it would be opened with, down to how the engine is loaded."""
+    """Replace the window and the engine; record the options that they would get."""
 
     def shown(plain: bool) -> Callable[..., tuple[int, None]]:
         def show(connect: Callable[[], Any], *rest: Any) -> tuple[int, None]:
@@ -281,7 +281,7 @@ def watch_the_window(world: World) -> None:
 
 
 def watch_the_load(world: World) -> None:
-    """Load no engine; note how it would be loaded."""
+    """Replace the load of the engine; record its options."""
 
     async def load(spec: Any, **options: Any) -> None:
         for name in ("context_tokens", "gpu_layers", "threads"):
@@ -297,7 +297,7 @@ def named(case: Case) -> str:
 
 
 def needs_a_model(case: Case) -> bool:
-    """Return whether a case runs a model, which takes seconds."""
+    """Return whether a case runs a model; it takes seconds."""
     return case in ASK or case.command in (("doctor",), ("models", "probe"))
 
 
@@ -332,7 +332,7 @@ def test_an_option_changes_the_result_of_its_command(case: Case, world: World) -
 
 
 def test_every_option_has_a_case() -> None:
-    """Every command has --debug, which test_global_options tries with all commands."""
+    """Except for --debug: test_global_options tries it with all commands."""
     options = {
         (words, each.opts[0])
         for words, command in every_command()

@@ -1,4 +1,4 @@
-"""The options of the program in front of a command: every option, before every command."""
+"""Global options: every option, before every command."""
 
 from typing import Any
 
@@ -25,25 +25,25 @@ PAIRS = [
 
 
 def values(option: click.Parameter) -> tuple[str, str]:
-    """Return two values of an option, as they are typed."""
+    """Return two values of an option, as strings for the command line."""
     match option.type:
         case click.Choice(choices=choices):
             return choices[-1], choices[0]
         case click.IntRange(min=least):
             return str((least or 0) + 1), str((least or 0) + 2)
         case _:
-            return "ask", "threads"  # a value may be called like a command
+            return "ask", "threads"  # a value may equal the name of a command
 
 
 def typed(option: click.Option, value: str, *, joined: bool = False) -> list[str]:
-    """Return the words of an option with its value."""
+    """Return the command-line words that set an option."""
     if option.is_flag:
         return [option.opts[0]]
     return [f"{option.opts[0]}={value}"] if joined else [option.opts[0], value]
 
 
 def needed(command: click.Command) -> list[str]:
-    """Return words for the arguments that a command cannot do without."""
+    """Return values for the required arguments of a command."""
     return [
         each.type.choices[0] if isinstance(each.type, click.Choice) else "something"
         for each in command.params
@@ -52,7 +52,7 @@ def needed(command: click.Command) -> list[str]:
 
 
 class Called:
-    """The arguments that a command was called with; it does nothing."""
+    """A replacement of a command's callback that only records the arguments."""
 
     def __init__(self, command: click.Command, monkeypatch: pytest.MonkeyPatch) -> None:
         self.arguments: dict[str, Any] | None = None

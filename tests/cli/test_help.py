@@ -1,4 +1,4 @@
-"""The help of every command: it fits, it begins with what the command does, nothing is cut."""
+"""The help of every command: its width, its first line, and its completeness."""
 
 import re
 from enum import StrEnum

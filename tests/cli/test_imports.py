@@ -1,4 +1,4 @@
-"""The cost of a start: the window's process imports each module when it is needed."""
+"""Lazy imports: the process of the window imports each module only when it is needed."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Commands where a home directory is missing: that of the user, or that of `~name` in a path."""
+"""Commands without a home directory: that of the user, or that of `~name` in a path."""
 
 import io
 import os
@@ -22,7 +22,7 @@ def nothing_piped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the user one that the system does not know, as `docker run --user 1234` does."""
+    """Run as a user that is unknown to the system, like `docker run --user 1234`."""
 
     def unknown(_: int) -> Any:
         raise KeyError

@@ -1,4 +1,4 @@
-"""The weights of a file are loaded once, by any name or path that threads ask for."""
+"""Shared model loads: one load per file, for every name and path of it that threads request."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Text that a window could not save, restored from the command line."""
+"""Recovery of unsaved text of a window from the command line."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ TABS = OpenTabs(
 
 
 def recovery_file() -> Path:
-    """Write a recovery file with a thread and the typed text."""
+    """Write a recovery file with a thread and a draft."""
     thread = Thread("t", saying("question", "half an ans"), {"title": "Sea"})
     unsaved = UnsavedWork((thread,), json.loads(TABS.encode()))
     storage = open_storage()
@@ -44,7 +44,7 @@ def test_import_restores_all_threads_of_a_recovery_file(
     assert said.code == 0, said.err
     assert "Sea" in said.out and "x say?" in said.out
     assert "half an ans" in threads("show", "t").out
-    assert path.exists()  # what a user names is never removed
+    assert path.exists()  # a file that the user names is never removed
     assert "already saved" in threads("import", str(path)).out
     tally("full disk", tried=1)
 

@@ -1,4 +1,4 @@
-"""Settings that are known before anything is opened: plain mode or window, and the theme."""
+"""Early settings: the choice of plain mode or window, and the theme."""
 
 import subprocess
 import sys

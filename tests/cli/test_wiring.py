@@ -1,4 +1,4 @@
-"""The backend that the window gets."""
+"""The backend of the window."""
 
 from pathlib import Path
 

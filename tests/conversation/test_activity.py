@@ -1,4 +1,4 @@
-"""Words for the phases of a run: in the row below the messages, the status line and the tab."""
+"""The texts for the phases of a run: below the messages, in the status line and in the tab."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -15,7 +15,7 @@ from tests.ui.window import Window, messages, opened
 
 
 class Work:
-    """A job that says when it begins, and ends when it may."""
+    """A job that reports its start, and ends when the test allows it."""
 
     def __init__(self, words: str, error: Exception | None = None) -> None:
         self.begun = 0

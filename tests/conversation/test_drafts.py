@@ -1,4 +1,4 @@
-"""Drafts are parsed from JSON, and texts are joined."""
+"""Parsing drafts from JSON, and joining texts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The entries of a long thread: those of earlier turns are built once, with the same result."""
+"""The entries of a long thread: entries of earlier turns are built only once."""
 
 import random
 from dataclasses import replace
@@ -77,7 +77,7 @@ def test_any_changes_give_the_entries_of_a_new_cache(seed: int) -> None:
 def changed(
     messages: tuple[Message, ...], number: int, choose: random.Random
 ) -> tuple[Message, ...]:
-    """Return the messages with a random one at the end or before, or cut off."""
+    """Return the messages with a random one appended or inserted, or cut off."""
     id_ = f"m{number}"
     called = f"c{choose.randrange(max(0, number - 4), number + 1)}"
     added = choose.choice(

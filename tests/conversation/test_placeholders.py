@@ -1,4 +1,4 @@
-"""Large pastes as tokens: what is folded, sent, deleted, edited, undone and kept."""
+"""Placeholders of large pastes: when text is folded, sent, deleted, edited, undone and kept."""
 
 from hypothesis import given
 from hypothesis import strategies as st

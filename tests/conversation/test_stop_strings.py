@@ -1,4 +1,4 @@
-"""Stop strings are read as they are written, with any characters."""
+"""Stop strings with any characters survive writing and parsing unchanged."""
 
 import pytest
 from hypothesis import example, given

@@ -1,4 +1,4 @@
-"""The titles of a model that are used, and the words of the question used instead."""
+"""Titles written by the model, and the first words of the question as a fallback."""
 # ruff: noqa: RUF001 - the full-width and Cyrillic letters are meant
 
 from time import process_time
@@ -48,7 +48,7 @@ FIRST_WORDS = "Which trees grow in the far north of…"
         ("Trees That Grow In The", FIRST_WORDS),
         ("Trees grow because", FIRST_WORDS),
         ("Tree\ufffd", FIRST_WORDS),
-        # code, data and marks are not a title
+        # code, data and symbols are not a title
         ("```python\nprint(1)\n```", FIRST_WORDS),
         ('{"title": "Trees"}', FIRST_WORDS),
         ("<title>Trees</title>", FIRST_WORDS),

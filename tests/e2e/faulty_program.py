@@ -1,7 +1,7 @@
-"""The real program with a fault put into it. Run by tests: the fault's name comes first.
+"""A program for tests: koel-chat with an injected fault. The first argument names the fault.
 
-`disk` makes saving wait for as long as the file $HELD_BY is there. The others raise an error with
-a key in it where they say.
+`disk` blocks saves while the file $HELD_BY exists. The others make a method raise an error whose
+message contains an API key.
 """
 
 import os
@@ -28,22 +28,22 @@ FAULTS = {
     "typing": "koel_tui.ui.composer.prompt:Prompt._on_key",
     "reading keys": "textual.drivers.linux_driver:LinuxDriver.process_message",
 }
-"""The functions that raise, by the name of the fault."""
+"""The methods that raise, by the name of the fault."""
 
 
 def refuse(*_: object, **__: object) -> None:
-    """Fail as what was handed a key fails: it is in a local and in the message."""
+    """Raise an error with an API key in a local variable and in the message."""
     api_key = CANARY
     raise RuntimeError(f"the service refused {api_key}")
 
 
 async def refuse_later(*_: object) -> None:
-    """Fail like that, where something waits for it."""
+    """Raise the same error from a coroutine."""
     refuse()
 
 
 def hold_disk(hold: Path) -> None:
-    """Make threads that save wait while the file `hold` is there; `hold`.on tells that one does."""
+    """Block saves while the file `hold` exists; the file `hold`.on shows that one is blocked."""
     fsync = os.fsync
 
     def held(descriptor: Any) -> None:
@@ -53,11 +53,11 @@ def hold_disk(hold: Path) -> None:
                 time.sleep(0.005)
         fsync(descriptor)
 
-    os.fsync = held  # type: ignore[assignment]  # narrower
+    os.fsync = held  # type: ignore[assignment]  # narrower parameters
 
 
 def break_at(place: str) -> None:
-    """Put `refuse` in the place of a method."""
+    """Replace a method by `refuse`, or by `refuse_later` if it is a coroutine."""
     module, _, path = place.partition(":")
     owner, method = path.split(".")
     broken = getattr(import_module(module), owner)

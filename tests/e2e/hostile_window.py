@@ -1,4 +1,4 @@
-"""The window with an agent, a storage and a thread that are all hostile. Run by test_hostile."""
+"""A program for test_hostile: the window with a hostile agent, storage and thread."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from tests.ui.scripted import ScriptedAgent
 
 
 class HostileAgent(ScriptedAgent):
-    """Answers with every character and sequence: whole, and cut in two anywhere."""
+    """An agent that answers with every hostile sequence, whole and split at every position."""
 
     def run(
         self,
@@ -51,7 +51,7 @@ class HostileAgent(ScriptedAgent):
 
 
 class FullStorage(MemoryStorage):
-    """Takes nothing more, and says so in words that are hostile too."""
+    """A storage whose saves fail with a hostile error message."""
 
     full = False
 
@@ -62,7 +62,7 @@ class FullStorage(MemoryStorage):
 
 
 def main() -> int:
-    """Run the window on a thread with a hostile title; the code it ends with is returned."""
+    """Run the window with a thread that has a hostile title; return the exit code."""
     storage = FullStorage()
 
     async def fill() -> None:

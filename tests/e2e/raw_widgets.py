@@ -1,4 +1,4 @@
-"""A program that shows unsanitized text; only the output sanitizer is left. For test_hostile."""
+"""A program for test_hostile: widgets with unsanitized text, and only the output sanitizer."""
 
 import sys
 
@@ -12,12 +12,12 @@ from tests.hostile import EVERYTHING
 
 
 class RawWidgets(App[None]):
-    """One of each kind of widget that shows text."""
+    """An app with every kind of widget that shows text."""
 
     CSS = "Screen > * { height: auto; max-height: 4; }"
 
     def compose(self) -> ComposeResult:
-        """Yield widgets that hold every character there is to fear."""
+        """Yield widgets with every hostile character."""
         yield Static(Content(EVERYTHING))
         yield Static(Content.styled("linked", Style(link=f"https://x/{EVERYTHING}")))
         yield Label(Content.styled(EVERYTHING, "bold red"))
@@ -33,7 +33,7 @@ class RawWidgets(App[None]):
         yield Static("the end")
 
     def on_mount(self) -> None:
-        """Fill what is filled later."""
+        """Write to the log, which must be mounted first."""
         self.query_one(Log).write(EVERYTHING)
 
 

@@ -1,4 +1,4 @@
-"""A real terminal for the real program: a pseudo-terminal, its keys, and what is on its screen."""
+"""A pseudo-terminal that runs the real program: its keys, and the contents of its screen."""
 
 import os
 import sys
@@ -77,14 +77,14 @@ class Terminal:
             command[0],
             [*command[1:], *arguments],
             dimensions=(rows, columns),
-            # Titles would come whenever the model finds them.
+            # KOEL_TITLES: generated titles would appear at an unpredictable time.
             env={
                 # The size variables of the outer terminal would override this size.
                 **{name: value for name, value in os.environ.items() if name not in _SIZE},
                 "TERM": "xterm-256color",
                 "KOEL_TITLES": "false",
-                # Two tests at the same time would slow each other with more, and to load the
-                # model is mostly to make its contexts.
+                # More threads would slow parallel tests, and most of the time of a model load is
+                # the creation of its contexts.
                 "KOEL_THREADS": "1",
                 "KOEL_MAX_SESSIONS": "3",
                 **(environment or {}),
@@ -114,19 +114,19 @@ class Terminal:
         self.child.send(text)
 
     def ask(self, text: str) -> None:
-        """Type a question, see it in the prompt, and send it."""
+        """Type a question, wait until the prompt shows it, and send it."""
         self.type(text)
         self.until(lambda screen: text[-20:] in screen)
         self.press("enter")
 
     @property
     def text(self) -> str:
-        """The text on the screen now."""
+        """The current text of the screen."""
         return "\n".join(line.rstrip() for line in self._screen.display)
 
     @property
     def cells(self) -> list[list[pyte.screens.Char]]:
-        """The characters on the screen now, with their colours."""
+        """The current characters of the screen, with their colours."""
         columns, buffer = range(self._screen.columns), self._screen.buffer
         return [[buffer[y][x] for x in columns] for y in range(self._screen.lines)]
 
@@ -137,7 +137,7 @@ class Terminal:
 
     @property
     def modes(self) -> set[int]:
-        """The private modes that are on, like bracketed paste, 2004."""
+        """The active private modes; for example, 2004 is bracketed paste."""
         return {mode >> 5 for mode in self._screen.mode if mode >= 32}
 
     @property
@@ -146,7 +146,7 @@ class Terminal:
         return str(self._screen.display[0])
 
     def until(self, condition: Callable[[str], object], seconds: float = 30.0) -> str:
-        """Read until `condition` holds for the screen, and return it; fail when it never does."""
+        """Wait until `condition` holds for the screen's text; return the text, or fail."""
         end = time.monotonic() + seconds
         while not condition(self.text):
             if time.monotonic() > end:
@@ -165,7 +165,7 @@ class Terminal:
         return -(self.child.signalstatus or 0) if status is None else int(status)
 
     def restored(self) -> bool:
-        """True if the terminal is as it was before the program."""
+        """Return whether the terminal has the modes that it had before the program."""
         modes = termios.tcgetattr(self.child.child_fd)[3]
         flags = termios.ICANON | termios.ECHO
         left = all(
@@ -175,11 +175,11 @@ class Terminal:
         return bool(modes & flags == self._before[3] & flags and left)
 
     def forget_screen(self) -> None:
-        """Clear the emulated screen, so that all text seen after this was painted again."""
+        """Clear the emulated screen, so that it shows only text that is painted after this."""
         self._screen.reset()
 
     def hang_up(self) -> None:
-        """Close the terminal, as its window would be."""
+        """Close the terminal, as a terminal emulator does when its window is closed."""
         self.child.ptyproc.fileobj.close()  # type: ignore[attr-defined]  # not in the stubs
 
     def _read(self) -> bool:
@@ -191,5 +191,5 @@ class Terminal:
             return False
         assert isinstance(data, bytes)
         self.bytes += data
-        self._stream.feed(data.replace(b"\x1b[=0u", b""))  # pyte would show its end
+        self._stream.feed(data.replace(b"\x1b[=0u", b""))  # pyte prints a part of it
         return True

@@ -1,4 +1,4 @@
-"""Bad input in a real terminal: one sentence, the right exit code, nothing lost."""
+"""Bad input in a real terminal: a short message, the exit code, and no lost data."""
 
 import struct
 import subprocess
@@ -44,7 +44,7 @@ def test_a_bad_model_is_one_sentence_and_exit_66(
 def test_a_failed_model_load_is_reported_in_the_window_and_after_it(
     tmp_path: Path, starter_path: Path
 ) -> None:
-    """Its header is in order, so only llama.cpp can find out."""
+    """The header of the file is valid, so only llama.cpp detects the damage."""
     path = tmp_path / "strange.gguf"
     known = b"general.architecture" + struct.pack("<IQ", 8, 5)
     path.write_bytes(starter_path.read_bytes().replace(known + b"llama", known + b"lxama", 1))

@@ -1,4 +1,4 @@
-"""An error in the window's own code: one sentence, exit code 1, and nothing lost or told."""
+"""An error in the window's own code: a short message, exit code 1, no lost or leaked data."""
 
 import asyncio
 import os
@@ -77,7 +77,7 @@ def test_debug_shows_the_traceback_without_locals(tally: Tally) -> None:
         assert terminal.restored()
         output = terminal.bytes.rpartition(b"\x1b[?1049l")[2].decode()
     assert "Traceback (most recent call last)" in output and "in refuse" in output
-    assert output.count(CANARY) == 1  # in the error's own message, and in no local
+    assert output.count(CANARY) == 1  # in the error message, not as a local variable
     tally("window error", tried=1)
 
 

@@ -1,4 +1,4 @@
-"""A model that takes the engine down, in a real terminal: told, and nothing else is harmed."""
+"""Engine crashes in a real terminal: they are reported, and no thread is damaged."""
 
 import asyncio
 import signal
@@ -29,7 +29,7 @@ def bad(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[Path, bytes]]:
-    """A saved thread that must not change, and no core file in its directories."""
+    """Save a thread; check that it does not change and that no core file is written."""
     monkeypatch.chdir(tmp_path)
     kept = ChatState(messages=(Message("1", "user", "keep me"),))
     asyncio.run(JsonFileStorage(paths.threads_dir()).save("kept", kept))
@@ -82,7 +82,7 @@ def test_a_killed_engine_loses_one_answer_and_no_thread(
             if "koel_tui.engine.runner.process" in child.cmdline()
         ]
         terminal.until(lambda screen: "⌛" in screen and "tok/s" in screen)
-        runner.suspend()  # else it could be done before the second question
+        runner.suspend()  # otherwise it might finish before the second question
         try:
             terminal.press("ctrl+n")
             terminal.until(lambda _: "2 New thread" in terminal.label_row)

@@ -1,4 +1,4 @@
-"""A disk that is full while the real program runs in a real terminal."""
+"""A full disk while the program runs in a real terminal."""
 
 import asyncio
 import errno
@@ -20,7 +20,7 @@ ON_A_SMALL_DISK = 'mount -t tmpfs -o size=1m none "$XDG_DATA_HOME" && exec "$0" 
 
 
 def can_mount() -> bool:
-    """Return whether this user may mount a separate disk."""
+    """Return whether this user may mount a file system."""
     try:
         done = subprocess.run(
             ["unshare", "-m", "true"], stdin=subprocess.DEVNULL, capture_output=True
@@ -31,7 +31,7 @@ def can_mount() -> bool:
 
 
 def fill(folder: Path) -> Path:
-    """Leave no room on the disk of a folder; return what takes it all."""
+    """Fill the disk of a folder; return the file that uses the space."""
     path = folder / "filling"
     with path.open("wb", buffering=0) as file:
         try:

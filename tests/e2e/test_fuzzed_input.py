@@ -14,12 +14,12 @@ _WITHOUT_KEY = (
     "copy_or_quit", "model", "palette", "prompt.editor", "prompt.send", "quit",
     "run.regenerate", "settings", "tab.open", "thread.settings",
 )  # fmt: skip
-"""Keys that quit, start a program or change settings: without them only a fault can end it."""
+"""Actions that quit, start a program or change settings; without them only a fault ends it."""
 _AT_ONCE = 100
 
 
 def _wait_for_keys(terminal: Terminal) -> None:
-    """Empty the prompt and see that f1 works. Panels may open late and take some of the keys."""
+    """Clear the prompt and check that f1 works; retry, because a late panel may take keys."""
     for shown in (True, False):
         for _ in range(30):
             terminal.type("\x1b[I" + "\x1b[27u" * 3 + "\x1b[18~\x1b[3~" + "\x1bOP" * shown)
@@ -43,12 +43,12 @@ def test_report_34_no_terminal_input_ends_the_program(count: int) -> None:
         terminal.until(lambda screen: "Ask" in screen)
         for _ in range(0, count, _AT_ONCE):
             terminal.type("".join(sequence(random) for _ in range(_AT_ONCE)))
-            time.sleep(1.2)  # a paste without an end is delivered after 1 s
-            terminal.type("\x03")  # a single key ends it
+            time.sleep(1.2)  # a paste without an end marker ends after 1 s
+            terminal.type("\x03")  # ends the paste
             time.sleep(0.3)
             _wait_for_keys(terminal)
         terminal.child.kill(15)
-        # 74: thousands of keys left work that a busy machine did not save within the deadline.
+        # 74: after thousands of keys, a busy machine may not save everything before the deadline.
         assert terminal.wait() in (128 + 15, 74)
         assert terminal.restored()
         assert "internal error" not in terminal.text

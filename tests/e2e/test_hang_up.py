@@ -1,4 +1,4 @@
-"""A closed terminal: the window saves the text so far and ends without output."""
+"""A closed terminal: the window saves the partial answer and ends without output."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Hostile text in a real terminal: nothing of it is obeyed."""
+"""Hostile text in a real terminal: none of its control sequences has an effect."""
 
 import sys
 
@@ -10,11 +10,11 @@ RAW = (sys.executable, "-m", "tests.e2e.raw_widgets")
 WINDOW = (sys.executable, "-m", "tests.e2e.hostile_window")
 RAW_WIDGETS = 10
 MODES = {1000, 1003, 1006, 1049, 2004}
-"""Mouse, the alternate screen, bracketed paste."""
+"""The terminal modes of the window: mouse, alternate screen, bracketed paste."""
 
 
 def assert_unmoved(terminal: Terminal) -> None:
-    """Fail if anything but the window itself has changed the terminal."""
+    """Check that only the window itself has changed the terminal."""
     assert foreign(terminal.bytes) == []
     assert "owned" not in terminal.title
     assert terminal.modes >= MODES
@@ -31,7 +31,7 @@ def test_the_output_sanitizer_removes_control_characters_of_raw_widgets(tally: T
 
 
 def test_raw_text_changes_the_terminal_without_the_output_sanitizer() -> None:
-    """So the test above is one that can fail."""
+    """Shows that the test above can fail."""
     with Terminal("--without-sanitizer", command=RAW) as terminal:
         terminal.until(lambda _: foreign(terminal.bytes) and not terminal.modes >= MODES)
 
@@ -44,7 +44,7 @@ def test_a_hostile_thread_model_and_disk_do_not_change_the_terminal(
         terminal.ask("go on")
         terminal.until(lambda screen: "answered" in screen and "NOT SAVED" in screen)
         assert_unmoved(terminal)
-        terminal.press("ctrl+t")  # thinking and calls unfolded
+        terminal.press("ctrl+t")  # unfolds thinking and calls
         terminal.until(lambda screen: "▾" in screen or "→" in screen)
         terminal.ask("fail now")
         terminal.until(lambda screen: "failed" in screen and "badly" in screen)
@@ -78,7 +78,7 @@ PANELS = {
     "ctrl+p": "Search for commands",
     "alt+q": "Queued messages",
 }
-"""Every panel with untrusted text in it, and the text that is seen first."""
+"""The key of every panel that shows untrusted text, and a text that shows the panel is open."""
 
 
 def look_into(terminal: Terminal, key: str, words: str) -> None:
@@ -126,5 +126,5 @@ def test_a_paste_that_contains_its_end_marker_does_not_change_the_terminal(tally
 
 
 def prompt_of(terminal: Terminal) -> str:
-    """The text between the last two round corners."""
+    """Return the text between the last two round corners."""
     return terminal.text.rpartition("╭")[2].partition("╰")[0]

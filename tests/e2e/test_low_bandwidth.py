@@ -1,4 +1,4 @@
-"""A window that sends only what changes looks like any other."""
+"""The low-bandwidth mode: the screen is the same, but only changes are sent."""
 
 import asyncio
 import sys
@@ -16,7 +16,7 @@ ENVIRONMENT = {"KOEL_TEMPERATURE": "0", "KOEL_MAX_OUTPUT_TOKENS": "40"}
 
 
 def frame(screen: str) -> tuple[str, ...]:
-    """The lines that are the same at any time: all but the status and the one under the tabs."""
+    """Return the constant lines: all but those of the status and the line below the tabs."""
     lines = screen.split("\n")
     return (lines[0], *lines[2:-2], lines[-1])
 
@@ -50,7 +50,7 @@ def test_the_low_bandwidth_screen_is_restored_after_a_panel_and_an_editor(tmp_pa
 
 
 def streamed(threads: Path, columns: int, rows: int, *options: str) -> tuple[object, int]:
-    """Return the screen after an answer of 25 tokens a second, and the bytes written for it."""
+    """Stream an answer at 25 tokens/s; return the final screen and the number of bytes written."""
     asyncio.run(JsonFileStorage(threads).save("long", history(20)))
     program = [sys.executable, "-m", "tests.benchmarks.ui.program", str(threads)]
     command = [*program, "25", "long", "--tokens", "200", *options]
@@ -60,7 +60,7 @@ def streamed(threads: Path, columns: int, rows: int, *options: str) -> tuple[obj
         terminal.until(lambda screen: FIRST_WORD in screen)
         before = len(terminal.bytes)
         terminal.until(lambda screen: "⌛" not in screen and " saved" in screen, seconds=60)
-        ended = time.monotonic()  # the last paint may follow the notice that the thread is saved
+        ended = time.monotonic()  # the last paint may come after "saved"
         terminal.until(lambda screen: time.monotonic() - ended > 2, seconds=60)
         return terminal.cells, len(terminal.bytes) - before
 

@@ -1,4 +1,4 @@
-"""NO_COLOR: shades of grey reach the terminal, and no colour."""
+"""NO_COLOR: the window uses only shades of grey."""
 
 import re
 
@@ -10,7 +10,7 @@ _NAMED = re.compile(rb"(?:^|;)(?:[349][0-7]|10[0-7]|[34]8;5;\d+)(?=;|$)")
 
 
 def painted(**environment: str) -> set[bytes]:
-    """Return the styles that a window with the list of keys over it sends."""
+    """Return the styles that the window sends, with the key list and the command palette."""
     with Terminal(environment={"COLORTERM": "truecolor", **environment}) as terminal:
         terminal.until(lambda screen: "Ask anything." in screen)
         terminal.press("f1")
@@ -25,7 +25,7 @@ def painted(**environment: str) -> set[bytes]:
 
 
 def colors(styles: set[bytes]) -> set[bytes]:
-    """Return the styles with a colour: one of unlike parts, or one of the terminal's own."""
+    """Return the styles with a colour: RGB with different components, or a palette colour."""
     return {
         style
         for style in styles

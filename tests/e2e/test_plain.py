@@ -1,4 +1,4 @@
-"""The plain mode in a real terminal with the real model: lines, and nothing but lines."""
+"""The plain mode in a real terminal with the real model: its output consists of lines."""
 
 import asyncio
 import re
@@ -37,7 +37,7 @@ def test_a_thread_is_asked_saved_and_resumed() -> None:
         terminal.type("/quit\r")
         assert terminal.wait() == 0
         assert terminal.restored()
-        # All that is sent are lines, and the modes for pastes and key reports.
+        # The output is lines, plus the sequences for the paste mode and key reports.
         sent = re.sub(rb"\x1b\[(\?2004[hl]|=0u)", b"", terminal.bytes)
         assert b"\x1b" not in sent
     question, answer = asyncio.run(saved_texts())

@@ -1,4 +1,4 @@
-"""The release files: a wheel that runs in a new environment, and sources without other files."""
+"""The release files: the wheel runs in a new environment, the sources have no other files."""
 
 import importlib.metadata
 import re
@@ -44,12 +44,12 @@ def uv(*arguments: str | Path) -> str:
 
 @pytest.fixture(scope="session")
 def downloads() -> str:
-    """The download cache of uv, found before a test gets a private home."""
+    """The download cache of uv, determined before a test gets a private home."""
     return uv("cache", "dir").strip()
 
 
 def constraints(folder: Path) -> Path:
-    """Return a file with the versions that the project fixes."""
+    """Write the versions that the project pins to a file; return the file."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     file = folder / "constraints.txt"
     file.write_text("\n".join(project["tool"]["uv"]["constraint-dependencies"]))
@@ -57,7 +57,7 @@ def constraints(folder: Path) -> Path:
 
 
 def wheel_of(package: str, folder: Path) -> None:
-    """Make the wheel of a package from what is installed of it: to compile it takes minutes."""
+    """Make the wheel of a package from its installed files, because a build takes minutes."""
     installed = importlib.metadata.distribution(package)
     tag = re.search(r"^Tag: (.+)$", installed.read_text("WHEEL") or "", re.MULTILINE)
     assert tag is not None
@@ -73,7 +73,7 @@ def tops(names: Iterable[str]) -> set[str]:
 
 
 def check_wheel(wheel: Path) -> None:
-    """See that all of the program is in it, and nothing else."""
+    """Check that the wheel contains all files of the program and no others."""
     names = zipfile.ZipFile(wheel).namelist()
     info = f"{wheel.name[:14]}.dist-info"
     assert tops(names) == {"koel_tui", info}
@@ -84,11 +84,11 @@ def check_wheel(wheel: Path) -> None:
 
 
 def check_sources(sources: Path) -> None:
-    """See that what is needed to build and to test is in it, and nothing that was left lying."""
+    """Check that the archive contains the files for builds and tests, and no build products."""
     with tarfile.open(sources) as archive:
         names = [name.partition("/")[2] for name in archive.getnames()]
     assert tops(names) == IN_SOURCES
-    other = (name for name in names if not name.startswith("tests/upgrade/"))  # it has models
+    other = (name for name in names if not name.startswith("tests/upgrade/"))  # has models
     assert [name for name in other if re.search(r"__pycache__|\.pyc$|\.gguf$", name)] == []
 
 
@@ -98,7 +98,7 @@ def test_the_wheel_runs_in_a_separate_environment(
     tmp_path: Path, downloads: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UV_CACHE_DIR", downloads)
-    # Of the sources, and the wheel of those.
+    # uv builds the source archive, then a wheel from that archive.
     uv("build", "--quiet", "--out-dir", tmp_path / "dist")
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     (sources,) = (tmp_path / "dist").glob("*.tar.gz")

@@ -1,4 +1,4 @@
-"""The state that a killed window leaves to the next one, and the terminal lent to an editor."""
+"""The state that a new window restores after a kill, and the terminal after an editor."""
 
 import signal
 from pathlib import Path

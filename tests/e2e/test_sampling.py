@@ -1,4 +1,4 @@
-"""Sampling options set by keys in a real terminal, with the real model."""
+"""Sampling options that are set by keys in a real terminal, with the real model."""
 
 import json
 from typing import Any
@@ -13,12 +13,12 @@ SHORT = {"KOEL_TEMPERATURE": "0", "KOEL_MAX_OUTPUT_TOKENS": "8"}
 
 
 def answered(screen: str) -> bool:
-    # The welcome text has the word "saved" too.
+    # The welcome text also contains the word "saved".
     return "· saved" in screen and "⌛" not in screen and "queued" not in screen
 
 
 def stored() -> dict[str, dict[str, Any]]:
-    """Return the sampling options of each saved thread by its question, once it is answered."""
+    """Return the sampling options of each saved and answered thread, by its question."""
     found = {}
     for path in paths.threads_dir().glob("t-*.json"):
         thread = json.loads(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Text that is selected with the mouse in the real program, and copied by the terminal."""
+"""Selection of text with the mouse in the real program, and its copy to the clipboard."""
 
 import base64
 import re
@@ -15,7 +15,7 @@ LONG = "word " * 7000
 
 
 def drag(terminal: Terminal, begin: str, end: str) -> None:
-    """Press the mouse at the last `begin` on the screen, and release it after the last `end`."""
+    """Press the mouse button at the last `begin` on the screen; release it after the last `end`."""
     lines = terminal.text.split("\n")
     first = max(row for row, line in enumerate(lines) if begin in line)
     last = max(row for row, line in enumerate(lines) if end in line)

@@ -1,4 +1,4 @@
-"""Signals in a real terminal with the real model: text is saved, the terminal is restored."""
+"""Signals in a real terminal with the real model: text is saved and the terminal restored."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ QUESTION = "Tell me a long story about the sea."
 LONG_QUESTION = "The keeper of the lighthouse wrote down what he saw on the sea. " * 110
 WITHIN = 3.0
 SLACK = 1.0
-"""Seconds more than allowed, for a machine that has other things to do."""
+"""Additional seconds for a busy machine."""
 PHASES = ("idle", "reading", "writing", "saving", "dialog")
 ENDS = ("SIGTERM", "SIGHUP", "SIGINT", "closed")
 BY_DEFAULT = {("reading", "SIGHUP"), ("writing", "SIGTERM"), ("saving", "SIGINT")}
@@ -39,7 +39,7 @@ COMBINATIONS = [
 
 @contextmanager
 def running(tmp_path: Path, **settings: str) -> Iterator[Terminal]:
-    """Yield the program, its model loaded, on a disk that can be blocked."""
+    """Yield the program with a loaded model and a disk that the file `hold` blocks."""
     environment = {"KOEL_TEMPERATURE": "0", "HELD_BY": str(tmp_path / "hold"), **settings}
     with Terminal(command=WITH_DISK, environment=environment) as terminal:
         terminal.until(lambda screen: "ctx 0/" in screen)
@@ -47,9 +47,9 @@ def running(tmp_path: Path, **settings: str) -> Iterator[Terminal]:
 
 
 def reach(phase: str, terminal: Terminal, hold: Path) -> None:
-    """Bring the window into a phase."""
+    """Bring the window into one of `PHASES`."""
     if phase == "saving":
-        hold.touch()  # before the question: a short answer could be saved before any other moment
+        hold.touch()  # before the question, because a short answer may be saved at once
     if phase in ("writing", "saving"):
         terminal.ask(QUESTION)
         terminal.until(lambda screen: "tok/s" in screen)
@@ -74,7 +74,7 @@ def end_by(end: str, terminal: Terminal) -> None:
 
 
 def ended(terminal: Terminal, closed: bool = False) -> int:
-    """Return the exit code of a program that must end now; there is no screen if `closed`."""
+    """Return the exit code of a program that must end now; `closed` means a closed terminal."""
     begun = time.monotonic()
     if closed:
         wait_until(lambda: not terminal.child.isalive())
@@ -94,7 +94,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 def stop(terminal: Terminal, number: int) -> None:
-    """Stop the program by a signal, and read what it says until then."""
+    """Stop the program by a signal, and read its output until it stops."""
     program = psutil.Process(terminal.child.pid)
     terminal.child.kill(number)
     terminal.until(lambda _: program.status() == psutil.STATUS_STOPPED)
@@ -103,7 +103,7 @@ def stop(terminal: Terminal, number: int) -> None:
 
 
 def goes_on(terminal: Terminal, sees: str) -> None:
-    """Let the program continue, and check that it paints everything."""
+    """Continue the program, and check that it repaints the screen."""
     terminal.forget_screen()
     terminal.child.kill(signal.SIGCONT)
     terminal.until(lambda screen: sees in screen and "1 " in terminal.label_row)
@@ -118,7 +118,7 @@ def test_a_signal_in_any_phase_ends_the_program_and_saves_the_thread(
         reach(phase, terminal, tmp_path / "hold")
         end_by(end, terminal)
         if phase == "saving":
-            terminal.child.kill(signal.SIGTERM)  # who is impatient cuts nothing off
+            terminal.child.kill(signal.SIGTERM)  # a second signal must not interrupt the save
             (tmp_path / "hold").unlink()
         number = signal.SIGHUP if end == "closed" else getattr(signal, end)
         code = ended(terminal, closed=end == "closed")
@@ -138,7 +138,7 @@ def test_a_signal_in_any_phase_ends_the_program_and_saves_the_thread(
 
 @pytest.mark.timeout(120)
 def test_a_suspended_window_continues_in_any_phase(tmp_path: Path, tally: Tally) -> None:
-    """Suspended, the program leaves the terminal to the shell; then it paints everything again."""
+    """A suspended program restores the terminal for the shell; later it repaints everything."""
     hold = tmp_path / "hold"
     with running(tmp_path, KOEL_THREADS="1", KOEL_MAX_OUTPUT_TOKENS="150") as terminal:
         stop(terminal, signal.SIGTSTP)
@@ -200,7 +200,7 @@ def test_a_signal_ends_the_program_while_the_engine_hangs(tmp_path: Path, tally:
         reach("writing", terminal, tmp_path / "hold")
         helpers = psutil.Process(terminal.child.pid).children(recursive=True)
         (runner,) = [each for each in helpers if "koel_tui.engine.runner.process" in each.cmdline()]
-        runner.suspend()  # as one in a native call that never returns
+        runner.suspend()  # like a native call that never returns
         try:
             terminal.child.kill(signal.SIGTERM)
             assert ended(terminal) == 143
@@ -217,7 +217,7 @@ def test_a_signal_ends_the_program_while_the_engine_hangs(tmp_path: Path, tally:
 @pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_signal_ends_the_program_with_74_while_a_save_hangs(tmp_path: Path, tally: Tally) -> None:
-    """Nothing can be saved then; what was before is there, and the code says it."""
+    """The partial answer cannot be saved; the exit code reports it, and older text is intact."""
     with running(tmp_path) as terminal:
         terminal.ask("Say hello.")
         terminal.until(lambda screen: "· saved" in screen)

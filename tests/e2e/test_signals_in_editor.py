@@ -1,4 +1,4 @@
-"""Signals while an editor has the terminal: it ends too, and what was written in it is kept."""
+"""Signals while an editor has the terminal: the editor ends too, and its text is kept."""
 
 import os
 import shlex
@@ -28,12 +28,12 @@ if what.name == "copies":
 ready.write_text(str(os.getpid()))
 go.read_text()
 """
-"""It saves, and stays open until something comes through a pipe."""
+"""The code of an editor that saves, and stays open until it can read from a pipe."""
 
 
 @contextmanager
 def editing(tmp_path: Path, what: str = "plain") -> Iterator[tuple[Terminal, Path]]:
-    """Yield a window whose prompt is being written in an editor, and what lets that end."""
+    """Yield a window whose prompt is open in an editor, and the pipe that ends the editor."""
     ready, go = tmp_path / "ready", tmp_path / "go"
     os.mkfifo(go)
     words = [sys.executable, "-c", EDITOR, str(ready), str(go), what]

@@ -1,4 +1,4 @@
-"""Signals to one answer and to the plain mode, and a pipe whose reader has ended."""
+"""Signals to `ask` and to the plain mode, and a pipe whose reader has ended."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ WITHIN = 4.0
 
 @contextmanager
 def asking() -> Iterator["subprocess.Popen[bytes]"]:
-    """Yield a program that has begun to answer in a saved thread."""
+    """Yield an `ask` process that has begun to write its answer to a saved thread."""
     paths.private_directory(paths.data_dir())
     begun = ChatState(messages=(Message("m", "user", "Hello."), Message("n", "assistant", "Hi.")))
     asyncio.run(JsonFileStorage(paths.private_directory(paths.threads_dir())).save("t", begun))

@@ -1,4 +1,4 @@
-"""No terminal, half of one, or one of no size: a sentence or the plain mode, and never a wait."""
+"""Terminals without input, output or size: an error message or plain mode, without a hang."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ NO_TERMINAL = "the window needs a terminal"
 
 
 def in_shell(redirection: str, arguments: str = "") -> Terminal:
-    """Return the program as a shell starts it in a terminal, with its streams led elsewhere."""
+    """Start the program from a shell in a terminal, with redirected streams."""
     line = f'"{PROGRAM}" {arguments} {redirection}; echo "ended with $?"'
     return Terminal("-c", line, command=("/bin/sh",), columns=160)
 
@@ -80,7 +80,7 @@ def test_the_size_and_kind_of_the_terminal_select_the_window_or_plain_mode(
 def test_closed_standard_streams_do_not_change_the_exit_code_of_ask(
     closed: tuple[int, ...], tally: Tally
 ) -> None:
-    """No file of the program gets the descriptor of a closed stream, and the program ends."""
+    """The program does not open a file with the descriptor of a closed stream, and it ends."""
     question = [PROGRAM, "ask", "hi", "--max-output-tokens", "2", "--model", "/nowhere.gguf"]
     done = subprocess.run(
         ["/bin/sh", "-c", '"$@" ' + " ".join(f"{number}>&-" for number in closed), "sh", *question],

@@ -6,7 +6,7 @@ from tests.hostile import HOSTILE
 
 FOCUS_LOST, FOCUS_GOT = "\x1b[O", "\x1b[I"
 BELL = b"\x1b\\\x07"
-"""After the title; Textual ends its own sequences with the same character."""
+"""The bell follows the title's end; alone, BEL may be the end of a sequence of Textual."""
 BROUGHT_BACK = b"\x1b]0;koel-chat\x1b\\\x1b[23;0t"
 
 

@@ -1,4 +1,4 @@
-"""The whole way through with the real model: two tabs, saved, quit, resumed."""
+"""Two tabs with the real model: asked, saved, quit and restored."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ FOLLOW_UP = "What is my cat called?"
 
 
 def saved() -> dict[str, list[dict[str, str]]]:
-    """The messages on disk by the thread's first question."""
+    """Return the saved messages by the first question of their thread."""
     threads = {}
     for path in paths.threads_dir().glob("t-*.json"):
         messages = json.loads(path.read_bytes())["state"]["messages"]

@@ -1,4 +1,4 @@
-"""Two windows on one thread: the second is read-only, names the first, and may continue later."""
+"""Two windows with one thread: the second is read-only until the first ends."""
 
 import asyncio
 import signal

@@ -1,6 +1,6 @@
-"""A walk through the window as a new user takes it: 80 by 24, keys alone, the real model.
+"""Common tasks of a new user in a window of 80 by 24, with keys only and the real model.
 
-Each task says what is wanted, the keys, and what on the screen proves that it was done.
+Each numbered comment is a task; the code below it presses keys and checks the screen.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class Walk:
         self.sees(sees, misses)
 
     def type(self, text: str, sees: str = "") -> None:
-        """Type, and wait until it is on the screen."""
+        """Type `text`, and wait until the screen shows it, or `sees` if that is given."""
         self.terminal.type(text)
         self.sees(sees or text[-20:])
 
@@ -44,13 +44,13 @@ class Walk:
         self.terminal.until(holds, TIMEOUT_S)
 
     def ask(self, text: str) -> None:
-        """Ask, and wait for the whole answer."""
+        """Send a question, and wait until the answer is complete."""
         self.type(text)
         self.terminal.press("enter")
         self.answered()
 
     def answered(self) -> None:
-        """Wait until the answer is complete, which the screen shows with a delay."""
+        """Wait until the screen has shown a complete answer for a moment."""
         since: list[float] = []
 
         def quiet(screen: str) -> bool:
@@ -77,55 +77,55 @@ def test_conversations_are_steered_by_keys_alone() -> None:
     with Terminal(columns=80, rows=24, environment=ENVIRONMENT) as terminal:
         walk = Walk(terminal)
         walk.sees("ctx 0/")
-        # 1 Which keys are there?
+        # 1 Show the list of keys.
         walk.press("f1", sees="─ Keys ─")
         walk.press("escape", sees="Ask anything", misses="─ Keys ─")
-        # 2 Ask something.
+        # 2 Ask a question.
         walk.ask("Name a tree of the north.")
-        # 3 Have it answered again, and keep the first answer.
+        # 3 Regenerate the answer; the first one is kept.
         walk.press("ctrl+r", sees="‹2/2›")
         walk.answered()
-        # 4 Look at the first answer again.
+        # 4 Show the first answer again.
         walk.press("alt+left", sees="‹1/2›", misses="‹2/2›")
-        # 5 Change the question.
+        # 5 Edit the question.
         walk.press("alt+e", sees="editing your message")
         walk.type(" In one word.")
         walk.press("enter", sees="‹2/2›", misses="editing your message")
         walk.answered()
-        # 6 Go back to the question as it was.
+        # 6 Return to the original question.
         walk.press("alt+left", sees="‹1/2›", misses="In one word")
-        # 7 Give the thread a name and a role.
+        # 7 Give the thread a title and a role.
         walk.press("f2", sees="─ This thread ─")
         walk.type("Trees")
         walk.press("shift+tab", sees="─ This thread ─")
         walk.type("You are a forester.")
         terminal.press("tab")
         walk.press("enter", sees="1 Trees", misses="─ This thread ─")
-        # 8 See how much of the window is used, and how fast it goes.
+        # 8 Show the context usage and the speed.
         walk.press("f3", sees="─ Statistics ─")
         walk.press("escape", sees="1 Trees", misses="─ Statistics ─")
-        # 9 Show the model a file.
+        # 9 Attach a file.
         walk.type("Who is in ")
         walk.type("@notes", sees="enter attaches")
         walk.press("enter", sees="[notes.txt ·", misses="enter attaches")
         terminal.press("enter")
         walk.answered()
-        # 10 Continue in a new thread from here.
+        # 10 Branch the thread into a new one.
         walk.press("alt+n", sees="2 Trees (branch)")
-        # 11 Put two threads side by side.
+        # 11 Show two threads side by side.
         walk.press("alt+s", sees="─ Side by side ─")
         walk.press("enter", sees="3 New thread", misses="─ Side by side ─")
         walk.ask("Say hello.")
         walk.until(lambda screen: screen.count("Say hello.") >= 2)
-        # 12 Swap them, and show one alone.
+        # 12 Swap them, then show only one.
         walk.press("alt+x", sees="Say hello.")
         walk.press("alt+s", sees="Say hello.")
-        # 13 Close a tab, and have it back.
+        # 13 Close a tab and reopen it.
         walk.press("alt+w", sees="2 Trees (branch)", misses="3 Say")
         walk.press("alt+shift+w", sees="3 Say hello.")
-        # 14 Begin a new thread with a summary.
+        # 14 Start a new thread with a summary.
         walk.press("alt+shift+s", sees="What we talked about before", misses="summarising")
-        # 15 Find a command without knowing its key.
+        # 15 Find a command in the palette.
         walk.press("ctrl+p", sees="Search for commands")
         walk.type("Close tab", sees="(it stays saved)")
         walk.press("escape", sees="What we talked", misses="(it stays saved)")
@@ -141,7 +141,7 @@ def test_a_long_answer_is_stopped_and_continued_and_the_queue_is_sent_after_it()
         walk.sees("ctx 0/")
         walk.type("Write a very long story about the sea.")
         walk.press("enter", sees="writing")
-        # 16 Ask more meanwhile, and think better of it.
+        # 16 Queue two messages during the answer, and delete one.
         walk.type("And then?")
         walk.press("enter", sees="queued: And then?")
         walk.type("And why?")
@@ -149,13 +149,13 @@ def test_a_long_answer_is_stopped_and_continued_and_the_queue_is_sent_after_it()
         walk.press("alt+q", sees="│ And then?")
         walk.press("delete", sees="Queued messages", misses="queued: And then?")
         walk.press("escape", sees="queued: And why?", misses="Queued messages")
-        # 17 Stop the answer; what waited is in the prompt again.
+        # 17 Stop the answer; the queued message returns to the prompt.
         walk.press("escape", sees="alt+g continues the answer", misses="queued")
         walk.sees("│ And why?")
-        # 18 Let it continue.
+        # 18 Continue the answer.
         walk.press("alt+g", sees="writing", misses="continues the answer")
         walk.press("escape", sees="alt+g continues the answer")
-        # 19 Copy what there is.
+        # 19 Copy the partial answer.
         walk.press("alt+c", sees="Sent the answer")
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
@@ -181,20 +181,20 @@ def test_threads_are_found_renamed_deleted_and_exported(here: Path) -> None:
     with Terminal(columns=80, rows=24, environment=ENVIRONMENT) as terminal:
         walk = Walk(terminal)
         walk.sees("ctx 0/")
-        # 20 Find a thread by a text in it, and open it there.
+        # 20 Find a thread by its text, and open it at that text.
         walk.press("ctrl+o", sees="─ Saved threads ─")
         walk.type("lighthouse 7", sees="in the text")
         walk.press("enter", sees="lighthouse of 7 floors", misses="─ Saved threads ─")
-        # 21 Give another thread a better name.
+        # 21 Rename another thread.
         walk.press("ctrl+o", sees="Place 11")
         walk.press("f2", sees="─ Rename ─")
         terminal.press("ctrl+u")
         walk.type("The best place")
         walk.press("enter", sees="The best place", misses="Place 11")
-        # 22 Delete one, and take it back.
+        # 22 Delete a thread, and undo that.
         walk.press("down", "ctrl+d", sees="ctrl+z undo", misses="Place 10 ")
         walk.press("ctrl+z", sees="Place 10 ")
-        # 23 Write one to a file.
+        # 23 Export a thread to a file.
         walk.press("ctrl+s", sees="Markdown")
         walk.press("enter", sees="Save as")
         terminal.press("enter")
@@ -221,7 +221,7 @@ def test_ten_tabs_are_restored_and_one_is_continued() -> None:
         walk.sees("lighthouse of 9 floors")
         walk.press("alt+1", sees="lighthouse of 0 floors")
         walk.sees("ctx 0/")
-        # 24 Continue where one of ten threads stopped.
+        # 24 Continue one of ten restored threads.
         walk.ask("How many floors has it?")
         terminal.press("ctrl+q")
         assert terminal.wait() == 0

@@ -1,4 +1,4 @@
-"""The files that a program left on the disk, for tests that have ended it."""
+"""Helpers that read the thread that a program has saved."""
 
 from koel_tui.protocol import Message
 from koel_tui.storage import JsonFileStorage

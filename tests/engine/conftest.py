@@ -1,4 +1,4 @@
-"""The starter model on the native side alone, for tests of its parts."""
+"""Fixtures with the starter model in this process, for tests of native parts."""
 
 import logging
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from koel_tui.engine.native.weights import Model
 
 @pytest.fixture(scope="module")
 def native_log() -> Iterator[NativeLog]:
-    """The log of llama.cpp on this thread."""
+    """llama.cpp's log for this thread."""
     with NativeLog(logging.getLogger("test")) as log:
         yield log
 
 
 @pytest.fixture(scope="module")
 def model(starter_path: Path, native_log: NativeLog) -> Iterator[Model]:
-    """The weights, on this thread."""
+    """The weights, loaded on this thread."""
     loaded = Model(ModelSpec(starter_path, threads=1), native_log)
     yield loaded
     loaded.close()

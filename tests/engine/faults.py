@@ -1,7 +1,7 @@
-"""Faults in the native calls of a running runner: a test sets them, the runner reports them.
+"""Faults in the native calls of a running runner: tests set them, and the runner reports them.
 
-Both sides share a folder. `fault` describes the call that raises next, `hits` has a line for each
-call that raised, `called` the names of the functions called since `fault` was written.
+Both sides share a folder with three files: `fault` describes the call that raises next, `hits` has
+a line for each call that raised, and `called` lists the functions called since the last fault.
 """
 
 import itertools
@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 NOTHING = "nothing"
-"""A function of this name is never called: the fault raises nothing and only records."""
+"""A name that no function has: a fault with it never raises and only records the calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A native call that raised: the function, and the work and the sessions it was made for."""
+    """A native call that raised: its function, its request and the sessions of the request."""
 
     function: str
     work: str
@@ -31,7 +31,7 @@ class Faults:
         self._serial = itertools.count()
 
     def arm(self, function: str, at: int = 0, error: str = "RuntimeError") -> None:
-        """Have call number `at` of a function of llama_cpp raise, counted from now and from 0."""
+        """Have call number `at` of a function of llama_cpp raise; the next call has number 0."""
         (self._folder / "called").unlink(missing_ok=True)
         text = json.dumps([next(self._serial), function, at, error])
         temporary = self._folder / "fault.new"
@@ -39,11 +39,11 @@ class Faults:
         temporary.replace(self._folder / "fault")
 
     def disarm(self) -> None:
-        """Have no call raise."""
+        """Remove the fault, so that no call raises."""
         (self._folder / "fault").unlink(missing_ok=True)
 
     def hits(self) -> list[Hit]:
-        """Return the calls that raised so far, the first one first."""
+        """Return the calls that have raised, in order."""
         path = self._folder / "hits"
         lines = path.read_text().splitlines() if path.exists() else []
         found = [Hit(**json.loads(line)) for line in lines]
@@ -55,7 +55,7 @@ class Faults:
 
 
 class Armed:
-    """The runner's side: knows whether the call that is made now is to raise."""
+    """The runner's side: decides whether the current call raises."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -64,7 +64,7 @@ class Armed:
         self._seen: set[str] = set()
 
     def due(self, function: str) -> str | None:
-        """Note a call; return the name of the error to raise, None for none."""
+        """Record a call; return the name of the error to raise, or None."""
         path = self._folder / "fault"
         try:
             status = os.stat(path)  # noqa: PTH116 - it is asked at each native call
@@ -83,7 +83,7 @@ class Armed:
         return self._error if self._left == -1 else None
 
     def report(self, hit: Hit) -> None:
-        """Tell the test of a call that raises now."""
+        """Report to the test that a call raises now."""
         self._append("hits", json.dumps(asdict(hit)))
 
     def _append(self, name: str, line: str) -> None:

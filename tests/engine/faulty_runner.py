@@ -1,7 +1,8 @@
-"""The runner process with a function that raises at a given call.
+"""The runner process with injected faults: functions or native calls that raise.
 
-`KOEL_TEST_FAULT` is `module:name.of.function:number of the call`, counted from 0; `-1` is each.
-With `--faults=FOLDER` as its first argument, native calls raise as `tests.engine.faults` has it.
+`KOEL_TEST_FAULT` is `module:name.of.function:number of the call`, counted from 0; `-1` means each.
+With `--faults=FOLDER` as the first argument, `tests.engine.faults` decides which native calls
+raise.
 """
 
 import builtins
@@ -24,7 +25,7 @@ FOLDER = "--faults="
 
 
 def break_one(fault: str) -> None:
-    """Have one call of one function raise."""
+    """Have one call of a function raise, or every call."""
     module, name, number = fault.split(":")
     owner: Any = importlib.import_module(module)
     *path, attribute = name.split(".")
@@ -41,7 +42,7 @@ def break_one(fault: str) -> None:
 
 
 def break_native(folder: Path) -> None:
-    """Have native calls raise as the test says while the runner runs."""
+    """Have native calls raise when the test sets a fault."""
     armed = Armed(folder)
     for name in dir(llama_cpp):
         real = getattr(llama_cpp, name)
@@ -61,7 +62,7 @@ def _armed(armed: Armed, name: str, real: Any) -> Any:
 
 
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:
-    """Yield the frames of the methods of the worker and of preparations, the innermost first."""
+    """Yield the stack frames of the worker's and preparations' methods, innermost first."""
     while frame is not None:
         if frame.f_code.co_filename in (worker.__file__, preparation.__file__):
             yield frame
@@ -69,7 +70,7 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _request(frame: FrameType) -> tuple[str, tuple[int, ...]]:
-    """Return the work a native call is made for, and the sessions it belongs to."""
+    """Return the request that a native call belongs to, and the sessions of that request."""
     for each in _frames(frame):
         name, values = each.f_code.co_name, each.f_locals
         if name == "_prepare":  # on the thread that prepares turns

@@ -1,6 +1,6 @@
-"""A program that does the same over and over; prints by how many bytes its memory grew.
+"""A program that repeats an action and prints the growth of its memory in bytes.
 
-In a separate process, so that nothing else is in the figure.
+It is a separate process, so that only this action affects the figure.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from koel_tui.engine import ChatMessage, Engine, ModelSpec
 
 
 async def growth(step: Callable[[int], Awaitable[None]], *, first: int, then: int) -> int:
-    """Return what `then` rounds add to the memory that the `first` ones have taken."""
+    """Return the bytes that `then` rounds add to the memory after the `first` rounds."""
     process = psutil.Process()
     for number in range(first):
         await step(number)
@@ -28,7 +28,7 @@ async def growth(step: Callable[[int], Awaitable[None]], *, first: int, then: in
 
 
 async def sessions(spec: ModelSpec) -> int:
-    """Open and close sessions; every tenth says something."""
+    """Open and close sessions; every tenth session answers once."""
     engine = await Engine.load(spec, max_sessions=None)
 
     async def step(number: int) -> None:
@@ -44,7 +44,7 @@ async def sessions(spec: ModelSpec) -> int:
 
 
 async def loads(spec: ModelSpec) -> int:
-    """Load the model and free it."""
+    """Load the model, answer once and close the engine."""
 
     async def step(_number: int) -> None:
         engine = await Engine.load(spec)

@@ -1,4 +1,4 @@
-"""The state of a machine over an `EngineHost`, and its invariants."""
+"""The base of a state machine over an `EngineHost`: its state and its invariants."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -26,10 +26,10 @@ from tests.engine.host_rig import CAP, GREEDY, SHORT, Rig, said
 
 
 def step(**strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
-    """A rule that may have a native call raise, and checks afterwards what always holds.
+    """Make a rule that may have a native call raise, and that checks the invariants afterwards.
 
-    It does nothing without the session it is about. It keeps its error with the steps before it:
-    the runner works at its own pace, so a second run of the same steps may pass.
+    It does nothing if there is no session. It stores an error with the steps before it: the timing
+    of the runner varies, so a second run of the same steps may pass.
     """
 
     def decorate(function: Callable[..., None]) -> Any:
@@ -46,14 +46,14 @@ def step(**strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]]
                 function(self, **drawn)
                 self.check()
 
-        make: Any = rule  # its overloads know no mapping of strategies
+        make: Any = rule  # its overloads do not accept a mapping of strategies
         return make(fault=FAULTS, **strategies)(run)
 
     return decorate
 
 
 class Books(RuleBasedStateMachine):
-    """The sessions that a test holds, their turns, and the checks of both."""
+    """The state of a test: its open sessions, their turns, and checks of both."""
 
     def __init__(self, rig: Rig) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Books(RuleBasedStateMachine):
             raise
 
     def check_settled(self) -> None:
-        """End every turn; then everything is free, and every session answers as a fresh one."""
+        """End every turn and check that all is idle and each session answers like a fresh one."""
         self.rig.faults.disarm()
         for held in self.held:
             if held.reading is not None:
@@ -93,14 +93,14 @@ class Books(RuleBasedStateMachine):
         self.finished_answers.clear()
 
     def check(self) -> None:
-        """Check what holds at any time: the same runner, and the sessions that the test holds."""
+        """Check the invariants: the runner is the same, and exactly the held sessions are open."""
         self.rig.check()
         assert {each.number for each in self.host.sessions} == self.numbers
         for held in self.held:
             assert not held.session.closed
 
     def teardown(self) -> None:
-        """End every turn and close; all places under the cap are free then."""
+        """End every turn and close; afterwards no session counts toward the limit."""
         with self.keeping_the_error():
             self.end()
 
@@ -130,7 +130,7 @@ class Books(RuleBasedStateMachine):
         return self.snapshots[-1]
 
     def shut(self, session: EngineSession) -> None:
-        """Take a closed session out of the books; the stream of its turn ends normally."""
+        """Remove a closed session from `held`; the stream of its turn ends normally."""
         for held in list(self.held):
             if held.session is session:
                 self.held.remove(held)
@@ -139,7 +139,7 @@ class Books(RuleBasedStateMachine):
                     self.complete(held.reading)
 
     async def result(self, task: "asyncio.Task[Any]") -> Any:
-        """Return the result of a task; None when it was cancelled."""
+        """Return the result of a task, or None if it was cancelled."""
         await asyncio.wait({task})
         return None if task.cancelled() else task.result()
 
@@ -151,7 +151,7 @@ class Books(RuleBasedStateMachine):
         kind: str,
         session: EngineSession | None = None,
     ) -> Any:
-        """Cancel a call after some turns of the loop; return its result."""
+        """Cancel a call after some iterations of the event loop; return its result."""
         task = self.rig.loop.create_task(work)
         self.rig.pause(turns)
         task.cancel()
@@ -164,7 +164,7 @@ class Books(RuleBasedStateMachine):
             return None
 
     async def next(self, reading: Reading) -> Delta | None:
-        """Read a delta; None at the end. A failure must be of this request."""
+        """Read a delta; return None at the end. An error must belong to this request."""
         if reading.over:
             return None
         if reading.messages is None:

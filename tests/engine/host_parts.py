@@ -1,4 +1,4 @@
-"""The requests of the machine over an `EngineHost`, and its notes of them."""
+"""The requests of the state machine over an `EngineHost`, and the records it keeps of them."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from koel_tui.engine.turn import TurnStream
 from tests.engine.host_rig import SHORT
 
 EXACT_TOKENS = 480
-"""Greedy answers of more tokens than these, prompt included, need not be the same each time."""
+"""Greedy answers with at least this many tokens, prompt included, may differ between runs."""
 CONVERSATIONS = [
     SHORT,
     (ChatMessage("user", "a long text, " * 10), ChatMessage("assistant", "yes"), *SHORT),
@@ -54,17 +54,17 @@ GROWTH = [
     "llama_get_memory", "llama_init_from_model", "llama_n_batch", "llama_n_ctx_seq",
     "llama_state_seq_get_data_ext", "llama_state_seq_get_size_ext",
 ]  # fmt: skip
-"""The native calls of replacing the context by one with more slots."""
+"""The native calls that replace the context by one with more slots."""
 EVERY_TURN = [
     *(TurnSettings(sampling=each, max_output_tokens=4) for each in SAMPLINGS),
     TurnSettings(sampling=SAMPLINGS[0], max_output_tokens=4, schema=SCHEMA),
     TurnSettings(sampling=SAMPLINGS[0], max_output_tokens=4, chat_template=RAW_COMPLETION),
 ]
-"""Settings of turns that together make every native call of a turn."""
+"""Turn settings that together cause every native call of a turn."""
 
 
 class CallerError(Exception):
-    """The error that an object of the caller raises."""
+    """The error that the caller's objects raise."""
 
 
 class RaisingPath:
@@ -118,16 +118,16 @@ LORAS = st.integers(0, 2)
 
 @dataclass(eq=False)
 class Reading:
-    """A stream of a turn, and what was read of it."""
+    """The stream of a turn, and the text read from it."""
 
     session: EngineSession
     stream: TurnStream
     settings: TurnSettings
     messages: tuple[ChatMessage, ...] | None
-    """The messages to answer; None until its first read takes the history."""
+    """The messages to answer; None until the first read, which uses the history."""
     poisoned: bool
     hits: int
-    """Calls that had raised before it began."""
+    """The number of calls that had raised before the turn began."""
     text: str = ""
     stopped: bool = False
     over: bool = False

@@ -1,4 +1,4 @@
-"""An `EngineHost` on a runner whose native calls raise when a test says so, with its event loop."""
+"""An `EngineHost` with its event loop, on a runner with faults in its native calls."""
 
 import asyncio
 import sys
@@ -28,7 +28,7 @@ from tests.engine.tiny_models import WIDTH, write_sliding_model
 
 T = TypeVar("T")
 DEADLINE_S = 30.0
-"""Seconds that any call may take, on a machine that does much else."""
+"""The deadline of each call in seconds, for a busy machine."""
 CAP = 8
 GREEDY = TurnSettings(sampling=Sampling(temperature=0), max_output_tokens=8)
 SHORT = (ChatMessage("user", "abc"),)
@@ -40,10 +40,10 @@ def raising(fraction: float) -> None:
 
 
 class Rig:
-    """A loaded host, and how to do something with it within a deadline."""
+    """A loaded host, and methods that use it within a deadline."""
 
     def __init__(self, folder: Path, slots: int = 2) -> None:
-        """`slots` is the maximum; the runner begins with two, for the turns at the same time."""
+        """`slots` is the maximum; the runner begins with two, one for each parallel turn."""
         self.folder = folder
         self._slots = slots
         self.faults = Faults(folder)
@@ -63,7 +63,7 @@ class Rig:
         )
 
     def start(self) -> None:
-        """Load a host. Its caller's progress callback raises each time."""
+        """Load a host, with a progress callback that raises at each call."""
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(lambda _, context: self.unhandled.append(context))
         log = self.folder / "log"
@@ -96,7 +96,7 @@ class Rig:
         return link.pid
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something within the deadline that every call has."""
+        """Run a coroutine within the deadline."""
         return self.loop.run_until_complete(asyncio.wait_for(work, DEADLINE_S))
 
     def call(self, function: Callable[[], T]) -> T:
@@ -108,7 +108,7 @@ class Rig:
         return self.do(call())
 
     def pause(self, turns: int) -> None:
-        """Let tasks continue for some turns of the event loop."""
+        """Let tasks continue for some iterations of the event loop."""
 
         async def pause() -> None:
             for _ in range(turns):
@@ -122,7 +122,7 @@ class Rig:
         settings: TurnSettings = GREEDY,
         lora: Path | None = None,
     ) -> str:
-        """Return the answer of a fresh session, which is asked only once for the same."""
+        """Return the answer of a fresh session, cached by messages, settings and adapter."""
         key = repr((messages, settings, lora))
         if key not in self._answers:
             session = await self.host.open_session(lora=lora)
@@ -133,7 +133,7 @@ class Rig:
         return self._answers[key]
 
     async def check_idle(self) -> None:
-        """Check that nothing runs or waits, and that a session answers at once."""
+        """Check that no turn runs or waits, and that a session answers."""
         mutex = self.host._mutex
         assert mutex.held == mutex.waiting == 0, "a permit is held while nothing runs"
         session = await self.host.open_session()
@@ -143,13 +143,13 @@ class Rig:
         self.check()
 
     def check(self) -> None:
-        """Check what holds at any time."""
+        """Check the invariants."""
         assert self.process == self.pid, "the runner was started again"
         assert self.host.card is not None
         assert self.unhandled == []
 
     async def known_natively(self, sessions: set[int]) -> None:
-        """Wait until the native side holds tokens of no other sessions."""
+        """Wait until the native side holds tokens of these sessions only."""
         report = self.host.memory.sessions
         while not {each.session for each in report} <= sessions:
             await asyncio.sleep(0.005)
@@ -171,7 +171,7 @@ class Rig:
         self.start()
 
     def discard(self) -> None:
-        """Kill the runner and end the loop, in any state."""
+        """Kill the runner and close the event loop, in any state."""
         self._discard(self._processes())
 
     def _processes(self) -> list[psutil.Process]:
@@ -190,7 +190,7 @@ class Rig:
         self.loop.close()
 
     def hits_for(self, since: int, session: int) -> list[Hit]:
-        """Return the calls that raised for a session, after the first `since`."""
+        """Return the calls that raised for a session, without the first `since` calls."""
         return [hit for hit in self.faults.hits()[since:] if session in hit.sessions]
 
 
@@ -206,7 +206,7 @@ async def said(
 
 @contextmanager
 def rig_in(folder: Path, slots: int = 2) -> Iterator[Rig]:
-    """A rig that is closed at the end, with the fault that is set then."""
+    """A rig that is closed at the end, while the last fault is still set."""
     rig = Rig(folder, slots)
     try:
         yield rig

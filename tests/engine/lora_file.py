@@ -1,4 +1,4 @@
-"""Adapter files: the attention of every layer turned a little, or not at all."""
+"""LoRA adapter files that change the attention of every layer a little, or not at all."""
 
 from pathlib import Path
 
@@ -16,9 +16,9 @@ def write_adapter(
     layers: int = LAYERS,
     shape: tuple[int, int] = (WIDTH, WIDTH),
 ) -> Path:
-    """Write a LoRA adapter, by default for SmolLM2-135M; one of strength 0 changes nothing.
+    """Write a LoRA adapter, by default for SmolLM2-135M; with strength 0 it changes nothing.
 
-    `shape` is the width of what the attention puts out, and of what it puts that together from.
+    `shape` is the width of the output of the attention, and of its input to the output projection.
     """
     numbers = np.random.default_rng(0)
     writer = gguf.GGUFWriter(path, architecture)

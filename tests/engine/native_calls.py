@@ -1,7 +1,7 @@
-"""Checks the calls of llama.cpp's bindings in a source text against the types of the bindings.
+"""A static check of calls of llama.cpp's bindings against the declared argument types.
 
-The bindings declare every native function as `argtypes`; ctypes looks at them only when a call is
-made, and mypy does not see them at all. This check needs no call: it reads the source text.
+The bindings declare `argtypes` for every native function. ctypes checks them only at a call, and
+mypy does not see them. This check parses the source text, so it needs no call.
 """
 
 import ast
@@ -17,7 +17,7 @@ from typing import Any
 _PACKAGE = "llama_cpp"
 _FUNCTION: Any = ctypes._CFuncPtr  # type: ignore[attr-defined]  # the stubs do not export it
 _UNKNOWN = object()
-"""The placeholder of a value whose type the source text does not show."""
+"""The placeholder for a value whose type the source text does not show."""
 _SAMPLES: Mapping[Any, Any] = {
     int: 1, float: 1.0, bool: True, str: "", bytes: b"", list: [], tuple: (), dict: {},
     set: set(), type(None): None,
@@ -32,9 +32,9 @@ _DISPLAYS = {
 
 
 def faults(source: str, names: Mapping[str, Any] | None = None) -> list[str]:
-    """Return what is wrong in `source`, each with its line; empty when every call is right.
+    """Return the faults in `source` with their lines; the list is empty if every call is right.
 
-    `names` are the globals of the module, to look its annotations up in.
+    `names` are the globals of the module, in which its annotations are looked up.
     """
     tree = ast.parse(source)
     check = _Check(names or {})
@@ -43,7 +43,7 @@ def faults(source: str, names: Mapping[str, Any] | None = None) -> list[str]:
 
 
 def calls(source: str) -> int:
-    """Return how many calls of the bindings a source text contains."""
+    """Return the number of calls of the bindings in a source text."""
     check = _Check({})
     check.visit(ast.parse(source))
     return check.calls
@@ -55,7 +55,7 @@ class _Check(ast.NodeVisitor):
         self.calls = 0
         self._names = names
         self._modules: dict[str, Any] = {}  # local name of a module of the bindings
-        self._members: dict[str, Any] = {}  # local name of something imported from one
+        self._members: dict[str, Any] = {}  # local name of an object imported from one
         self._types: list[dict[str, Any]] = [{}]  # by scope: annotated types of its arguments
         self._structures: list[dict[str, Any]] = [{}]  # by scope: names that hold a structure
 
@@ -175,7 +175,7 @@ class _Check(ast.NodeVisitor):
             )
 
     def _sample(self, node: ast.expr) -> Any:
-        """Return a value of the type that an expression has, `_UNKNOWN` where that is not clear."""
+        """Return a value of the type of an expression, or `_UNKNOWN` if the type is not clear."""
         try:
             return ast.literal_eval(node)
         except ValueError:
@@ -194,7 +194,7 @@ class _Check(ast.NodeVisitor):
         return _UNKNOWN
 
     def _type(self, node: ast.expr) -> Any:
-        """Return the annotated type of a name, or of a field of a value of an annotated type."""
+        """Return the annotated type of a name, or of a field of a value with an annotated type."""
         if isinstance(node, ast.Name):
             return next((each[node.id] for each in reversed(self._types) if node.id in each), None)
         if isinstance(node, ast.Attribute) and inspect.isclass(owner := self._type(node.value)):
@@ -206,14 +206,14 @@ class _Check(ast.NodeVisitor):
         return getattr(builtins, text, self._names.get(text))
 
     def _result(self, node: ast.expr) -> Any:
-        """Return the structure that a native call returns, None for another expression."""
+        """Return the structure that a native call returns, or None for another expression."""
         _, function = self._worker(node.func) if isinstance(node, ast.Call) else ("", None)
         result = getattr(function, "restype", None)
         is_structure = inspect.isclass(result) and issubclass(result, ctypes.Structure)
         return result if is_structure else None
 
     def _worker(self, node: ast.expr) -> tuple[str, Any]:
-        """Return the name and the value of what an expression takes from the bindings."""
+        """Return the name and the value of the object of the bindings that an expression names."""
         if isinstance(node, ast.Name) and node.id in self._members:
             return node.id, self._members[node.id]
         if isinstance(node, ast.Attribute):

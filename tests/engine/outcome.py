@@ -1,4 +1,4 @@
-"""The outcome of loading a model and asking it."""
+"""The outcome of loading a model and running turns."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ QUESTION = [ChatMessage("user", "abc")]
 
 
 async def load_error(spec: ModelSpec, sessions: int = 1) -> EngineError | None:
-    """Load a model and let it answer in some sessions; return what put an end to it, if any did."""
+    """Load a model and answer in some sessions; return the error that ended this, or None."""
     async with asyncio.timeout(STOP_TIMEOUT_S):
         try:
             host = await EngineHost.load(spec)

@@ -1,4 +1,4 @@
-"""A greedy covering array: few rows in which every pair of values of two options occurs."""
+"""A greedy covering array: few rows that contain every pair of values of two options."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -10,7 +10,7 @@ Pair = tuple[tuple[str, int], tuple[str, int]]
 def covering_rows(options: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     """Return rows, each with a value for every option, that contain every pair of values.
 
-    Each row begins with a pair that is left; then each option gets the value that adds most pairs.
+    Each row begins with an uncovered pair; each other option gets the value that covers most pairs.
     """
     left = {
         ((one, i), (other, j))

@@ -1,4 +1,4 @@
-"""A native side that says what the test tells it to; for the order of things, not for words."""
+"""A scripted native side, for tests of the order of events instead of the generated text."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -38,7 +38,7 @@ QUESTION = [ChatMessage("user", "hello")]
 
 
 class ScriptedLink:
-    """Answers loading and opening by itself; turns say what the test makes them say."""
+    """Answers loads and openings automatically; the test scripts the output of turns."""
 
     def __init__(self) -> None:
         self.commands: list[Command] = []
@@ -46,13 +46,13 @@ class ScriptedLink:
         self.closed = 0
         self.refuse_sessions: str | None = None
         self.hold_sessions = False
-        self._held: list[int] = []  # calls of the openings held back
+        self._held: list[int] = []  # calls of the delayed openings
         self.refuse_load: str | None = None
         self.hold_load = False
         self.card = ModelCard("scripted", 4096, 8, 0.0)
-        self.deaf = False  # to stops
-        self.turns: dict[int, int] = {}  # running turns: number by session
-        self.pending = 0  # events on their way
+        self.deaf = False  # ignores stops
+        self.turns: dict[int, int] = {}  # running turns: turn number by session
+        self.pending = 0  # events not delivered yet
         self._receive: Callable[[Event], None] | None = None
 
     async def open(self, receive: Callable[[Event], None]) -> None:
@@ -101,14 +101,14 @@ class ScriptedLink:
         self.emit(Loaded(self.card))
 
     def finish_sessions(self) -> None:
-        """Answer the openings held back so far, and hold back no more."""
+        """Answer the delayed openings, and delay no further ones."""
         self.hold_sessions = False
         held, self._held = self._held, []
         for call in held:
             self.emit(Done(call))
 
     def finish_sessions_with(self, message: str) -> None:
-        """Refuse the openings held back so far, and hold back no more."""
+        """Refuse the delayed openings, and delay no further ones."""
         self.hold_sessions = False
         held, self._held = self._held, []
         for call in held:
@@ -185,7 +185,7 @@ class StrictLink(ScriptedLink):
             case OpenSession(session=session):
                 assert session not in self.known - self.refused, "opened twice"
                 self.refused.discard(session)
-                # A refused one too: a caller that leaves before the refusal closes it.
+                # Refused sessions too: a caller that is cancelled before the refusal closes it.
                 self.known.add(session)
                 if self.refuse_sessions:
                     self.refused.add(session)
@@ -218,7 +218,7 @@ async def scripted_engine(
 
 
 async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    """Let the loop run until `condition` holds; fail when it does not in time."""
+    """Let the event loop run until `condition` holds; fail at the deadline."""
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Models without a plain KV cache: every way to continue gives the result of a fresh context."""
+"""Models without a plain KV cache: every continued context gives the answer of a fresh one."""
 
 import asyncio
 import logging
@@ -56,7 +56,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=list(WRITERS))
 async def engine(tiny: dict[str, Path], request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
-    """Two slots for any number of sessions: the third one parks another."""
+    """An engine with two slots for any number of sessions: a third session parks another."""
     spec = ModelSpec(tiny[request.param], context_tokens=2048, slots=2, threads=1)
     loaded = await Engine.load(spec, max_sessions=None, parallel=2)
     yield loaded
@@ -77,7 +77,7 @@ async def ask(session: EngineSession, text: str) -> str:
 
 
 async def fresh(engine: Engine, messages: Sequence[ChatMessage]) -> str:
-    """The answer of a context that has seen nothing else; every other session must be closed."""
+    """Return the answer of a fresh context; every other session must be closed."""
     session = await opened(engine)
     for message in messages:
         session.add(message)
@@ -88,7 +88,7 @@ async def fresh(engine: Engine, messages: Sequence[ChatMessage]) -> str:
 
 
 async def check_last(engine: Engine, *sessions: EngineSession) -> None:
-    """Close the sessions; each one's last answer must be the one a fresh context gives."""
+    """Close the sessions; check that each last answer equals that of a fresh context."""
     for session in sessions:
         await session.close()
     for session in sessions:
@@ -149,9 +149,9 @@ async def test_architecture_a_regenerated_answer_and_an_edited_question_use_the_
 
 
 async def survivors(engine: Engine, chance: random.Random) -> list[EngineSession]:
-    """Four sessions in two slots, two turns at once, each asked, stopped, left or closed midway.
+    """Run four sessions in two slots, two turns at once, with stops, cancelled reads and closes.
 
-    Returns the three that answered a last question.
+    Return the three sessions that answered a last question.
     """
     sessions = [await opened(engine) for _ in range(4)]
 
@@ -189,10 +189,10 @@ async def survivors(engine: Engine, chance: random.Random) -> list[EngineSession
     indirect=True,
 )
 async def test_engine_any_real_schedule_leaves_survivors_as_if_fresh(engine: Engine) -> None:
-    """A context that is wrong anywhere gives other words from the first letter on.
+    """A context with any wrong token gives another answer from the first letter on.
 
-    Only the beginnings are compared, and one may differ: how turns share batches changes the last
-    bits of the numbers, and with them which of two equally likely letters is written.
+    Only the beginnings are compared, and one may differ: shared batches change the rounding of the
+    logits, which can decide between two equally likely letters.
     """
     chance, strange = random.Random(7), []
     for _ in range(10):
@@ -251,7 +251,7 @@ async def test_architecture_memory_counts_heads_of_an_unusual_size(engine: Engin
 async def test_report_27_a_follow_up_of_a_recurrent_model_reads_only_the_new_tokens(
     tmp_path: Path, kind: str, template: str
 ) -> None:
-    """Also after other answers, an edited question, parking and a restart."""
+    """Holds also after a new answer, an edited question, parking and a restart."""
     path = RECURRENT[kind](tmp_path / "tiny.gguf", template)
     engine = await Engine.load(ModelSpec(path, context_tokens=2048, slots=1, threads=1))
     session = await opened(engine, thinking=True)
@@ -268,7 +268,7 @@ async def test_report_27_a_follow_up_of_a_recurrent_model_reads_only_the_new_tok
         return session.metrics.prompt_tokens - session.metrics.reused_tokens
 
     def ask_again(question: str) -> None:
-        # What is stored is not what the model wrote, as with an answer after its thinking.
+        # The stored answer differs from the written one, like an answer without its thinking.
         history.extend([ChatMessage("assistant", "Ok."), user(question)])
 
     try:
@@ -276,11 +276,11 @@ async def test_report_27_a_follow_up_of_a_recurrent_model_reads_only_the_new_tok
         for _ in range(4):
             ask_again("And then?")
             assert await reads(session) < 60
-        assert await reads(session) < 10  # another answer
+        assert await reads(session) < 10  # a second answer to the same question
         history[-1] = user("Why?")
         assert await reads(session) < 100
         other = await opened(engine)
-        await ask(other, "Hello.")  # there is one slot, so the session is parked
+        await ask(other, "Hello.")  # the only slot is needed, so the session is parked
         ask_again("And then?")
         assert await reads(session) < 60
         await session.save_kv(tmp_path / "thread.kv")
@@ -299,7 +299,7 @@ async def test_report_27_a_follow_up_of_a_recurrent_model_reads_only_the_new_tok
 
 
 def holds_to_the_window_rule(context: Context, tokens: list[int], window: int) -> None:
-    """Shorter prefixes are kept as long as the window of the next token is there, no longer."""
+    """Check that truncation works only if the cache still holds the window of the next token."""
     for begin in range(0, len(tokens), context.batch_tokens):
         chunk = tokens[begin : begin + context.batch_tokens]
         context.decode([Chunk(0, begin, chunk, wants_logits=True)])
@@ -314,7 +314,7 @@ def holds_to_the_window_rule(context: Context, tokens: list[int], window: int) -
 
 @pytest.fixture
 def windowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have llama.cpp keep no more of a sliding window than it needs."""
+    """Have llama.cpp keep only the necessary part of a sliding window."""
     params = llama_cpp.llama_context_default_params()
     params.swa_full = False
     monkeypatch.setattr(llama_cpp, "llama_context_default_params", lambda: params)

@@ -1,4 +1,4 @@
-"""The places of contexts: slots, parking, snapshots, shared prefixes, batches; with SmolLM2."""
+"""Contexts with SmolLM2: slots, parking, snapshots, shared prefixes and batches."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ def user(text: str) -> ChatMessage:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(starter_path: Path) -> AsyncIterator[Engine]:
-    """Two slots for any number of sessions: the third one parks another."""
+    """An engine with two slots for any number of sessions: a third session parks another."""
     spec = ModelSpec(starter_path, context_tokens=1024, slots=2, threads=1)
     loaded = await Engine.load(spec, max_sessions=None)
     yield loaded

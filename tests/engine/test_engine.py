@@ -1,4 +1,4 @@
-"""The engine's order of things, on a scripted native side: cap, line, close, crash."""
+"""The engine on a scripted native side: session limit, queue, close and crash."""
 
 import asyncio
 from functools import partial

@@ -1,7 +1,7 @@
 """Gemma 3 270M through `EngineHost`: no template, a sliding window, 262,144 tokens.
 
-Its logits differ by up to 0.7 with how a prompt is split, so that answers of equal contexts are
-compared by their first letters, from a prompt whose continuation is certain.
+Its logits differ by up to 0.7 if a prompt is split differently. Answers of equal contexts are
+therefore compared by their first letters, for a prompt whose continuation is certain.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -36,7 +36,7 @@ LONG = DAYS * 60
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(gemma_path: Path) -> AsyncIterator[EngineHost]:
-    """Two slots: a third session parks another."""
+    """An engine with two slots: a third session parks another."""
     spec = ModelSpec(gemma_path, context_tokens=2048, slots=2, threads=1)
     loaded = await EngineHost.load(spec, max_sessions=None)
     yield loaded
@@ -58,7 +58,7 @@ async def ask(session: EngineSession, text: str) -> str:
 
 
 async def fresh(engine: EngineHost, messages: Sequence[ChatMessage]) -> str:
-    """The answer of a context that has seen nothing else; every other session must be closed."""
+    """Return the answer of a fresh context; every other session must be closed."""
     session = await opened(engine)
     for message in messages:
         session.add(message)
@@ -69,7 +69,7 @@ async def fresh(engine: EngineHost, messages: Sequence[ChatMessage]) -> str:
 
 
 async def check_last(engine: EngineHost, *sessions: EngineSession) -> None:
-    """Close the sessions; each one's last answer must begin as the one of a fresh context."""
+    """Close the sessions; check that each last answer begins like that of a fresh context."""
     for session in sessions:
         await session.close()
     for session in sessions:
@@ -161,7 +161,7 @@ async def test_gemma_a_session_continues_from_its_snapshot(
 
 
 async def test_gemma_completes_text_without_a_template(engine: EngineHost) -> None:
-    """Its file has no template: `complete` and a turn of `none` give the model the text alone."""
+    """Its file has no template: `complete` and a turn with `none` give the model only the text."""
     assert engine.card is not None and not engine.card.has_template
     session = await opened(engine)
     text = DAYS * 2 + "Monday, Tuesday,"

@@ -1,6 +1,6 @@
-"""Logits of Gemma 3 270M: they depend a little on how a prompt is split, within a tolerance.
+"""Logits of Gemma 3 270M: they depend on the split of a prompt only within a tolerance.
 
-Which token is likeliest is compared only where the two likeliest are further apart than that.
+The likeliest token is compared only if its logit leads by more than the tolerance.
 """
 
 import ctypes
@@ -20,9 +20,9 @@ from koel_tui.engine.native.weights import Model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 TOLERANCE = 2.0
-"""Products are rounded as the instruction sets of the processor allow: 0.5 to 1.3 seen."""
+"""The rounding depends on the instruction sets of the processor: 0.5 to 1.3 were measured."""
 LEAST_PROBABILITY = 0.01
-"""Logits of tokens that are never drawn differ more: by 2.2 in a prompt of 700 tokens."""
+"""Logits of less likely tokens differ more: by 2.2 in a prompt of 700 tokens."""
 DAYS = "Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday, "
 COUNT = ", ".join(map(str, range(1, 16))) + ","
 LETTERS = " ".join("abcdefghijklmnopqrstuvw")
@@ -34,7 +34,7 @@ PROMPTS = (
     COUNT,
     LETTERS,
 )
-"""The second one is longer than the sliding window of 512 tokens."""
+"""The second prompt is longer than the sliding window of 512 tokens."""
 SPLITS: dict[str, Callable[[list[int]], list[list[int]]]] = {
     "in the middle": lambda tokens: [tokens[: len(tokens) // 2], tokens[len(tokens) // 2 :]],
     "in chunks of 7": lambda tokens: [tokens[at : at + 7] for at in range(0, len(tokens), 7)],
@@ -61,7 +61,7 @@ def context(gemma: Model, gemma_path: Path, native_log: NativeLog) -> Iterator[C
 def last_logits(
     context: Context, sequence: int, pieces: list[list[int]], size: int
 ) -> NDArray[np.float32]:
-    """Read a prompt in these pieces into an empty sequence; return the logits after it."""
+    """Prefill a prompt in these pieces into an empty sequence; return the logits after it."""
     context.clear(sequence)
     position = 0
     for piece in pieces:
@@ -72,7 +72,7 @@ def last_logits(
 
 
 def furthest(whole: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Return how far the logarithms of the probabilities are apart, of tokens that may be drawn."""
+    """Return the largest difference of the log probabilities of tokens that may be drawn."""
     one, two = (each - np.logaddexp.reduce(each) for each in (whole, other))
     return float(np.abs(one - two)[one > np.log(LEAST_PROBABILITY)].max())
 

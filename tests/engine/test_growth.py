@@ -1,4 +1,4 @@
-"""The context grows with the sessions in use; what they hold and what they answer stays."""
+"""Growth of the context with the sessions in use: their states and answers stay the same."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -48,7 +48,7 @@ def sliding_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture
 async def engine(sliding_path: Path) -> AsyncIterator[Engine]:
-    """Up to four slots, of which one is there at first."""
+    """An engine with one slot, which grows to up to four."""
     spec = ModelSpec(sliding_path, context_tokens=512, slots=4, threads=1)
     made = await Engine.load(spec, max_sessions=None)
     yield made
@@ -129,7 +129,7 @@ async def test_an_adapter_is_applied_to_the_grown_context(engine: Engine, tmp_pa
 
 
 def broken(patch: pytest.MonkeyPatch, name: str, at: int, result: Any) -> list[str]:
-    """Have a native call raise, or return a result if there is one."""
+    """Have a native call raise `result` if it is an exception type, or return it otherwise."""
     real, calls, broke = getattr(llama_cpp, name), [0], list[str]()
 
     def faulty(*arguments: Any) -> Any:
@@ -146,7 +146,7 @@ def broken(patch: pytest.MonkeyPatch, name: str, at: int, result: Any) -> list[s
 
 
 async def check_failed_growth(engine: Engine, fault: Callable[[], list[str]]) -> None:
-    """Let a growth fail; all sessions answer as before, from what they hold."""
+    """Let a growth fail; check that all sessions answer as before and reuse their contexts."""
     first = await opened(engine)
     await said(first, "abc " * 20)
     held, history = first.metrics.total, first.history

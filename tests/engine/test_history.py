@@ -1,4 +1,4 @@
-"""The history of an engine session, and what of it the worker gets."""
+"""The history of an engine session, and the part that is sent to the worker."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ SYSTEM = ChatMessage("system", "be brief")
 
 
 def turn(number: int, size: int = LIMIT // 4) -> list[ChatMessage]:
-    """Return a question and its answer, `size` characters together."""
+    """Return a question and its answer, with `size` characters in total."""
     question = f"question {number} "
     answer = "ü" * (size - len(question))
     return [ChatMessage("user", question), ChatMessage("assistant", answer)]

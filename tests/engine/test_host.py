@@ -1,4 +1,4 @@
-"""The engine in the runner process: the same answers, and what happens when a process dies."""
+"""The engine in the runner process: it gives the same answers, and survives dead processes."""
 
 import asyncio
 import os

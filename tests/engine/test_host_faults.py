@@ -1,4 +1,4 @@
-"""Each native call of a session's life raises once: its request fails, and nothing else does."""
+"""Each native call in the life of a session raises once: only its request fails."""
 
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ from tests.engine.host_rig import GREEDY, SHORT, Rig, rig_in, said
 LONG = (ChatMessage("user", "a long text, " * 20), ChatMessage("assistant", "yes"), *SHORT)
 COUNTING = TurnSettings(sampling=Sampling(temperature=0, repeat_penalty=1.01), max_output_tokens=8)
 SAVES_TIME = {"llama_state_seq_get_size_ext", "llama_state_seq_get_data_ext"}
-"""Without these a session cannot be parked, and is read again at its next turn."""
+"""If these fail, a session cannot be parked, and its next turn repeats the prefill."""
 CLOSING = ["llama_sampler_free", "llama_free", "llama_model_free"]
 
 
@@ -42,7 +42,7 @@ def module_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 
 class Life:
-    """The life of a session from opening to closing, and the steps of it that failed."""
+    """The life of a session from opening to closing, with a list of the failed requests."""
 
     def __init__(self, rig: Rig, name: str) -> None:
         self.rig = rig
@@ -52,7 +52,7 @@ class Life:
         self.open: list[EngineSession] = []
 
     async def attempt(self, what: str, session: EngineSession | None, work: Awaitable[Any]) -> Any:
-        """Do a request; note it when it fails with an `EngineError` that is not a crash."""
+        """Await a request; record it if it fails with an `EngineError` that is not a crash."""
         try:
             return await work
         except EngineError as error:
@@ -78,14 +78,14 @@ class Life:
             await self.attempt("turn", session, said(session, messages, settings))
 
     async def run(self) -> None:
-        """Open, ask, save, have the session parked, restore, stop and close."""
+        """Open, ask, save, park, restore, stop and close sessions."""
         host = self.rig.host
         first = await self.opened(lora=self.adapters[0])
         await self.asked(first, LONG)
         await self.saved(first)
         for adapter in (None, self.adapters[1]):  # two slots: the first session is parked
             await self.asked(await self.opened(lora=adapter), LONG)
-        await self.asked(first, SHORT)  # restored, and cut to what the prompts share
+        await self.asked(first, SHORT)  # restored, and truncated to the common prefix
         await self.saved(first)
         again = await self.opened(lora=self.adapters[0], kv=self.snapshot)
         await self.asked(again, SHORT)
@@ -181,8 +181,8 @@ def test_a_native_call_that_raises_fails_a_drafted_answer_alone(rig: Rig, functi
     question = (ChatMessage("user", "one two three four five\n" * 3),)
     expected = rig.do(said(session, question, REPETITIVE))
     metrics = session.metrics
-    places = [2, 4]  # even if most of the tokens are drafted and right
-    if function == "llama_memory_seq_rm":  # the first one is that of the prompt
+    places = [2, 4]  # these calls happen even if most drafted tokens are accepted
+    if function == "llama_memory_seq_rm":  # the first call is that of the prompt
         places = [0, 1] if metrics.drafted_tokens > metrics.accepted_tokens else [0]
     for at in places:
         rig.faults.arm(function, at)

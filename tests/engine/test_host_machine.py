@@ -1,6 +1,6 @@
 """Sessions on a real runner in any order, while native calls and callers' objects raise.
 
-One request fails at most for each exception: the one that met it, or those of its batch.
+An exception fails only the request that caused it, or the requests of its batch.
 """
 
 import asyncio
@@ -40,11 +40,11 @@ from tests.engine.host_parts import (
 from tests.engine.host_rig import GREEDY, SHORT, rig_in
 
 OPEN = 4
-"""The most sessions a machine has open; the others up to the cap are for its checks."""
+"""The maximum of open sessions of a machine; the rest of the limit is for its checks."""
 
 
 class HostMachine(Books):
-    """Opens, asks, stops, saves, closes and breaks."""
+    """A state machine that opens, asks, stops, saves and closes sessions, with faults."""
 
     # Opening
 
@@ -120,7 +120,7 @@ class HostMachine(Books):
         deltas: int,
         then: str,
     ) -> None:
-        """Begin to read an answer to a conversation, or to the history, and do something then."""
+        """Begin to read an answer to a conversation or to the history, then do another action."""
         if history and held.session.history:
             self.begin(held, None, own, progress)
         else:
@@ -155,8 +155,8 @@ class HostMachine(Books):
         stream = session.stream(messages, own, progress=progress)
         assert messages is None or session.history == messages
         if reading is not None and reading.task is not None and not reading.over:
-            # Its task was created and has not run yet. The task runs before the read below and
-            # starts its turn, so this read comes second.
+            # Its task was created but has not run yet. It runs before the read below and starts
+            # its turn, so the read below finds a busy session.
             with pytest.raises(SessionBusyError):
                 self.rig.do(stream.__anext__())
             return
@@ -164,7 +164,7 @@ class HostMachine(Books):
 
     @step(held=SESSION, prompt=st.sampled_from(["abc", "x" * 300]), own=TURN_SETTINGS)
     def complete_text(self, held: Held, prompt: str, own: TurnSettings) -> None:
-        """Begin to read what follows a text; it is what a turn without a chat template gives."""
+        """Begin to read the completion of a text, which equals a turn without a chat template."""
         if held.reading is None:
             stream = held.session.complete(prompt, own)
             raw = replace(own, chat_template=RAW_COMPLETION, system="", tools=())
@@ -181,7 +181,7 @@ class HostMachine(Books):
             self.drop_ended()
 
     def read_on(self, held: Held) -> None:
-        """Have a task read the rest, while other things happen."""
+        """Let a task read the rest while other steps run."""
         reading = held.reading
         if reading is not None and reading.task is None:
             reading.task = self.rig.loop.create_task(self.rest(reading))
@@ -199,7 +199,7 @@ class HostMachine(Books):
             held.reading = None
 
     def abandon(self, held: Held, closing: bool) -> None:
-        """Leave the iterator, by `aclose` or by forgetting it outside of the event loop."""
+        """Abandon the iterator: by `aclose`, or by dropping it outside the event loop."""
         if held.reading is not None and held.reading.task is None:
             reading, held.reading = held.reading, None
             if closing:
@@ -209,7 +209,7 @@ class HostMachine(Books):
             assert not held.session.generating
 
     def stop(self, held: Held) -> None:
-        """Stop the turn; its stream ends normally, with one more delta at most."""
+        """Stop the turn; its stream ends normally after at most one more delta."""
         session, reading = held.session, held.reading
 
         def stop() -> None:
@@ -230,12 +230,12 @@ class HostMachine(Books):
 
     @step(held=SESSION, action=ACTIONS, turns=TURNS)
     def act(self, held: Held, action: str, turns: int) -> None:
-        """Do something with a session, in any state of its turn."""
+        """Do one action with a session, in any state of its turn."""
         self.do(held, action, turns)
 
     @step(held=SESSION, actions=st.lists(ACTIONS, max_size=4), turns=TURNS)
     def act_more(self, held: Held, actions: list[str], turns: int) -> None:
-        """Do several things with a session."""
+        """Do several actions with a session."""
         for action in actions:
             if held in self.held:
                 self.do(held, action, turns)
@@ -270,7 +270,7 @@ class HostMachine(Books):
     # Other requests
 
     def save(self, held: Held, turns: int | None) -> None:
-        """Write a snapshot; where `turns` is given the caller leaves before the end."""
+        """Write a snapshot; if `turns` is given, the caller is cancelled before the end."""
         session, path, hits = held.session, self.new_snapshot(), self.hits
         saving = session.save_kv(path)
         try:
@@ -282,7 +282,7 @@ class HostMachine(Books):
             self.judge_saving(error, hits, session)
 
     def close(self, held: Held, saving: bool, turns: int | None) -> None:
-        """Close a session, with or without a snapshot, to the end or not."""
+        """Close a session, with or without a snapshot, completely or with a cancelled caller."""
         session, hits = held.session, self.hits
         closing = session.close(self.new_snapshot() if saving else None)
         try:
@@ -290,7 +290,7 @@ class HostMachine(Books):
                 self.rig.do(closing)
             else:
                 task = self.rig.loop.create_task(closing)
-                self.rig.pause(turns + 1)  # a task that never ran has closed nothing
+                self.rig.pause(turns + 1)  # a task that never ran has not closed the session
                 task.cancel()
                 self.rig.do(self.result(task))
         except EngineError as error:
@@ -310,7 +310,7 @@ class HostMachine(Books):
             self.judge(error, hits, None, "CountTokens")
 
     def add(self, held: Held, role: str) -> None:
-        """Append to the history, at once or after the turn."""
+        """Append to the history, immediately or after the turn."""
         session = held.session
         before = len(session.history)
         session.add(ChatMessage(role, "more"))
@@ -318,7 +318,7 @@ class HostMachine(Books):
 
     @step(held=SESSION)
     def raise_in_a_callback(self, held: Held) -> None:
-        """Give objects that raise when they are used; the session stays as it is."""
+        """Pass objects that raise when they are used; the session stays unchanged."""
         session = held.session
         for call in (session.save_kv, session.close):
             with pytest.raises(CallerError):
@@ -348,13 +348,13 @@ def run(folder: Path, examples: int, steps: int, *, slots: int = 2) -> None:
             return HostMachine(rig)
 
         try:
-            make: Any = machine  # it is called as a class would be
+            make: Any = machine  # it is called like a class
             run_machine(
                 make,
                 settings=settings(
                     max_examples=examples,
                     stateful_step_count=steps,
-                    # To find a shorter way to a call that never returns takes its deadline often.
+                    # Shrinking a hanging example would wait for the deadline many times.
                     phases=[Phase.generate],
                     suppress_health_check=list(HealthCheck),
                 ),

@@ -1,4 +1,4 @@
-"""An exception anywhere in the worker fails the request it belongs to, and nothing else."""
+"""An exception anywhere in the worker fails only the request that it belongs to."""
 
 import asyncio
 import errno
@@ -41,7 +41,7 @@ ONCE = {
     "llama_sampler_init_top_n_sigma", "llama_sampler_init_xtc", "llama_vocab_bos",
     "llama_vocab_eos", "llama_vocab_get_add_bos", "llama_vocab_get_add_eos",
 }  # fmt: skip
-"""The native calls that one `work` makes once."""
+"""The native calls that `work` makes only once."""
 OWN = [
     "answer_writer:AnswerWriter.emit",
     "answer_writer:AnswerWriter.write",
@@ -78,7 +78,7 @@ OWN = [
 
 @pytest.fixture(scope="module")
 def edges_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Path of a tiny model whose vocabulary puts tokens around a text."""
+    """Path of a tiny model that adds a token before and after each text."""
     return write_sliding_model(tmp_path_factory.mktemp("edges") / "tiny.gguf", edges=True)
 
 
@@ -91,7 +91,7 @@ async def engine(edges_path: Path) -> AsyncIterator[Engine]:
 
 
 def broken(patch: pytest.MonkeyPatch, owner: Any, name: str, at: int) -> list[str]:
-    """Have a call of a function raise; return a list that names the function when it has raised."""
+    """Have a call of a function raise; return a list that gets its name when it raises."""
     real, calls, raised = getattr(owner, name), itertools.count(), list[str]()
 
     def faulty(*arguments: Any, **keywords: Any) -> Any:
@@ -117,7 +117,7 @@ async def said(session: EngineSession, messages: tuple[ChatMessage, ...] = SHORT
 
 
 async def work(engine: Engine, folder: Path) -> list[Any]:
-    """Call everything that an engine does, and return the results."""
+    """Run every kind of request of an engine, and return the results."""
     snapshot = folder / "thread.kv"
 
     async def one(messages: tuple[ChatMessage, ...]) -> list[str]:
@@ -169,7 +169,7 @@ async def work(engine: Engine, folder: Path) -> list[Any]:
 async def check(
     engine: Engine, patch: pytest.MonkeyPatch, owner: Any, name: str, at: int, folder: Path
 ) -> None:
-    """Do everything with one function broken; then everything must be as without."""
+    """Run all requests with one broken function; afterwards, all results must be as before it."""
     link: Any = engine._worker._transport
     thread, bystander = link._thread, await opened(engine)
     whole = await work(engine, folder)
@@ -256,7 +256,7 @@ async def test_b4_the_error_describes_the_failure_and_the_log_has_the_traceback(
 @pytest.mark.parametrize("free", [OSError(errno.EMFILE, "Too many open files"), MemoryError()])
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(KvCache, "prepare"), (llama_cpp, "llama_decode")],  # before and in a step
+    [(KvCache, "prepare"), (llama_cpp, "llama_decode")],  # before a step, and in a step
 )
 async def test_b4_too_little_memory_fails_its_turn_alone_even_if_the_free_memory_is_unknown(
     engine: Engine,
@@ -361,7 +361,7 @@ async def test_b33_a_turn_waits_for_a_reopening_that_fails() -> None:
 async def test_a_number_of_threads_that_cannot_be_set_fails_its_turn_alone(
     edges_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without `threads`, the number follows the load, so it is set between two steps."""
+    """Without `threads`, the number follows the load of the machine and is set between steps."""
     monkeypatch.setattr(llama_context, "usable_cores", lambda: 2)
     engine = await Engine.load(ModelSpec(edges_path, context_tokens=512, slots=2))
     monkeypatch.setattr(FreeCores, "count", lambda _: 1)  # the context begins with two threads

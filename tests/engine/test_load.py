@@ -1,4 +1,4 @@
-"""Two hundred turns on thirty-two sessions: first come, first served, and none is forgotten."""
+"""Two hundred turns on thirty-two sessions: all are served in the order of their requests."""
 
 import asyncio
 import random
@@ -13,7 +13,7 @@ SESSIONS, TURNS, CANCELS = 32, 200, 60
 
 
 class Crowd:
-    """The callers of the test; some of them leave before or during their answer."""
+    """The callers of the test; some are cancelled before or during their answer."""
 
     def __init__(self, parallel: int, seed: int) -> None:
         self.link = StrictLink()
@@ -25,13 +25,13 @@ class Crowd:
         self.left = 0
 
     async def ask(self, session: EngineSession) -> None:
-        """Be answered once."""
+        """Run one turn to its end."""
         deltas = [delta async for delta in session.stream(QUESTION, progress=True)]
         assert isinstance(deltas[-1], Finished)
         self.answered += 1
 
     async def use(self, session: EngineSession, leaving: list[bool]) -> None:
-        """Ask one thing after the other in one session, and leave where `leaving` is true."""
+        """Run successive turns in one session, and cancel those for which `leaving` is true."""
         for leaves in leaving:
             asking = asyncio.create_task(self.ask(session))
             if leaves:
@@ -46,7 +46,7 @@ class Crowd:
                 asking.result()
 
     async def answer(self) -> None:
-        """Act as the model: write a little for each active turn, and sometimes end one."""
+        """Act as the model: write some words for each active turn, and sometimes end one."""
         while True:
             for session in list(self.link.turns):
                 if self.chance.random() < 0.3:
@@ -79,7 +79,7 @@ async def test_200_turns_are_served_in_order_when_some_are_cancelled(
     await crowd.run()
     assert crowd.answered + crowd.left == TURNS, "somebody was forgotten"
     assert crowd.left > CANCELS / 2, "nearly nobody left in time"
-    # Turns are numbered as they join the line.
+    # Turns are numbered when they join the queue.
     assert crowd.link.starts == sorted(crowd.link.starts), "not first come, first served"
     assert crowd.answered <= len(crowd.link.starts) <= TURNS
     mutex = crowd.engine._mutex

@@ -1,4 +1,4 @@
-"""Values of `ModelSpec` and `Engine` at their limits: an answer or an error, no dead runner."""
+"""Limits of `ModelSpec` and `Engine`: extreme values give an answer or an error, not a crash."""
 
 import asyncio
 from pathlib import Path
@@ -51,7 +51,7 @@ async def test_b19_a_value_at_its_limit_is_answered(
 async def test_b19_a_window_larger_than_the_limit_of_llama_cpp_is_refused(
     tmp_path: Path, context_tokens: int
 ) -> None:
-    path = write_recurrent_model(tmp_path / "recurrent.gguf")  # its window takes no memory
+    path = write_recurrent_model(tmp_path / "recurrent.gguf")  # its context takes no memory
     with pytest.raises(ModelLoadError, match=r"larger than the 2,147,483,647.*smaller context"):
         await EngineHost.load(ModelSpec(path, context_tokens=context_tokens, slots=1, threads=1))
 

@@ -1,4 +1,4 @@
-"""Loading: the callers that share a load, the state after a failure; on a scripted native side."""
+"""Loading on a scripted native side: callers that share a load, and the state after a failure."""
 
 import asyncio
 from pathlib import Path
@@ -22,7 +22,7 @@ SPEC, OTHER = ModelSpec(Path("one.gguf")), ModelSpec(Path("two.gguf"))
 
 
 class World:
-    """Every link that was made, and how the next ones behave."""
+    """All created links, and the behaviour of the next ones."""
 
     def __init__(self) -> None:
         self.links: list[ScriptedLink] = []
@@ -156,7 +156,7 @@ async def test_engine_case_13_an_engine_without_a_caller_is_closed(
     leaving = loading(kind)
     await until(lambda: world.links and world.links[0].sent(Load))
     world.links[0].finish_load()
-    for _ in range(steps):  # between the end of the load and its caller's return
+    for _ in range(steps):  # between the end of the load and the return to its caller
         await asyncio.sleep(0)
     leaving.cancel()
     (result,) = await asyncio.gather(leaving, return_exceptions=True)

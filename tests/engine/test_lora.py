@@ -1,4 +1,4 @@
-"""LoRA adapters of sessions: each one changes its session and no other."""
+"""LoRA adapters of sessions: an adapter changes only its session."""
 
 import asyncio
 import shutil
@@ -33,13 +33,13 @@ async def engine(starter_path: Path) -> AsyncIterator[Engine]:
 
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An adapter that changes what the model says."""
+    """An adapter that changes the answers of the model."""
     return write_adapter(tmp_path_factory.mktemp("lora") / "loud.gguf", strength=0.02)
 
 
 @pytest.fixture(scope="module")
 def silent(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An adapter of zeros."""
+    """An adapter of zeros, which changes no answer."""
     return write_adapter(tmp_path_factory.mktemp("lora") / "silent.gguf", strength=0)
 
 
@@ -50,7 +50,7 @@ async def opened(engine: Engine, lora: Path | None, system: str | None = None) -
 
 
 async def answer(engine: Engine, lora: Path | None) -> str:
-    """The greedy answer of a session that is alone, and was never there before."""
+    """Return the greedy answer of a new session that shares no prefix."""
     session = await opened(engine, lora)
     session.add(ChatMessage("user", QUESTION))
     text = await session.respond()
@@ -90,7 +90,7 @@ async def test_lora_a_prefix_is_shared_within_an_adapter_only(
         session.add(ChatMessage("user", QUESTION))
         await session.respond()
         reused.append(session.metrics.reused_tokens)
-        if len(reused) > 1:  # the first one stays, and its slot holds what the last one can use
+        if len(reused) > 1:  # the first session stays open: the last one shares its prefix
             await session.close()
     assert reused[:3] == [0, 0, 0]
     assert reused[3] > 80

@@ -1,4 +1,4 @@
-"""Values of `ModelSpec` that llama.cpp gets, with the starter model."""
+"""Values of `ModelSpec` that are passed to llama.cpp, with the starter model."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from koel_tui.engine import ChatMessage, Engine, ModelSpec
 async def test_the_type_of_the_context_and_the_layers_on_a_gpu_reach_llama_cpp(
     starter_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A context in q8_0 takes 17/32 of the bytes; without a GPU the layers change nothing else."""
+    """A context in q8_0 takes 17/32 of the bytes; without a GPU, the layers have no effect."""
     load, layers = llama_cpp.llama_model_load_from_file, []
 
     def spied(path: bytes, params: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The generation mutex: permits, order, and the return of permits."""
+"""The generation mutex: permits, their order, and their release."""
 
 from hypothesis import given
 from hypothesis import strategies as st

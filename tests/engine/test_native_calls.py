@@ -1,4 +1,4 @@
-"""Every call of llama.cpp's bindings in the package has the arguments that the bindings declare."""
+"""Every call of llama.cpp's bindings in the package has the declared arguments."""
 
 import importlib
 import re

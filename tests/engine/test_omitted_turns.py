@@ -1,4 +1,4 @@
-"""Turns that cannot fit are not sent to the worker; the prompt is the same as if they were."""
+"""Turns that cannot fit are not sent to the worker; the prompt stays the same."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ SETTINGS = TurnSettings(system="Be brief.", sampling=Sampling(temperature=0), ma
 
 
 def conversation(turns: int) -> list[ChatMessage]:
-    """Return a conversation of turns of different lengths, which ends with a question."""
+    """Return a conversation with turns of different lengths that ends with a question."""
     messages: list[ChatMessage] = []
     for number in range(turns):
         answer = f"Answer {number} is about ü and boats. " * (1 + number * 7 % 4)

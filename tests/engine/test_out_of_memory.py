@@ -1,4 +1,4 @@
-"""A runner that gets no memory: refused or restarted, and no other program is affected."""
+"""A runner without enough memory: it is refused or restarted, and affects no other engine."""
 
 import sys
 from pathlib import Path
@@ -25,7 +25,7 @@ PYTHON = sys.executable
 
 
 def capped(folder: Path, megabytes: int) -> str:
-    """Write an interpreter with an address space of `megabytes`."""
+    """Write a Python interpreter script with an address space of `megabytes`."""
     path = folder / f"python-{megabytes}"
     kilobytes = megabytes * 1000
     path.write_text(f'#!/bin/sh\nulimit -v {kilobytes}\nexec {PYTHON} "$@"\n')
@@ -68,8 +68,8 @@ async def test_fifty_memory_limits_do_not_affect_the_next_engine(
 @pytest.mark.parametrize(
     ("tokens", "numbers"),
     [
-        (4_000_000, r"needs [\d,]+ MB and [\d,]+ MB are free"),  # seen before it is tried
-        (2_000_000, r"attempted to allocate [\d.]+ MB"),  # the buffers next to it are too large
+        (4_000_000, r"needs [\d,]+ MB and [\d,]+ MB are free"),  # detected before an allocation
+        (2_000_000, r"attempted to allocate [\d.]+ MB"),  # the additional buffers are too large
     ],
 )
 async def test_a_context_that_does_not_fit_is_refused_with_its_size(

@@ -1,4 +1,4 @@
-"""Repeat, frequency and presence penalties, on the starter model in the runner process."""
+"""Repeat, frequency and presence penalties with the starter model in the runner process."""
 
 import json
 from collections.abc import AsyncIterator

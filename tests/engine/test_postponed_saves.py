@@ -1,4 +1,4 @@
-"""A save waits while a turn is generated or queued, and never longer than its session lives."""
+"""A save waits while a turn is generated or queued, but not longer than its session lives."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,7 @@ KV = Path("1.kv")
 async def waiting_save() -> tuple[
     Engine, ScriptedLink, EngineSession, EngineSession, asyncio.Task[Any], asyncio.Task[None]
 ]:
-    """Return an engine in which a session is being answered and another one waits to be saved."""
+    """Return an engine with a running turn of one session and a waiting save of another session."""
     engine, link = await scripted_engine()
     running, session = await engine.open_session(), await engine.open_session()
     turn = ask(running)

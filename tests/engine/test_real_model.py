@@ -1,4 +1,4 @@
-"""The engine with SmolLM2 in this process: independence, prefix reuse, stopping, order."""
+"""The engine with SmolLM2 in this process: independent sessions, prefix reuse, stops, order."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ async def engine(starter_path: Path) -> AsyncIterator[Engine]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def reference(starter_path: Path) -> AsyncIterator[Engine]:
-    """An engine whose sessions are closed after use, so that none can share a prefix."""
+    """An engine whose sessions are closed after use, so that no session can share a prefix."""
     loaded = await Engine.load(
         ModelSpec(starter_path, context_tokens=2048, threads=1), max_sessions=3
     )
@@ -55,7 +55,7 @@ def user(text: str) -> ChatMessage:
 
 
 async def fresh_answer(engine: Engine, messages: list[ChatMessage], tokens: int = 24) -> str:
-    """The greedy answer of a context that has seen nothing else."""
+    """Return the greedy answer of a fresh context."""
     fresh = await engine.open_session(sampling=GREEDY, max_output_tokens=tokens)
     for message in messages:
         fresh.add(message)
@@ -80,7 +80,7 @@ async def test_engine_respond_equals_the_joined_stream(
 async def dialogue(
     engine: Engine, *questions: str, between: EngineSession | None = None
 ) -> list[str]:
-    """The greedy answers of one new session, with turns of another one in between if given."""
+    """Return the greedy answers of a new session, optionally with turns of `between` in between."""
     session = await engine.open_session(sampling=GREEDY, max_output_tokens=24)
     answers = []
     for question in questions:
@@ -179,7 +179,7 @@ async def test_engine_case_18_stop_after_token_5_gives_at_most_6(
         last = delta
     assert 5 <= count <= 6
     assert isinstance(last, Finished) and last.reason == "stopped"
-    # What came stays, and the next turn is answered from the whole history.
+    # The received text stays, and the next turn uses the whole history.
     assert len(session.history) == 2
     session.add(user("What is my cat called?"))
     assert "Mila" in await session.respond()

@@ -1,4 +1,4 @@
-"""Requests that cannot be sent, and callers whose own functions raise."""
+"""Requests that cannot be sent, and callers whose functions raise."""
 
 import asyncio
 import sys

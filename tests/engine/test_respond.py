@@ -1,4 +1,4 @@
-"""The settings of one answer and of one completion, on a scripted native side."""
+"""Settings of a single answer and a single completion, on a scripted native side."""
 
 import asyncio
 

@@ -15,7 +15,7 @@ def test_engine_restarts_are_bounded_for_a_while_only() -> None:
             restarts.count(PERIOD_S - 1, end)
     restarts.count(PERIOD_S, end)
     with pytest.raises(RestartLimitError):
-        restarts.count(PERIOD_S, end)  # each minute has three tries
+        restarts.count(PERIOD_S, end)  # three restarts are allowed within a minute
 
 
 def test_the_first_start_does_not_count_as_a_restart() -> None:

@@ -1,4 +1,4 @@
-"""Every sampling option on SmolLM2 in the runner process: its effect, and its extremes."""
+"""Every sampling option with SmolLM2 in the runner process: its effect and its extremes."""
 
 import math
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ REPEATED = (
 )
 GREEDY = Sampling(temperature=0)
 HOT = Sampling(temperature=2.0, top_k=0, top_p=1.0, min_p=0.0)
-"""Draws from the whole vocabulary: two seeds never give the same answer."""
+"""Draws from the whole vocabulary, so that two seeds never give the same answer."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -43,7 +43,7 @@ async def host(starter_path: Path) -> AsyncIterator[EngineHost]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def session(host: EngineHost) -> AsyncIterator[EngineSession]:
-    """A session whose test must leave the same runner alive."""
+    """A session; the same runner must be alive after the test."""
     link = host._worker._transport
     assert isinstance(link, ProcessTransport)
     before = link.pid
@@ -180,7 +180,7 @@ async def test_the_random_seed_value_of_llama_cpp_gives_repeatable_answers(
 
 @pytest.mark.parametrize("temperature", [1e-7, 1e-38, 1e-44])
 async def test_a_temperature_near_0_is_greedy(session: EngineSession, temperature: float) -> None:
-    """llama.cpp would divide by it, and some quotients are not 32-bit floats."""
+    """llama.cpp would divide by the temperature, and some quotients are not 32-bit floats."""
     near = replace(HOT, temperature=temperature, seed=3)
     assert await answer(session, near) == await answer(session, GREEDY)
 
@@ -188,7 +188,7 @@ async def test_a_temperature_near_0_is_greedy(session: EngineSession, temperatur
 async def test_a_dynamic_temperature_down_to_0_draws_a_certain_token(
     session: EngineSession,
 ) -> None:
-    """At the temperature 0 llama.cpp divides by it where one token has all of the probability."""
+    """If one token has all of the probability, llama.cpp would divide by the temperature 0."""
     certain = replace(HOT, logit_bias={1000: 100.0}, temperature=1.0, seed=3)
     expected = await answer(session, replace(GREEDY, logit_bias={1000: 100.0}))
     assert await answer(session, replace(certain, dynatemp_range=2.0)) == expected
@@ -205,7 +205,7 @@ async def test_temperature_0_is_greedy_with_any_other_settings(session: EngineSe
 
 
 def extremes(name: str) -> list[float]:
-    """The ends of a range, the numbers next to them, and those that are 0 as 32-bit floats."""
+    """Return the ends of a range, their neighbours, and values that are 0 as 32-bit floats."""
     allowed = RANGES[name]
     if allowed.whole:
         return [int(allowed.start), int(allowed.start) + 1, int(allowed.end)]
@@ -224,7 +224,7 @@ FEATURES: dict[str, dict[str, Any]] = {
     "mirostat_tau": {"mirostat": 2},
     "mirostat_eta": {"mirostat": 1},
 }
-"""The settings that an option needs to have an effect."""
+"""The other settings that an option needs to have an effect."""
 
 
 @pytest.mark.parametrize("base", BASES.values(), ids=BASES)

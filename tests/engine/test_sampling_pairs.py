@@ -1,4 +1,4 @@
-"""Every sampling option alone, its extremes, and all pairs on the real model in the runner."""
+"""Every sampling option alone, its extremes, and all pairs, with the real model in the runner."""
 
 from collections.abc import AsyncIterator
 from dataclasses import fields
@@ -34,7 +34,7 @@ USUAL = Sampling(
     mirostat=1, mirostat_tau=3.0, mirostat_eta=0.3, logit_bias={100: 5.0},
 )  # fmt: skip
 SMALLEST = 1e-30
-"""For a range without its start."""
+"""The smallest value for a range that excludes its start."""
 BIAS: tuple[dict[int, float], ...] = ({}, {0: -100.0, 49_151: 100.0}, dict(USUAL.logit_bias))
 
 
@@ -68,7 +68,7 @@ def pid_of(engine: EngineHost) -> int | None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(starter_path: Path) -> AsyncIterator[EngineHost]:
-    """One runner for all turns, which must be the same process at the end."""
+    """An engine for all turns; its runner must be the same process at the end."""
     spec = ModelSpec(starter_path, context_tokens=512, slots=2, threads=1)
     loaded = await EngineHost.load(spec, max_sessions=None)
     pid = pid_of(loaded)
@@ -79,7 +79,7 @@ async def engine(starter_path: Path) -> AsyncIterator[EngineHost]:
 
 
 async def turn(engine: EngineHost, sampling: Sampling, tokens: int = TOKENS) -> str:
-    """Return the answer of a new session; it must end as a turn ends."""
+    """Return the answer of a new session; check that its end reason is valid."""
     pid = pid_of(engine)
     session = await engine.open_session(max_output_tokens=tokens)
     try:
@@ -179,7 +179,7 @@ async def test_an_option_changes_a_drawn_answer(engine: EngineHost, option: dict
 
 
 async def test_a_bias_forces_and_bans_a_token(engine: EngineHost, model: Model) -> None:
-    """Each token that would be first is banned in turn; the next one is first then."""
+    """Bans the first token again and again; each time, the answer begins with another token."""
     forced = await turn(engine, Sampling(temperature=0, logit_bias={100: 100.0}), 3)
     assert forced == forced[: len(forced) // 3] * 3 and forced
     banned: dict[int, float] = {}

@@ -1,4 +1,4 @@
-"""Any order of opening, asking, stopping, leaving, failing and crashing: the invariants hold."""
+"""The invariants hold for any order of opens, turns, stops, cancellations, errors and crashes."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -25,11 +25,11 @@ from tests.engine.scripted import QUESTION, StrictLink
 from tests.hostile_summary import Tally
 
 STEPS = 400
-"""Turns of the loop within which everything that was begun must end."""
+"""Iterations of the event loop within which every started call must end."""
 
 
 class Schedule:
-    """An engine, all its callers, and the effect of each step on them."""
+    """An engine and all its callers, with a method for each step."""
 
     def __init__(self, cap: int | None, parallel: int) -> None:
         self.cap, self.parallel = cap, parallel
@@ -37,7 +37,7 @@ class Schedule:
         self.engine = Engine(
             self.link, ModelSpec(Path("none.gguf")), max_sessions=cap, parallel=parallel
         )
-        self.places = 0  # under the cap, as this model counts them
+        self.places = 0  # sessions counted toward the limit, by this test
         self.counted: set[int] = set()
         self.sessions: list[EngineSession] = []
         self.tasks: list[asyncio.Task[Any]] = []
@@ -46,7 +46,7 @@ class Schedule:
     def spawn(self, work: Any) -> None:
         self.tasks.append(asyncio.create_task(work))
 
-    # Steps; each takes a number that chooses the session
+    # Steps; the argument `pick` selects the session
 
     def do_open(self, _: int) -> None:
         self.spawn(self._open())
@@ -82,7 +82,7 @@ class Schedule:
         self._stream(pick, lambda stream: self.spawn(self._read(stream, 1 + pick % 3)))
 
     def do_peek(self, pick: int) -> None:
-        """Read once and keep the stream, like a reader that is stuck."""
+        """Read one delta and keep the stream, like a blocked reader."""
 
         def peek(stream: TurnStream) -> None:
             self.streams.append(stream)
@@ -133,7 +133,7 @@ class Schedule:
         self.link.refuse_load = "no such file" if pick % 2 else None
 
     def do_close_engine(self, pick: int) -> None:
-        if pick == 0:  # seldom: nothing much happens afterwards
+        if pick == 0:  # rare, because later steps have little effect
             self.spawn(self.engine.close())
 
     # Helpers of the steps
@@ -181,8 +181,8 @@ class Schedule:
         assert len(self.link.turns) <= self.parallel
         assert not (mutex.waiting and mutex.held < self.parallel), "a free permit and a waiter"
         if self.parallel == 1 or not self.link.crashes:
-            # Turns are numbered as they join the line. After a crash with several permits, one
-            # whose session is to be made known again may be overtaken by its equals.
+            # Turns are numbered when they join the queue. After a crash with several permits, a
+            # turn whose session must be opened again can be overtaken by others with a permit.
             assert self.link.starts == sorted(self.link.starts), "not first come, first served"
         if self.cap is not None:
             legacy = self.engine.session is not None
@@ -194,7 +194,7 @@ class Schedule:
                 assert error is None or isinstance(error, allowed), repr(error)
 
     async def run(self, steps: Sequence[tuple[str, int]]) -> None:
-        """Start the engine, take the steps, let everything end, close."""
+        """Start the engine, run the steps, wait until all calls have ended, and close it."""
         await self.engine.start()
         for _ in range(3):
             self.do_open(0)
@@ -218,7 +218,7 @@ class Schedule:
         assert not self.engine._turns
         self._count_closed()
         await self.engine._single_session.wait()
-        # Those of the engine too: the caller that created one may have been cancelled meanwhile.
+        # Include the engine's sessions: the caller that created one may have been cancelled.
         for session in (*self.sessions, *self.engine.sessions):
             await session.close()
         assert self.engine.sessions == ()
@@ -229,7 +229,7 @@ class Schedule:
         assert asyncio.all_tasks() == {asyncio.current_task()}, "something still runs"
 
     async def _settle(self) -> None:
-        """End native turns as they start, until no caller waits."""
+        """End each native turn after its start, until no caller waits."""
         for _ in range(STEPS):
             self.link.finish_sessions()
             for session in list(self.link.turns):
@@ -244,7 +244,7 @@ class Schedule:
 
 STEP_NAMES = ["wait", *(name[3:] for name in dir(Schedule) if name.startswith("do_"))]
 USUAL = ["open", "answer", *["ask", "ask", "say", "wait", "wait", "end"] * 3]
-"""Repeated, so that most schedules have turns in them to be disturbed."""
+"""The usual steps, repeated so that most schedules contain turns."""
 steps = st.lists(
     st.tuples(st.sampled_from([*USUAL, *STEP_NAMES]), st.integers(0, 5)), min_size=30, max_size=90
 )

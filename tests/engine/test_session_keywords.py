@@ -1,4 +1,4 @@
-"""Each keyword of a new session reaches the native side, from both ways to open one."""
+"""Each keyword of both methods that open a session reaches the native side."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Opening sessions: the single session, the settings, saving; on a scripted native side."""
+"""Opening sessions on a scripted native side: the single session, settings and saves."""
 
 import asyncio
 import math

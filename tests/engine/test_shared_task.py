@@ -1,4 +1,4 @@
-"""Calls that several callers share: one run, one result, one error."""
+"""Calls shared by several callers: one run, one result, one error."""
 
 import asyncio
 import gc
@@ -11,7 +11,7 @@ from tests.engine.scripted import until
 
 
 class Work:
-    """A piece of work that ends when the test asks for it."""
+    """A coroutine function that returns when the test allows it."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -33,7 +33,7 @@ class Work:
 
 
 async def callers(call: SharedCall[int], work: Work, count: int = 3) -> list[asyncio.Task[int]]:
-    """Return tasks that wait for the same call, which is running."""
+    """Return tasks that wait for the same running call."""
     runs = work.runs
     tasks = [asyncio.create_task(call.join(work)) for _ in range(count)]
     await until(lambda: work.runs > runs)

@@ -1,4 +1,4 @@
-"""Answers with drafts of repeated text: the same tokens as without, in fewer steps."""
+"""Speculation with repeated text: the same tokens as without drafts, in fewer steps."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -62,7 +62,7 @@ def logits(model: Model, context: Context, row: int) -> NDArray[np.float32]:
 
 
 class Engines:
-    """The same model with and without drafts."""
+    """Two engines with the same model: one with drafts, one without."""
 
     def __init__(self, drafting: Engine, plain: Engine) -> None:
         self.drafting, self.plain = drafting, plain
@@ -82,7 +82,7 @@ async def engines(starter_path: Path) -> AsyncIterator[Engines]:
 async def complete(
     engine: Engine, prompt: str, settings: TurnSettings = GREEDY
 ) -> tuple[str, str, SessionMetrics]:
-    """Return the text that follows a prompt, the reason of its end, and the metrics."""
+    """Return the completion of a prompt, its end reason, and the metrics."""
     session = await engine.open_session()
     deltas = [delta async for delta in session.complete(prompt, settings)]
     await session.close()
@@ -215,7 +215,7 @@ async def test_a_recurrent_model_drafts_nothing(tmp_path: Path) -> None:
 async def test_a_memory_that_cannot_drop_a_wrong_draft_reads_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer is the same, and has no more drafts."""
+    """The answer is the same, and later steps have no drafts."""
     path = write_sliding_model(tmp_path / "sliding.gguf")
     spec = ModelSpec(path, context_tokens=512, threads=1)
     settings = TurnSettings(max_output_tokens=150, sampling=Sampling(temperature=0.3, seed=0))

@@ -1,4 +1,4 @@
-"""An answer that consists of thinking only is continued after its thinking."""
+"""An answer that contains only thinking is continued after its thinking."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The events of a turn that is not read: nothing is lost, and little memory is taken."""
+"""The event queue of a turn that is not read: no event is lost, and memory is bounded."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The settings of one turn on real models: their effect, and that the context is kept."""
+"""The settings of one turn on real models: they take effect, and the context is kept."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -121,7 +121,7 @@ async def test_a_setting_that_changes_the_prompt_keeps_the_common_part(
     least = {"chat_template": 0, "prefill": first.metrics.prompt_tokens}.get(name, 2)
     assert changed.metrics.reused_tokens >= least
     fresh = await host.open_session("fresh", settings.over(BASE))
-    assert (await say(fresh)).text == changed.text  # also the settings of the session
+    assert (await say(fresh)).text == changed.text  # including the settings of the session
     await fresh.close()
     assert (await say(session)).text == first.text
     assert host.sessions == (session,)
@@ -138,7 +138,7 @@ async def test_tools_are_not_offered_with_the_choice_none(host: EngineHost) -> N
     assert without.text == removed.text
 
 
-# Stop strings. The schema makes the model write a certain text.
+# Stop strings. The schema forces the model to write a certain text.
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ async def test_the_answer_in_the_history_begins_with_the_prefill(session: Engine
 async def test_a_prefill_is_added_to_an_answer_that_is_continued(session: EngineSession) -> None:
     begun = (*ASKED, ChatMessage("assistant", "You are"))
     whole = (*ASKED, ChatMessage("assistant", "You are called"))
-    await say(session, None, whole)  # on some computers a new context has slightly other logits
+    await say(session, None, whole)  # on some computers new contexts have slightly other logits
     said = await say(session, TurnSettings(prefill=" called"), begun)
     assert session.history[-1] == ChatMessage("assistant", f"You are called{said.text}")
     assert (await say(session, None, whole)).text == said.text
@@ -203,7 +203,7 @@ async def test_nothing_is_recorded_when_the_model_adds_nothing_to_the_prefill(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def thinker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
-    """A model of random weights whose template opens the thinking: it never ends the thinking."""
+    """A model with random weights and a template that opens the thinking, which never ends."""
     template = BUILT_IN_TEMPLATES["chatml"] + "{{ '<think>\\n' }}"
     path = write_sliding_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf", template)
     engine = await Engine.load(ModelSpec(path, context_tokens=512, slots=2))
@@ -301,7 +301,7 @@ def question(letters: int) -> ChatMessage:
 
 
 async def most_letters(session: EngineSession) -> int:
-    """Return how many letters of one question fill the window of 512 tokens."""
+    """Return the number of letters in a question that fills the context of 512 tokens."""
     said = await say(session, TurnSettings(max_output_tokens=1), (question(100),))
     return 100 + 512 - said.metrics.prompt_tokens
 

@@ -1,4 +1,4 @@
-"""The events of a turn, its history, crashes between turns; on a scripted native side."""
+"""Turns on a scripted native side: events, history, and crashes between turns."""
 
 import asyncio
 
@@ -222,7 +222,7 @@ async def test_a_message_added_before_the_first_read_of_a_stream_is_sent() -> No
 
 
 async def test_engine_a_stream_dropped_on_another_thread_ends_its_turn() -> None:
-    """The garbage collector runs on any thread, and there is no event loop on the others."""
+    """The garbage collector can run on any thread, and other threads have no event loop."""
     engine, link = await scripted_engine()
     session = await engine.open_session()
     streams = [session.stream(QUESTION)]

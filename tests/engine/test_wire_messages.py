@@ -1,4 +1,4 @@
-"""Frames: what goes into one comes out again, and nothing else gets in."""
+"""Frames: valid messages survive encoding and decoding, and invalid ones are refused."""
 
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def test_any_settings_of_a_turn_round_trip(settings: TurnSettings) -> None:
     ids=["schema", "tools"],
 )
 def test_settings_with_lone_surrogates_in_keys_round_trip(settings: TurnSettings) -> None:
-    """JSON escapes lone surrogates; a replaced one would merge two keys of an object."""
+    """JSON escapes lone surrogates. Replacing them could make two keys of an object equal."""
     codec = command_codec()
     start = StartTurn(1, 2, (), settings)
     assert codec.decode(codec.encode(start)[HEADER.size :]) == start

@@ -1,7 +1,7 @@
-"""Model files of a few hundred kilobytes, for architectures whose memory works another way.
+"""Tiny model files for architectures whose context memory is not a plain KV cache.
 
-The weights are random, and so is the text; but each token they write depends on every token
-before it, and that is what a test of the memory needs. They spell byte by byte.
+The files have a few hundred kilobytes. The weights and the text are random, but each written token
+depends on every earlier token, as tests of the memory require. Each token is one byte.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ SLIDING_WINDOW = 32
 
 
 class _ModelFile:
-    """A GGUF file in the making."""
+    """A GGUF file that is being written."""
 
     def __init__(
         self,
@@ -58,14 +58,14 @@ class _ModelFile:
         self.add_random("token_embd.weight", tokens, WIDTH)
         said = self._numbers.normal(0, 1, (tokens, WIDTH))
         letters = range(len(CONTROL) + ord("a"), len(CONTROL) + ord("z") + 1)
-        said[[token for token in range(tokens) if token not in letters]] = 0  # letters are likelier
+        said[[token for token in range(tokens) if token not in letters]] = 0  # prefer letters
         self.add("output.weight", said)
 
     def add(self, name: str, weights: NDArray[np.float64]) -> None:
         self.writer.add_tensor(name, weights.astype(np.float32))
 
     def add_random(self, name: str, *shape: int, scale: float = 1.0) -> None:
-        """Add weights that keep numbers about as large as they are, times `scale`."""
+        """Add random weights whose outputs are about as large as their inputs, times `scale`."""
         size = scale / np.sqrt(shape[-1])
         self.add(name, self._numbers.normal(0, size, shape))
 
@@ -89,7 +89,7 @@ class _ModelFile:
 
 
 def write_recurrent_model(path: Path, template: str = BUILT_IN_TEMPLATES[CHATML]) -> Path:
-    """Write a Mamba model: its memory is one state, which cannot forget its last tokens."""
+    """Write a Mamba model: its memory is one state, from which tokens cannot be removed."""
     layers, inner, state, rank = 2, 2 * WIDTH, 16, 8
     file = _ModelFile(path, "mamba", layers, {})
     file.writer.add_chat_template(template)
@@ -176,11 +176,11 @@ def write_sliding_model(
     edges: bool = False,
     vision: bool = False,
 ) -> Path:
-    """Write a Gemma 3 model: one layer sees the last `SLIDING_WINDOW` tokens, one all.
+    """Write a Gemma 3 model: one layer sees the last `SLIDING_WINDOW` tokens, one sees all.
 
-    `template` '' leaves the chat template out. The vocabulary has `words`. With `edges` it puts
-    `<|im_start|>` before each text and `<|im_end|>` after it. llama.cpp treats the tokens of some
-    models by their `name`. With `vision` it has tensors for images, as Ollama writes them.
+    An empty `template` omits the chat template. The vocabulary contains `words`. With `edges`, the
+    tokenizer adds `<|im_start|>` before each text and `<|im_end|>` after it. `name` matters because
+    llama.cpp treats some tokens by model name. `vision` adds image tensors, as Ollama writes them.
     """
     layers, heads, head = 2, 4, 32
     file = _ModelFile(path, "gemma3", layers, words, edges=edges)

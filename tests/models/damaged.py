@@ -1,4 +1,4 @@
-"""Model files with something wrong in them: whole headers packed by hand, and single fields."""
+"""Damaged model files: invalid headers, and valid models with one changed field or byte."""
 
 import random
 import struct
@@ -28,7 +28,7 @@ def _header(
     count: int | None = None,
     rest: bytes = b"",
 ) -> bytes:
-    """A header with the entry of the architecture and the given entries."""
+    """Return a header with an entry for the architecture and the given entries."""
     named = _entry(b"general.architecture", _STRING, _text(b"llama"))
     counted = (1 + bool(entries)) if count is None else count
     return magic + version + struct.pack("<QQ", tensors, counted) + named + entries + rest
@@ -61,7 +61,7 @@ def _alignment(value: int) -> bytes:
 
 
 def damaged_headers() -> dict[str, bytes]:
-    """Return files that are wrong from their first bytes on, by what is wrong."""
+    """Return the contents of files with an invalid header, by the name of the damage."""
     headers = {
         "magic of another format": _header(magic=b"PK\3\4"),
         "magic in small letters": _header(magic=b"gguf"),
@@ -121,11 +121,11 @@ FIELDS: dict[str, tuple[str, float]] = {
         ("tokenizer.ggml.bos_token_id", 2**31), ("tokenizer.ggml.eos_token_id", 2**32 - 1),
     ]
 }  # fmt: skip
-"""One number of a whole model that is changed, by what it becomes."""
+"""The field to change in a valid model and its new value, by a description of both."""
 
 
 def patched(model: Path, target: Path, name: str, value: float) -> Path:
-    """Write the model with one number of its header changed."""
+    """Write a copy of the model in which one number of the header is changed; return `target`."""
     target.write_bytes(model.read_bytes())
     reader = gguf.GGUFReader(target, "r+")
     field = reader.fields[name]
@@ -135,7 +135,7 @@ def patched(model: Path, target: Path, name: str, value: float) -> Path:
 
 
 def flipper(model: Path) -> Callable[[Path, int], Path]:
-    """Return what writes the model with one byte of its header changed, by a seed."""
+    """Return a function that writes the model with one header byte changed, chosen by a seed."""
     whole = model.read_bytes()
     size = gguf.GGUFReader(model).data_offset
 

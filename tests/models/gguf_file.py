@@ -1,11 +1,11 @@
-"""Small files that are whole GGUF files for everything that reads only the header."""
+"""Small GGUF files with a valid header, for code that reads only the header."""
 
 import struct
 from pathlib import Path
 
 
 def gguf_bytes(size: int = 4096, seed: int = 0) -> bytes:
-    """A header with one tensor, and `size` bytes of it."""
+    """Return a header with one tensor, and `size` bytes of data."""
     name = b"weights"
     tensor = struct.pack("<Q", len(name)) + name + struct.pack("<IQIQ", 1, size, 24, 0)
     header = b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + tensor

@@ -1,4 +1,4 @@
-"""A server that answers as Hugging Face does, with all that goes wrong there."""
+"""A server that answers like Hugging Face, with configurable faults."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ COMMIT = "1" * 40
 
 
 class _QuietServer(ThreadingHTTPServer):
-    """Serves for a hub, and says nothing of a client that hangs up."""
+    """The HTTP server of a hub; it prints no error when a client disconnects."""
 
     daemon_threads = True
 
@@ -24,34 +24,34 @@ class _QuietServer(ThreadingHTTPServer):
 
 
 class HubServer:
-    """Serves the files of one repository; the fields say what is to go wrong."""
+    """Serves the files of one repository; the fields configure its faults."""
 
     def __init__(self, files: dict[str, bytes], repo: str = "owner/model-GGUF") -> None:
         self.repo, self.files = repo, files
         self.cuts: list[int] = []
-        """After how many bytes each of the next answers breaks off."""
+        """The number of bytes after which each of the next responses ends early."""
         self.statuses: list[int] = []
-        """The statuses of the next answers to requests for a file."""
+        """The statuses of the next responses to requests for a file."""
         self.moved: tuple[int, str] | None = None
-        """The redirect status of all answers, and its target."""
+        """The status and the target of a redirect of all requests; None for no redirect."""
         self.error_code = ""
         self.digests: dict[str, str] = {}
         self.body: bytes | None = None
-        """The body that replaces the description of the repository."""
+        """A replacement of the repository description; None to send the real one."""
         self.takes_ranges = True
         self.without_lfs = False
         self.without_commit = False
         self.checksum_header = ""
-        """The header of a file's checksum; none if empty."""
+        """The response header that has the checksum of a file; none if empty."""
         self.storage = ""
-        """The server that requests for a file are redirected to; none if empty."""
+        """The address to which HEAD requests for a file are redirected; none if empty."""
         self.without_head = False
         self.without_size = False
-        """True if neither the description nor a redirect has the size of a file."""
+        """True to omit the size of a file from the description and from redirects."""
         self.redirects_inside = False
-        """True if a redirect without other headers to the same server comes before the file."""
+        """True to redirect requests for a file within this server, without other headers."""
         self.gate: threading.Event | None = None
-        """The event that the second half of an answer waits for."""
+        """An event that must be set before the second half of a file is sent."""
         self.begins: list[int] = []
         """The start offset of each request for a file."""
         self.tokens: list[str | None] = []
@@ -93,7 +93,7 @@ class HubServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers one client as the hub's fields say."""
+    """Answers the requests of a client with the faults of the hub."""
 
     protocol_version = "HTTP/1.1"
 

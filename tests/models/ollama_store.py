@@ -1,4 +1,4 @@
-"""A store of Ollama with models in it, and GGUF headers with properties."""
+"""Helpers that write models into a store of Ollama, and make GGUF files with given metadata."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ KIND = "application/vnd.ollama.image."
 
 
 def described_gguf(**values: str | int) -> bytes:
-    """A whole GGUF file with one tensor and these properties; `__` in a name is a dot."""
+    """Return a valid GGUF file with one tensor and these metadata; `__` in a name is a dot."""
     entries = b""
     for key, value in values.items():
         entries += _text(key.replace("__", "."))
@@ -23,7 +23,7 @@ def described_gguf(**values: str | int) -> bytes:
 
 
 def vocabulary_gguf() -> bytes:
-    """A GGUF file of a vocabulary without weights."""
+    """Return a GGUF file of a vocabulary without weights."""
     entry = _text("general.architecture") + struct.pack("<I", 8) + _text("llama")
     return b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + entry + bytes(64)
 

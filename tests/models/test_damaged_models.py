@@ -1,4 +1,4 @@
-"""Damaged models: every caller refuses them with a reason, and only the probe process dies."""
+"""Damaged models: they are refused with a reason, and a crash ends only the probe process."""
 
 import asyncio
 import resource
@@ -21,7 +21,7 @@ from tests.models.damaged import FIELDS, damaged_headers, flipper, patched
 MOST_BYTES = 300e6
 HEADERS = damaged_headers()
 HARMLESS = ("context_length", "sliding_window", "bos_token_id", "eos_token_id")
-"""Fields in which llama.cpp takes any number for one."""
+"""Fields in which llama.cpp accepts any number."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def verified(tmp_path: Path) -> VerifiedModels:
 
 @pytest.fixture(autouse=True)
 def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """See that this process neither grew nor kept others, and that none left its memory behind."""
+    """Check that memory use grew little, and that no process or core file is left."""
     monkeypatch.chdir(tmp_path)
     before = psutil.Process().memory_info().rss
     yield
@@ -49,7 +49,7 @@ async def verdict_on(path: Path, verified: VerifiedModels) -> ProbeResult:
 
 
 async def loaded(path: Path) -> type[EngineError | None]:
-    """Load a model and let it say something; return the class of what put an end to that."""
+    """Load a model and generate text; return the class of the error, NoneType without one."""
     error = await load_error(ModelSpec(path, slots=1, threads=1))
     assert not isinstance(error, ModelLoadError) or path.name in str(error)
     return type(error)

@@ -1,4 +1,4 @@
-"""Finding models: the programs and their directories, and files that are not models."""
+"""Model discovery: the directories of other programs, and files that are not models."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from tests.models.gguf_file import gguf_bytes, write_gguf
 
 @pytest.fixture
 def roots(tmp_path: Path) -> SearchRoots:
-    """A computer with nothing on it."""
+    """Return search roots in an empty directory."""
     return SearchRoots(tmp_path / "home", {}, tmp_path / "root")
 
 
@@ -30,7 +30,7 @@ def found(roots: SearchRoots, *folders: Path) -> dict[str, FoundModel]:
 
 
 def write_hub(hub: Path, repo: str, revision: str, name: str, content: bytes) -> Path:
-    """Put a file where huggingface_hub would: a blob, and a link with its name."""
+    """Write a file into the cache layout of huggingface_hub: a blob, and a link with its name."""
     cached = hub / f"models--{repo.replace('/', '--')}"
     blob = cached / "blobs" / hashlib.sha256(content).hexdigest()
     blob.parent.mkdir(parents=True, exist_ok=True)
@@ -227,7 +227,7 @@ def test_circular_links_and_unreadable_folders_are_skipped(
         models = found(roots)
     finally:
         closed.chmod(0o700)
-    models.pop("secret", None)  # root may enter
+    models.pop("secret", None)  # only root finds this one
     assert set(models) == {"m-again", "linked"}
     assert [path.name for path in walk_files(folder)].count("m.gguf") == 1
 

@@ -1,4 +1,4 @@
-"""Downloads over a real connection that breaks, lies and refuses."""
+"""Downloads over a real connection: broken transfers, wrong data and refused requests."""
 
 import errno
 import fcntl
@@ -56,7 +56,7 @@ def test_a_model_arrives_whole_with_progress(download: Download, server: HubServ
     )
     assert files_in(download.directory) == ["owner/model-GGUF/m-Q4_K_M.gguf"]
     download.pull(REPO)
-    assert server.begins == [0]  # what is here is not fetched again
+    assert server.begins == [0]  # a complete file is not downloaded again
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_partial_file_larger_than_the_download_is_not_installed(
     target.with_name(f".m-Q8_0.gguf.{sha}.part").write_bytes(bytes(6000))
     with pytest.raises(DownloadError, match=r"The SHA-256 of .* is wrong"):
         download.pull(REPO, "Q8")
-    assert target.read_bytes() == FILES["m-Q8_0.gguf"]  # the old one stays
+    assert target.read_bytes() == FILES["m-Q8_0.gguf"]  # the old file is kept
 
 
 def test_a_file_that_is_not_a_model_is_not_installed(download: Download, server: HubServer) -> None:

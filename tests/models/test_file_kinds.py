@@ -1,4 +1,4 @@
-"""Files that look like models and are none: refused with the kind, and not offered."""
+"""GGUF files that are not chat models: they are refused with the reason, and not offered."""
 
 from pathlib import Path
 

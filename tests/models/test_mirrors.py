@@ -1,4 +1,4 @@
-"""Downloads from mirrors of Hugging Face, which leave out metadata or redirect into a network."""
+"""Downloads from mirrors of Hugging Face that omit metadata or redirect into a local network."""
 
 from collections.abc import Iterator
 from pathlib import Path

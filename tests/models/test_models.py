@@ -1,4 +1,4 @@
-"""The model file: which one, and whether it is one."""
+"""The choice of the model file, and the check that it is a GGUF file."""
 
 import os
 import struct

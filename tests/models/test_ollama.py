@@ -1,4 +1,4 @@
-"""Models of Ollama: their layers that are not used, and weights that only Ollama reads."""
+"""Models of Ollama: unsupported layers, and weights in a format that only Ollama reads."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Trying models: good ones are remembered, bad ones do no harm."""
+"""The model probe: valid models are remembered, and bad ones do not affect the program."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ async def test_a_probe_result_is_remembered_by_content_and_file_status(
     assert not (await probe_model(tiny_path, verified)).remembered
     moved = tmp_path / "moved.gguf"
     shutil.copyfile(tiny_path, moved)
-    assert (await probe_model(moved, verified)).remembered  # the same contents
+    assert (await probe_model(moved, verified)).remembered  # identified by its contents
     assert verified.find((moved,)) == ModelProperties("gemma3", 4096, fitting_template="chatml")
     assert not (await probe_model(moved, verified, again=True)).remembered
     with moved.open("r+b") as file:
@@ -142,7 +142,7 @@ async def test_a_model_that_crashes_llama_cpp_is_bad(
 async def test_memory_is_limited(
     starter_path: Path, verified: VerifiedModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "_EXTRA_BYTES", 100_000_000)  # too little for the libraries
+    monkeypatch.setattr(probe, "_EXTRA_BYTES", 100_000_000)  # less than the libraries need
     verdict = await probe_model(starter_path, verified)
     assert not verdict.ok and verdict.reason
 
@@ -163,7 +163,7 @@ async def test_a_cancelled_probe_leaves_no_process(
         while not trials():
             await asyncio.sleep(0.005)
     trial = trials()[0]
-    os.kill(trial.pid, signal.SIGSTOP)  # it cannot end by itself
+    os.kill(trial.pid, signal.SIGSTOP)  # it cannot exit on its own
     probing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await probing

@@ -1,4 +1,4 @@
-"""Servers that send us on: followed without what proves who we are, or not at all."""
+"""Redirects to other servers: they are followed without the token, or refused."""
 
 import time
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ CANARY = "hf_canary"
 
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[HubServer, HubServer]]:
-    """The server that is asked, and another."""
+    """Start the server that gets the requests and another server; the token is `CANARY`."""
     monkeypatch.setenv("HF_TOKEN", CANARY)
     close_session()
     with HubServer(dict(FILES)) as source, HubServer(dict(FILES)) as other:

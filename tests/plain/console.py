@@ -1,4 +1,4 @@
-"""A console controlled by a test: its input, and the output it received."""
+"""A scripted console for tests of the plain mode, and the plain mode that runs on it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -17,7 +17,7 @@ DEADLINE = 10.0
 
 
 class ScriptedConsole:
-    """Implements Console."""
+    """A `Console` with scripted input, which records the output."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -63,7 +63,7 @@ class ScriptedConsole:
         return self._prompt is not None and not self._prompt.done()
 
     def enter(self, line: str | None) -> bool:
-        """Type a line where one is read, and say whether that is so."""
+        """Type a line if the console is reading one; return whether it was."""
         if self._on_line is not None:
             self._on_line(line)
         elif self._prompt is not None and not self._prompt.done():
@@ -90,7 +90,7 @@ class Plain:
             await asyncio.sleep(0.005)
 
     async def prints(self, line: str) -> None:
-        """Wait until this line was printed, and drop it and all lines before it."""
+        """Wait until this line is printed, then discard it and all lines before it."""
         await self.until(lambda: line in self.console.said)
         del self.console.said[: self.console.said.index(line) + 1]
 
@@ -98,7 +98,7 @@ class Plain:
         await self.until(lambda: self.console.enter(line))
 
     async def ask(self, text: str) -> Turn:
-        """Type a message at the prompt and return the run the agent gets for it."""
+        """Type a message at the prompt, and return the agent's turn."""
         before = len(self.agent.turns)
         await self.until(lambda: self.console.prompting)
         await self.enter(text)
@@ -120,7 +120,7 @@ async def plain(
     home: Path | None = None,
     pastes: PastePlaceholders | None = None,
 ) -> AsyncIterator[Plain]:
-    """Run the plain mode on a scripted agent."""
+    """Run the plain mode with a scripted agent."""
     scripted = agent or ScriptedAgent()
     kept = storage or MemoryStorage()
 

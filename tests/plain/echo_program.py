@@ -1,7 +1,7 @@
-"""The plain mode on this terminal, with an agent that answers with the message it got, as JSON.
+"""A program that runs the plain mode with an agent that answers with its message as JSON.
 
-A message that begins with "slow" is answered only after SIGUSR1, and "block" blocks the program.
-The argument is the directory of the state, as in `koel-chat`. With --late it starts slowly.
+A message that begins with "slow" is answered only after SIGUSR1; "block" blocks the event loop.
+The argument is the state directory. With --late the program starts slowly.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The plain mode: what it says, what it takes, and how it ends."""
+"""The plain mode: its output, its input, and its exit."""
 
 import os
 import signal
@@ -209,7 +209,7 @@ async def test_a_failed_answer_that_has_begun_can_be_continued() -> None:
     hint = "/retry tries again. The up arrow restores your message."
     async with plain() as chat:
         (await chat.ask("one")).fail("The engine died.")
-        await chat.prints(hint)  # there is nothing to continue
+        await chat.prints(hint)  # no answer to continue
         turn = await tried_again(chat)
         turn.write("Half")
         turn.fail("The engine died.")

@@ -1,4 +1,4 @@
-"""Typed input: commands, messages, and continued lines."""
+"""The parser of typed input: commands, messages and continued lines."""
 
 from koel_tui.plain.commands import (
     COMMANDS,

@@ -1,4 +1,4 @@
-"""Random terminal input through the decoder, the editor and the display of the plain mode."""
+"""Random terminal input for the decoder, the editor and the display of the plain mode."""
 
 import re
 from random import Random

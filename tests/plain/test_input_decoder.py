@@ -1,4 +1,4 @@
-"""Bytes of a terminal: keys, typed text and pastes, in any chunks."""
+"""The input decoder: keys, typed text and pastes from terminal bytes, in any chunks."""
 
 from time import process_time
 
@@ -18,7 +18,7 @@ ENTER = Key("enter")
 
 
 def decoded(*chunks: str, has_paste_markers: bool = True) -> list[InputEvent]:
-    """Return the events of chunks that arrive without a pause, and of the pause after them."""
+    """Return the events of chunks that arrive without a pause, and the events after a pause."""
     decoder = InputDecoder(has_paste_markers=has_paste_markers)
     events = [event for chunk in chunks for event in decoder.feed(chunk.encode())]
     while decoder.timeout is not None:
@@ -27,7 +27,7 @@ def decoded(*chunks: str, has_paste_markers: bool = True) -> list[InputEvent]:
 
 
 def joined(events: list[InputEvent]) -> list[InputEvent]:
-    """Return the events with adjacent typed texts as one."""
+    """Return the events with adjacent typed texts merged."""
     result: list[InputEvent] = []
     for event in events:
         if isinstance(event, Typed) and result and isinstance(result[-1], Typed):
@@ -240,7 +240,7 @@ def test_a_paste_of_many_chunks_takes_linear_time() -> None:
 
 @pytest.mark.parametrize("has_paste_markers", [True, False])
 def test_a_long_run_of_text_is_a_paste(has_paste_markers: bool) -> None:
-    """It becomes a placeholder; each key would otherwise take long."""
+    """A placeholder replaces the text; otherwise every key would be slow."""
     assert decoded("x" * 2001, has_paste_markers=has_paste_markers) == [Paste("x" * 2001)]
     assert decoded("x" * 2000, "\r", has_paste_markers=has_paste_markers) == [
         Typed("x" * 2000), ENTER,

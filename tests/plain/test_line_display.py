@@ -1,4 +1,4 @@
-"""The typed text on an emulated terminal: the screen and the cursor after each change."""
+"""The line display on an emulated terminal: the screen and the cursor after each change."""
 
 import random
 from time import process_time
@@ -14,7 +14,7 @@ LETTERS = ("abc \n日é", "abc \nжé")
 
 
 class Emulated:
-    """A display on an emulated terminal, which starts below a line of other text."""
+    """A line display on an emulated terminal, below a line of other text."""
 
     def __init__(self, *, can_move: bool = True, rows: int = ROWS) -> None:
         self.written: list[str] = []
@@ -38,7 +38,7 @@ class Emulated:
 
 
 def drawn(prompt: str, text: str, cursor: int) -> tuple[list[str], tuple[int, int]]:
-    """Return the lines and the cursor that a new display shows."""
+    """Return the lines and the cursor position that a new display shows."""
     whole, moved = Emulated(), Emulated()
     whole.display.show(prompt, text, len(text))
     moved.display.show(prompt, text[:cursor], cursor)
@@ -95,7 +95,7 @@ def test_short_edits_need_no_escape_sequence() -> None:
 
 
 def test_an_edit_writes_no_text_before_it() -> None:
-    """A screen reader reads what is written."""
+    """A screen reader reads all text that is written."""
     there = Emulated()
     lines = "привет, как\nlong line of text that wraps\nlast"
     there.display.show("You: ", lines, len(lines))
@@ -165,5 +165,5 @@ def test_a_move_in_long_text_takes_about_as_long_as_a_few_copies_of_it() -> None
     moves = process_time() - begun
     begun = process_time()
     for _ in range(20):
-        sum(1 for _ in text)  # one step in Python for each character
+        sum(1 for _ in text)  # the reference: one Python step per character
     assert moves < process_time() - begun

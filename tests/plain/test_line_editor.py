@@ -1,4 +1,4 @@
-"""Editing of a line: keys, history and pastes."""
+"""The line editor: keys, history and pastes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Pastes in the plain mode on a real terminal: one message, and nothing in it is obeyed."""
+"""Pastes in the plain mode on a real terminal: one message, and no key in it has an effect."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def started(
     environment: Mapping[str, str] = MappingProxyType({"TERM": "xterm-256color"}),
     command: tuple[str, ...] = PROGRAM,
 ) -> Iterator[Terminal]:
-    """Start the plain mode, and see its first prompt."""
+    """Start the plain mode, and wait for its first prompt."""
     with Terminal(
         *arguments, command=command, environment=environment, columns=80, rows=24
     ) as terminal:
@@ -144,7 +144,7 @@ def test_report_10_a_very_large_paste_is_a_placeholder_and_sent_whole() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "interval"), [("xterm-256color", 0.25), ("linux", 0.01)])
 def test_report_34_a_held_ctrl_c_quits(name: str, interval: float) -> None:
-    """Each byte would otherwise extend the wait for the end of the paste."""
+    """The repeated bytes must not extend the wait for the end of the paste."""
     released = threading.Event()
     with started(environment={"TERM": name}) as terminal:
         terminal.type("\x1b[200~one" if name.startswith("xterm") else "one")
@@ -157,7 +157,7 @@ def test_report_34_a_held_ctrl_c_quits(name: str, interval: float) -> None:
         holding.start()
         try:
             terminal.until(lambda screen: "Press ctrl+c again" in screen, 5)
-            assert terminal.wait() in (130, -signal.SIGINT)  # the next one ends it, too
+            assert terminal.wait() in (130, -signal.SIGINT)  # the next ctrl+c may come as SIGINT
         finally:
             released.set()
             holding.join()
@@ -183,7 +183,7 @@ def test_report_10_ctrl_c_and_ctrl_d_around_a_paste_are_keys() -> None:
     with started() as terminal:
         terminal.type("\x03" + marked("a\nb"))
         terminal.until(lambda screen: "Press ctrl+c again" in screen and "\nb" in screen)
-        terminal.type("\x04")  # there is text, and nothing right of the cursor to delete
+        terminal.type("\x04")  # no effect: the line has text, but none after the cursor
         terminal.type("c\r")
         answered(terminal, "a\nbc")
         terminal.type(marked("a\nb") + "\x15\x08\x15")
@@ -235,7 +235,7 @@ def test_report_10_a_terminal_that_ignores_paste_markers(environment: dict[str, 
         answered(terminal, "one\n/quit\nthree")
         terminal.type(marked("a\n/quit") + "\r")
         answered(terminal, "a\n/quit")
-        terminal.type("b\rc\r")  # it has sent markers, so these are keys
+        terminal.type("b\rc\r")  # after a marked paste, these are keys
         answered(terminal, "c")
         quits(terminal)
 

@@ -1,4 +1,4 @@
-"""Text in pieces comes out in lines and sentences, however it is cut."""
+"""The sentence splitter: streamed chunks become lines and sentences, for any chunks."""
 
 import re
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The commands on what is in a thread: answered again, edited, branched, set, named, summarised."""
+"""The commands on a thread: regenerate, edit, branch, set, rename, summarise."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.ui.window import messages
 
 
 async def turn_of(chat: Plain, line: str) -> Turn:
-    """Type a command that asks the model, and return the run it gets."""
+    """Type a command that asks the model, and return the agent's turn."""
     before = len(chat.agent.turns)
     await chat.until(lambda: chat.console.prompting)
     await chat.enter(line)
@@ -132,7 +132,7 @@ async def test_settings_are_listed_changed_refused_and_sent() -> None:
         await chat.prints("From the next answer on, temperature is 0.2")
         await chat.enter("/set system You are a pirate.")
         await chat.prints("From the next answer on, system is You are a pirate.")
-        await chat.enter("/set role You are a pilot.")  # its name in 0.1
+        await chat.enter("/set role You are a pilot.")  # the name in 0.1
         await chat.prints("From the next answer on, system is You are a pilot.")
         await chat.enter("/set system You are a pirate.")
         await chat.enter("/set seed 5")

@@ -1,4 +1,4 @@
-"""Events in a word, and what a sequence of them makes of a state."""
+"""Short constructors of events, and helpers that fold events into a state."""
 
 from collections.abc import Mapping
 from functools import reduce

@@ -1,4 +1,4 @@
-"""The saved state of the storage contract, one line, byte for byte."""
+"""The saved state that the storage contract specifies: one line, compared byte for byte."""
 
 GOLDEN = (
     '{"messages":[{"id":"u1","role":"user","content":"What is the weather?",'

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: any sampling and any settings of a turn that are allowed."""
+"""Hypothesis strategies for every allowed sampling and every allowed settings of a turn."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ _OBJECTS = st.dictionaries(_TEXTS, _JSON, max_size=3)
 
 
 def numbers(allowed: Range) -> st.SearchStrategy[Any]:
-    """Return the numbers of a range, its ends and whole numbers among them."""
+    """Return the numbers of a range, including its ends and whole numbers."""
     whole = st.integers(int(allowed.start) + allowed.open_start, int(allowed.end))
     if allowed.whole:
         return whole
@@ -30,7 +30,7 @@ def numbers(allowed: Range) -> st.SearchStrategy[Any]:
 
 
 def samplings() -> st.SearchStrategy[Sampling]:
-    """Return any sampling that is allowed, some with one option changed, some with all."""
+    """Return any allowed sampling, with any subset of its options changed."""
     options: dict[str, st.SearchStrategy[Any]] = {
         name: numbers(allowed) for name, allowed in RANGES.items()
     }
@@ -41,7 +41,7 @@ def samplings() -> st.SearchStrategy[Sampling]:
 
 
 def turn_settings() -> st.SearchStrategy[TurnSettings]:
-    """Return any settings that are allowed, each field set or None."""
+    """Return any allowed settings, each field set or None."""
     fields: dict[str, st.SearchStrategy[Any]] = {
         "system": _TEXTS,
         "sampling": samplings(),

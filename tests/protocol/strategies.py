@@ -18,7 +18,7 @@ from koel_tui.protocol import (
     UnknownEvent,
 )
 
-# Any code point, lone surrogates included: a saved thread may hold what a broken server sent.
+# Any code point, including lone surrogates: a saved thread may contain output of a broken server.
 texts = st.text(st.characters(), max_size=20)
 clean_texts = st.text(max_size=20)
 ids = st.sampled_from(["m1", "m2", "m3", "u1", ""])

@@ -1,4 +1,4 @@
-"""Streams to read from, and what was read."""
+"""Event streams for tests, and helpers that collect their events."""
 
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -7,7 +7,7 @@ from koel_tui.protocol import Event, ProtocolError, UnknownEvent, parse_event
 
 
 class Source:
-    """A stream of `events` that knows whether it was closed, and may fail at its end."""
+    """A stream of `events` that records its close, and may raise at its end."""
 
     def __init__(self, events: Iterable[Event], failure: Exception | None = None) -> None:
         self._events = iter(events)

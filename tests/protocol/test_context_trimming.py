@@ -1,4 +1,4 @@
-"""Context trimming: what stays, what leaves, how stable the beginning is, and what it costs."""
+"""Context trimming: the kept and removed turns, the stability of the prefix, and the cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ def size_of(lines: Sequence[Line]) -> int:
 
 
 class Counted:
-    """Counters of tokens, and what was counted."""
+    """Token counters that record the texts they count."""
 
     def __init__(self, token_size: int = 1, added: int = 1) -> None:
         self._token_size = token_size
@@ -117,7 +117,7 @@ def test_engine_case_25_the_head_the_newest_turn_and_whole_turns_stay(
 def test_trimming_removes_at_most_a_quarter_beyond_the_necessary(
     head: Lines, old: list[Lines], last: Lines, context: int, reserve: int, added: int
 ) -> None:
-    """Compared with the tokens of every prompt there could be."""
+    """Compares the tokens with those of every possible prompt."""
     counted, parts = Counted(added=added), [*old, last]
     every = [counted.tokens(head + joined(parts[first:])) for first in range(len(parts))]
     max_tokens, quarter = context - max(1, reserve), max(1, context // 4)
@@ -180,7 +180,7 @@ def test_a_turn_that_was_left_out_stays_out(head: Lines, conversation: list[Line
         for count in range(len(conversation))
     ]
     assert dropped == sorted(dropped)
-    # 30 tokens are a quarter, and the turns between two changes have 20 at most.
+    # A quarter is 30 tokens, and the turns between two changes have at most 20.
     sizes = [Counted().tokens(each) for each in conversation]
     changes = [count for count, (one, two) in enumerate(pairwise(dropped)) if one != two]
     assert len(changes) <= 2 + sum(sizes) / 15 / max(1, 30 // max(sizes))

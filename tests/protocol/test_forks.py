@@ -79,7 +79,7 @@ def test_switching_without_branches_changes_nothing() -> None:
     state = grown(fork_off(thread("ab"), 1), "X")
     assert switch(state, "X") is state
     assert switch(state, None) is state
-    assert switch(state, "a", 2) is state  # once round
+    assert switch(state, "a", 2) is state  # a full cycle of the two branches
     assert fork_off(state, 2) is state
     gone = replace(state, messages=())
     assert switch(gone, "a") is gone
@@ -108,7 +108,7 @@ def test_random_forks_neither_lose_nor_duplicate_a_message(walk: list[tuple[str,
             if places:
                 after = places[place % len(places)]
                 assert shown(switch(switch(state, after, 1), after, -1)) == shown(state) or (
-                    not state.messages or state.messages[-1].id == after  # an empty one goes
+                    not state.messages or state.messages[-1].id == after  # an empty one is removed
                 )
                 state = switch(state, after)
         kept = [*shown(state), *(m.id for f in state.forks for b in f.branches for m in b)]

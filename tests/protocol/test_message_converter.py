@@ -1,4 +1,4 @@
-"""A thread is converted for each run, its earlier turns only once."""
+"""The conversion of a thread for each run: its earlier turns are converted only once."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ LONG = 10 * STEP
 
 
 def thread(count: int) -> list[Message]:
-    """Return questions and answers in turn."""
+    """Return alternating questions and answers."""
     return [
         Message(str(number), "user" if number % 2 == 0 else "assistant", f"text {number}")
         for number in range(count)
@@ -24,7 +24,7 @@ def thread(count: int) -> list[Message]:
 def converted(
     converter: MessageConverter, messages: Sequence[Message], echo: dict[str, bytes] | None = None
 ) -> tuple[list[core.Message], int]:
-    """Return the converted messages, and how often the event loop could run in between."""
+    """Return the converted messages, and the number of pauses for the event loop."""
     steps = converter.steps(messages, echo)
     pauses = 0
     while True:
@@ -106,7 +106,7 @@ def message(number: int, kind: str, call: str) -> Message:
 def test_repeated_conversions_equal_a_new_conversion(
     history: list[tuple[tuple[str, str], dict[str, bytes]]], cut: int
 ) -> None:
-    """Calls without answers, answers without calls and encrypted values in any order."""
+    """The threads contain calls without results, results without calls and encrypted values."""
     converter = MessageConverter()
     messages: list[Message] = []
     echo: dict[str, Any] = {}

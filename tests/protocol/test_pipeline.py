@@ -1,4 +1,4 @@
-"""Chunks, order and fold together, as a run uses them."""
+"""Chunks, event order and fold combined, as in a run."""
 
 import json
 from collections.abc import AsyncIterator
@@ -40,7 +40,7 @@ EVENTS = [
 
 
 async def run(events: AsyncIterator[Event]) -> tuple[ChatState, list[str]]:
-    """Return what a run of `events` makes of the first state, and what was recorded of it."""
+    """Return the state after a run of `events` from the first state, and the recorded events."""
     state, recorded = FIRST, list[str]()
     async for each in verify(expand_chunks(events)):
         assert isinstance(each, BaseEvent)

@@ -1,4 +1,4 @@
-"""Settings of a turn: how those of a turn and of its session are merged, and what is refused."""
+"""Turn settings: how they are merged with those of the session, and which values are refused."""
 
 import math
 from collections.abc import Mapping

@@ -6,7 +6,7 @@ import pytest_asyncio
 
 @pytest_asyncio.fixture
 async def free() -> AsyncIterator[asyncio.Event]:
-    """Set when a stubborn agent may go; set at the end in any case, or a failure would hang."""
+    """The event that ends a stubborn agent; set at the end, so that a failed test does not hang."""
     event = asyncio.Event()
     yield event
     event.set()

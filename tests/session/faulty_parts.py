@@ -1,4 +1,4 @@
-"""The native side, files and callbacks of the machine in `test_client_machine`, which go wrong."""
+"""Faulty native side, files and callbacks for the state machine in `test_client_machine`."""
 
 import asyncio
 from collections import Counter
@@ -27,7 +27,7 @@ PERMIT_DEADLINE = 2.0
 
 
 class Native(StrictLink):
-    """A native side whose snapshots take as long as the machine wants."""
+    """A native side that holds back snapshots while `slow_snapshots` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Native(StrictLink):
             self.emit(Done(call))
 
     def use_tool(self, session: int) -> None:
-        """Call the raising tool, and end the turn; only end it if the next call may be too much."""
+        """Call the raising tool and end the turn. In the last allowed round, only end the turn."""
         name = self.names[session]
         self.tool_rounds[name] += 1
         if self.tool_rounds[name] == MAX_ROUNDS:
@@ -66,9 +66,9 @@ class Native(StrictLink):
 
 
 class Files(JsonFileStorage):
-    """Files whose writes fail while `broken`: "before" the write, or "after" it.
+    """A storage whose saves fail while `broken`: "before" the write, or "after" it.
 
-    "encrypted" means that another program has encrypted the threads.
+    "encrypted" simulates that another program has encrypted the threads.
     """
 
     broken = ""
@@ -84,7 +84,7 @@ class Files(JsonFileStorage):
         self.codec.check_directory = check_directory  # type: ignore[method-assign] # the seam
 
     def on_disk(self, thread: str) -> list[ChatState]:
-        """Return the states that opening the file of a thread and its conflict files shows."""
+        """Return the states stored in the file of a thread and in its conflict files."""
         path = self.directory / f"{self.codec.stem(thread)}.json"
         paths = [path, *path.parent.glob(f"{path.stem}.conflict-*.json")]
         return [
@@ -138,7 +138,7 @@ class Clock:
 
 
 async def permits_are_free(engine: Engine) -> None:
-    """Wait until the turns of cancelled runs have ended; then no permit is held or awaited."""
+    """Wait until the turns of cancelled runs have ended, and check that all permits are free."""
     mutex = engine._mutex
     with suppress(TimeoutError):
         async with asyncio.timeout(PERMIT_DEADLINE):
@@ -183,7 +183,7 @@ class RaisingObserver:
 
 
 def faulty_client(agent: LocalAgent, files: Files, clock: Clock) -> KoelClient:
-    """Return a client all of whose callbacks may raise."""
+    """Return a client whose callbacks can all raise."""
     return KoelClient(
         agent,
         files,

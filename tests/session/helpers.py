@@ -1,4 +1,4 @@
-"""Agents that do what a test says, stores that fail when a test says, and waiting without sleep."""
+"""Scripted agents, storages that fail or block on demand, and waiting without fixed delays."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +23,7 @@ DEADLINE = 5.0
 
 
 class ScriptedAgent:
-    """Answers the first run with the first answer, and so on; the last one is used again."""
+    """Answers each run with the next of its answers, and repeats the last one."""
 
     def __init__(self, *answers: Answer) -> None:
         self._answers = list(answers)
@@ -42,7 +42,7 @@ class ScriptedAgent:
 
 
 class ReleasingAgent(ScriptedAgent):
-    """An agent that keeps something for each thread until it is released."""
+    """An agent that records which threads are released."""
 
     def __init__(self, *answers: Answer) -> None:
         super().__init__(*answers)
@@ -53,7 +53,7 @@ class ReleasingAgent(ScriptedAgent):
 
 
 class FailingStorage(MemoryStorage):
-    """A memory that refuses to save while `broken`, and counts what it saved."""
+    """A memory storage that refuses to save while `broken`, and counts the attempts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class FailingStorage(MemoryStorage):
 
 
 class SlowStorage(MemoryStorage):
-    """A memory that saves only while its `gate` is open, and tells how many saves wait at once."""
+    """A memory storage that saves only while its `gate` is open, and counts the waiting saves."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ def end(message_id: str) -> BaseEvent:
 
 
 def say(*deltas: str, gate: asyncio.Event | None = None) -> Answer:
-    """Return an answer of these deltas; with a gate it waits there before it ends the message."""
+    """Return an answer of these deltas; with a gate, it waits for the gate at the end."""
 
     async def answer(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
         message_id = f"answer-{run.run_id}"
@@ -135,7 +135,7 @@ def fail(error: BaseException, *deltas: str) -> Answer:
 
 
 def stubborn(free: asyncio.Event, waiting: asyncio.Event) -> Answer:
-    """Return an answer that ignores cancellation until `free` is set, once it has set `waiting`."""
+    """Return an answer that sets `waiting`, then ignores cancellation until `free` is set."""
 
     async def answer(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
         yield begin(run)
@@ -160,7 +160,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 def said(state: ChatState) -> list[tuple[str, str]]:
-    """Return who said what, a pair a message."""
+    """Return the role and the content of each message."""
     return [(message.role, message.content) for message in state.messages]
 
 

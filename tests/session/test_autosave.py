@@ -125,7 +125,7 @@ async def test_saves_do_not_pile_up_behind_a_slow_write() -> None:
     for number in range(20):
         thread.say(str(number))
         thread.autosave.save_soon()
-        await asyncio.sleep(0.001)  # lets the timer go off while the write still waits
+        await asyncio.sleep(0.001)  # lets the timer expire while the write still waits
     assert len(other_tasks()) == 1
     storage.gate.set()
     await eventually(lambda: not thread.autosave.dirty)
@@ -262,7 +262,7 @@ async def test_saves_announces_success_failure_and_retry(monkeypatch: pytest.Mon
     session.update_state({"key": 1})
     await eventually(lambda: errors[-1] is not None)
     session.dispose()
-    storage.broken = False  # the disposed session retries by itself
+    storage.broken = False  # the disposed session retries without a call
     await eventually(lambda: errors[-1] is None and not session.dirty)
     watching.cancel()
 

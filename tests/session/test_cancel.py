@@ -32,7 +32,7 @@ from tests.session.helpers import (
 
 @pytest.fixture(autouse=True)
 def counted(tally: Tally) -> None:
-    """Count each of these, should it pass."""
+    """Count each passed test of this module."""
     tally("cancellation", tried=1)
 
 
@@ -70,7 +70,7 @@ async def test_session_case_23_cancel_is_immediate_and_keeps_the_received_text()
     assert session.state.messages[1] == kept
     assert agent.inputs[1].messages[1].content == kept.content
     await session.dispose()
-    assert len(await collected(events)) == 5  # the second run's alone
+    assert len(await collected(events)) == 5  # only those of the second run
 
 
 async def test_cancel_before_the_first_token_leaves_no_empty_message() -> None:
@@ -150,7 +150,7 @@ async def test_the_next_run_waits_until_the_agent_has_ended_the_last_run() -> No
             yield start("m")
             await asyncio.Event().wait()
         finally:
-            for _ in range(20):  # letting go takes a while
+            for _ in range(20):  # the release takes a while
                 await asyncio.sleep(0)
             running.remove(run.run_id)
 

@@ -1,4 +1,4 @@
-"""Any order of sending, cancelling, closing and dying: the invariants of a session hold."""
+"""The invariants of sessions hold for any order of sends, cancellations, closes and crashes."""
 
 import asyncio
 import time
@@ -19,11 +19,11 @@ from tests.hostile_summary import Tally
 
 THREADS = 3
 STEPS = 3000
-"""Turns of the loop within which everything that was begun must end."""
+"""Iterations of the event loop within which every started call must end."""
 
 
 class Schedule:
-    """Threads on one scripted native side, and what each step does to them."""
+    """Threads on one scripted native side, with a method for each step."""
 
     def __init__(self) -> None:
         self.link = StrictLink()
@@ -35,14 +35,14 @@ class Schedule:
         ]
         self.said = [0] * THREADS
         self.sends: list[asyncio.Future[None]] = []
-        self.cancelled: dict[int, ChatState] = {}  # as they were left, by number
+        self.cancelled: dict[int, ChatState] = {}  # the cancelled states, by thread number
 
     async def _load(self, progress: Callable[[float], None]) -> Engine:
         engine = Engine(self.link, ModelSpec(Path("none.gguf")), max_sessions=None)
         await engine.start()
         return engine
 
-    # Steps; each takes a number that chooses the session
+    # Steps; the argument `pick` selects the session
 
     def do_send(self, pick: int) -> None:
         number = pick % THREADS
@@ -77,7 +77,7 @@ class Schedule:
         self.do_send(pick)
 
     def do_cancel_and_close(self, pick: int) -> None:
-        if pick == 5:  # seldom: nothing more happens in that thread
+        if pick == 5:  # rare, because nothing more happens in that thread
             self.do_cancel(pick)
             self.sends.append(asyncio.ensure_future(self._close(pick % THREADS)))
 
@@ -148,7 +148,7 @@ class Schedule:
 
 STEP_NAMES = ["wait", *(name[3:] for name in dir(Schedule) if name.startswith("do_"))]
 USUAL = ["send", "send", "wait", "wait", "say", "wait", "end"] * 2
-"""Repeated, so that most schedules have turns in them to be cancelled."""
+"""The usual steps, repeated so that most schedules contain turns that can be cancelled."""
 steps = st.lists(
     st.tuples(st.sampled_from([*USUAL, *STEP_NAMES]), st.integers(0, 5)), min_size=15, max_size=60
 )

@@ -1,7 +1,7 @@
-"""Any actions on sessions in any order: engine and client agree, nothing is lost.
+"""Random actions on sessions in any order: engine and client agree, and no message is lost.
 
-The engine is the real one with a scripted native side, the agent, the client and the files are
-real. Saves fail, and callbacks, the clock and tools raise, when the machine says so.
+The engine, agent, client and files are real; only the native side is scripted. The machine
+decides when saves fail and when callbacks, the clock and tools raise.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ WORDS = st.sampled_from(["hello", "hello", "boom reducer", "boom interceptor", "
 
 
 class ClientMachine(RuleBasedStateMachine):
-    """Opens, asks, stops, closes and breaks; the invariants hold after each step."""
+    """Opens, asks, stops and closes sessions with faults; checks the invariants after each step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class ClientMachine(RuleBasedStateMachine):
         self.live: dict[str, ChatSession] = {}
         self.ever: list[ChatSession] = []
         self.sends: list[asyncio.Task[None]] = []
-        self.may_fail: set[str] = set()  # threads of whose last run something failed or was stopped
+        self.may_fail: set[str] = set()  # threads whose last run failed or was stopped
         self.acknowledged: dict[str, list[ChatState]] = {}
 
     @initialize()
@@ -80,11 +80,11 @@ class ClientMachine(RuleBasedStateMachine):
             self.open(thread, fresh=False)
 
     def do(self, action: Coroutine[Any, Any, T]) -> T:
-        """Do something, within the deadline that every call has."""
+        """Run a coroutine within the deadline."""
         return self.loop.run_until_complete(asyncio.wait_for(action, DEADLINE))
 
     def pause(self) -> None:
-        """Let the started calls continue for some turns of the loop."""
+        """Let the started calls continue for some iterations of the event loop."""
 
         async def turns() -> None:
             for _ in range(10):
@@ -94,7 +94,7 @@ class ClientMachine(RuleBasedStateMachine):
 
     @rule(thread=THREADS, fresh=st.booleans(), pick=st.integers(0, 2))
     def open(self, thread: str, fresh: bool, pick: int = 0) -> None:
-        """Open a thread, with what is unsaved of it, newer or older, or with what is stored."""
+        """Open a thread, with its unsaved state (newer or older) or with its stored state."""
         if thread in self.live:
             return
         unsaved = [each for each in self.client.unsaved if each.thread_id == thread]
@@ -161,14 +161,15 @@ class ClientMachine(RuleBasedStateMachine):
         self.pause()
 
     def _forgive(self, thread: str, words: str) -> None:
-        """Note whether the run that begins is going to fail."""
+        """Record whether the run that begins will fail."""
         self.native.tool_rounds[thread] = 0
         if words in ("boom reducer", "boom interceptor") or self.clock.broken:
             self.may_fail.add(thread)
         else:
             self.may_fail.discard(thread)
 
-    # When a turn begins and ends depends on threads: no draw may, so these rules have no condition.
+    # The times at which turns begin and end depend on OS threads. Draws must not depend on them,
+    # so these rules have no condition.
 
     @rule(pick=st.integers(0, 7), text=st.sampled_from(["yes", "no, ", "<think>"]))
     def stream(self, pick: int, text: str) -> None:
@@ -223,7 +224,7 @@ class ClientMachine(RuleBasedStateMachine):
 
     @rule(certain=st.sampled_from([False, False, True]))
     def dispose_client(self, certain: bool) -> None:
-        """Dispose the client, with its runs, and continue with another one."""
+        """Dispose the client and its runs, and continue with another client."""
         if certain:
             self._let_saves_end()
             self._dispose_client()
@@ -232,7 +233,7 @@ class ClientMachine(RuleBasedStateMachine):
 
     @rule(thread=THREADS)
     def reopen_what_could_not_be_saved(self, thread: str) -> None:
-        """Begin a thread again from its file while a closed session waits to be saved."""
+        """Reopen a thread from its file while the state of a closed session is still unsaved."""
         self.open(thread, fresh=False)
         self.files.broken = "before"
         self.cancel(thread)
@@ -271,7 +272,7 @@ class ClientMachine(RuleBasedStateMachine):
 
     @rule(broken=st.sampled_from(["", "before", "after", "encrypted"]), slow=st.booleans())
     def change_weather(self, broken: str, slow: bool) -> None:
-        """Let saves fail or work again, and snapshots take long or no time."""
+        """Let saves fail or succeed again, and snapshots take long or no time."""
         self.files.broken = broken
         self.native.slow_snapshots = slow
         if not slow:
@@ -288,7 +289,7 @@ class ClientMachine(RuleBasedStateMachine):
 
     @rule(broken=st.booleans())
     def change_clock(self, broken: bool) -> None:
-        """Let the clock raise or work again; a run that gets an event meanwhile fails."""
+        """Let the clock raise or work again; a run that gets an event while it raises fails."""
         self.clock.broken = broken
         if broken:
             self.may_fail |= {key for key in self.live if self._idle(key) is None}

@@ -1,4 +1,4 @@
-"""Questions to a client that belong to no thread: titles and summaries."""
+"""Ephemeral runs of a client, which belong to no thread: titles and summaries."""
 
 from collections.abc import AsyncIterator
 

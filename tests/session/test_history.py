@@ -1,4 +1,4 @@
-"""Changes of the history: answers generated again, edited messages, branches, continuing."""
+"""Changes of the history: regenerated and continued answers, edited messages, branches."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

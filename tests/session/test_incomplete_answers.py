@@ -1,4 +1,4 @@
-"""Answers that end before they are complete: cut at a limit, stopped, or thinking only."""
+"""Answers that are incomplete: cut at the token limit, stopped, or with thinking only."""
 
 import asyncio
 import json

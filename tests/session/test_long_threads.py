@@ -1,4 +1,4 @@
-"""A send in a long thread: the agent gets everything, and the event loop runs meanwhile."""
+"""A send in a long thread: the agent gets all messages, and the event loop is not blocked."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ STATE = ChatState(
 
 
 async def turns_of_the_loop(counts: list[int]) -> None:
-    """Count how often the event loop has run everything that was ready."""
+    """Count the iterations of the event loop."""
     counts.append(0)
     while True:
         counts[0] += 1
@@ -60,7 +60,7 @@ async def test_agents_and_interceptors_get_the_complete_list_of_each_run() -> No
             self, run: RunAgentInput, settings: TurnSettings | None, following: Next
         ) -> AsyncIterator[Event]:
             seen.append(run.model_copy(update={"messages": list(run.messages)}))
-            run.messages.clear()  # the list is its own; the next run must be complete
+            run.messages.clear()  # a separate list: the next run must be complete
             return following(run.model_copy(update={"messages": seen[-1].messages}), settings)
 
     agent = ScriptedAgent(say("yes"))

@@ -101,7 +101,7 @@ def test_b35_a_loop_that_ends_while_a_session_is_closed_leaves_nothing_held(
         await session.send("hi")
         await eventually(lambda: not session.dirty)
         session.dispose()
-        await asyncio.sleep(0)  # the closing has begun
+        await asyncio.sleep(0)  # the close has begun
 
     asyncio.run(leave())
     assert agent.released == ["t"]

@@ -9,7 +9,7 @@ from tests.session.helpers import other_tasks
 
 
 class Log:
-    """Everything a run reports."""
+    """Records the reports of a run."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

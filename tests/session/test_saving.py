@@ -161,7 +161,7 @@ async def test_dispose_during_a_run_settles_send_saves_and_leaks_nothing() -> No
 
 
 class Half(MemoryStorage):
-    """A memory that can save, and nothing else."""
+    """A storage that can only save."""
 
     async def close(self, thread_id: str) -> None:
         raise StorageError("The lock is gone.")

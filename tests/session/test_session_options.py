@@ -1,4 +1,4 @@
-"""Options of sessions: their agent, settings and tools, and when a new one saves."""
+"""Options of sessions: agent, settings and tools, and the first save of a new session."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
@@ -79,7 +79,7 @@ async def test_a_session_saves_only_after_the_earlier_one_of_its_thread_is_close
     client = KoelClient(ScriptedAgent(say("x")), storage)
     earlier: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     session = ChatSession("t", ASKED, client._dependencies, after=earlier, unsaved=True)
-    for _ in range(20):  # a save without a disk takes less
+    for _ in range(20):  # a save to memory takes less time
         await asyncio.sleep(0)
     assert session.dirty and await storage.load("t") is None
     earlier.set_result(None)

@@ -1,4 +1,4 @@
-"""The settings of a thread: how they are saved, read again and merged over the program's."""
+"""The settings of a thread: saved, restored, and merged over the settings of the program."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Sessions of one thread that follow each other: an older one replaces nothing of a newer one."""
+"""Successive sessions of one thread: an older session never overwrites data of a newer one."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class FailingFiles(JsonFileStorage):
-    """Files that cannot be written while `broken`."""
+    """A storage whose files cannot be written while `broken`."""
 
     broken = False
     tries = 0
@@ -33,7 +33,7 @@ class FailingFiles(JsonFileStorage):
 
 
 class FullFiles(FailingFiles):
-    """Files of which no conflict can be written while `no_conflicts`."""
+    """A storage that cannot write conflict files while `no_conflicts`."""
 
     no_conflicts = False
 
@@ -48,7 +48,7 @@ def client(storage: MemoryStorage | JsonFileStorage) -> KoelClient:
 
 
 def in_conflict(storage: JsonFileStorage) -> list[list[str]]:
-    """Return what the user said in each conflict file that is reported."""
+    """Return the user messages in each reported conflict file."""
     found = []
     for conflict in storage.conflicts:
         assert isinstance(conflict, Conflict)
@@ -210,7 +210,7 @@ async def test_b5_a_session_superseded_while_it_locks_its_thread_is_saved_as_a_c
     await first.dispose()
     gate.clear()
     waits.clear()
-    await waits.wait()  # the next try to save it locks the thread
+    await waits.wait()  # the next attempt to save it locks the thread
     second = owner.new_session("t")
     storage.broken = False
     gate.set()

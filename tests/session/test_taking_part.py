@@ -1,4 +1,4 @@
-"""Reducers, observers and the order of events as a client's sessions have them."""
+"""The reducers and observers of a client, and the order of events in its sessions."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from tests.session.helpers import ScriptedAgent, begin, content, end, eventually
 
 
 class Scribe:
-    """Adds the events it receives to a list shared with others."""
+    """Adds the events it receives to a shared list."""
 
     def __init__(self, name: str, notes: list[str]) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""Tools: schemas from signatures, results sent back, every call answered on every way out."""
+"""Tools: schemas from signatures, returned results, and an answer to every call in every case."""
 
 import asyncio
 import json
@@ -116,7 +116,7 @@ async def test_calls_are_executed_and_their_results_sent_back() -> None:
     folded = first
     for event in await collected(events):
         folded = fold(folded, event)
-    assert folded.messages == state.messages[1:]  # all but what the user said came as events
+    assert folded.messages == state.messages[1:]  # all but the user's message came as events
 
 
 async def test_a_tool_that_is_only_declared_is_left_to_the_agent() -> None:

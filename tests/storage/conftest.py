@@ -1,3 +1,5 @@
+"""Fixtures for the tests of storage."""
+
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from tests.storage.helpers import in_clear
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Name a directory of threads, which is not there yet."""
+    """Return the path of a directory of threads that does not exist yet."""
     return tmp_path / "threads"
 
 

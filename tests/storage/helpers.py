@@ -1,4 +1,4 @@
-"""Parts that the tests of the stores share: a clock, threads with words in them, file names."""
+"""Helpers for the tests of the stores: a clock, threads with given texts, file names."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ CHEAP = Cost(memory=19 * 1024, passes=2, lanes=1)
 
 
 class Clock:
-    """A clock that advances by one second each time it is asked."""
+    """A clock that advances by one second at each call."""
 
     def __init__(self) -> None:
         self.now = MOMENT
@@ -46,7 +46,7 @@ def file_name(thread_id: str) -> str:
 
 
 def passphrase(text: str = "correct horse") -> Passphrase:
-    """Return a key that costs as little as is allowed."""
+    """Return a key with the cheapest derivation that is allowed."""
     return Passphrase(lambda new: text, CHEAP)
 
 

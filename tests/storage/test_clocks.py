@@ -1,4 +1,4 @@
-"""Clocks that jump or stop: nothing is ordered by them."""
+"""Saves with a clock that jumps or stops: their order does not depend on the clock."""
 
 import json
 from collections.abc import Callable

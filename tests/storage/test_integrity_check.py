@@ -1,4 +1,4 @@
-"""Checking a directory without changing it: threads, other files, the index."""
+"""The integrity check of a directory, which changes nothing: threads, other files, the index."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""Threads in an older schema, with a schema 0 that only these tests know."""
+"""Threads in an older schema: a schema 0 that only these tests define."""
 
 import errno
 import json
@@ -25,7 +25,7 @@ from tests.storage.helpers import Clock, encrypted, file_name, passphrase, sayin
 
 
 def from_zero(wire: dict[str, Any]) -> dict[str, Any]:
-    """Schema 0 called the meta `about` and the messages of its state `lines`."""
+    """Rename the keys of schema 0: `about` is now `meta`, `lines` is now `messages`."""
     wire, state = dict(wire), dict(wire["state"])
     state["messages"] = state.pop("lines")
     wire["meta"] = wire.pop("about")
@@ -37,7 +37,7 @@ MIGRATIONS = {0: from_zero}
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """Give the file of a thread in schema 0."""
+    """Write the file of a thread in schema 0, and return its path."""
     state = json.loads(encode_state(saying("hi", "hello")))
     state["lines"] = state.pop("messages")
     path = tmp_path / file_name("t")

@@ -88,7 +88,7 @@ async def test_the_recovery_file_of_encrypted_threads_is_never_unencrypted(
     with pytest.raises(EncryptedThreadsError):
         write_recovery_file(UNSAVED, [tmp_path / "recovery"], clear.codec.encode_recovery, MOMENT)
     assert not (tmp_path / "recovery").exists()
-    # The directory of the key may be gone, with the disk it was on: the key is known.
+    # The store has the key in memory, so the directory of the key is not needed.
     path = write_recovery_file(
         UNSAVED, [tmp_path / "recovery"], other.codec.encode_recovery, MOMENT
     )

@@ -1,4 +1,4 @@
-"""Promises of every store, tested on each: storage contract case 12."""
+"""The storage contract, tested on every store: case 12."""
 
 import asyncio
 import json
@@ -246,7 +246,7 @@ class TestStorageCase12EveryStore:
             await store.save(name, saying(name))
         await store.trash("old")
         for _ in range(10):
-            await store.update_meta("new", title="x")  # time goes by
+            await store.update_meta("new", title="x")  # advances the clock
         await store.trash("new")
         assert await store.empty_trash(timedelta(seconds=8)) == 1
         assert [found.id for found in await store.trashed()] == ["new"]

@@ -1,4 +1,4 @@
-"""The head of a thread's file: the list of threads reads nothing else."""
+"""The head of a thread's file, the only part that the list of threads reads."""
 
 import json
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Thread records: round trips, invalid bytes, titles and summaries."""
+
 import json
 from datetime import UTC, datetime
 

@@ -1,6 +1,6 @@
-"""Processes that use a store, for the tests of what happens between processes.
+"""A program that uses a store, for tests with several processes.
 
-`python -m tests.storage.worker DEED KIND FOLDER …`, see the functions below.
+`python -m tests.storage.worker TASK KIND FOLDER …`, see `main` and the functions below.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from tests.storage.helpers import FILE_STORES, passphrase, saying, words
 
 REPOSITORY = Path(__file__).parents[2]
 JOURNALED = "-journal"
-"""The end of the kind of a store that saves to its journal."""
+"""The suffix of KIND for a store that saves to its journal."""
 
 
 def start(task: str, kind: str, folder: Path, *more: str) -> subprocess.Popen[str]:
-    """Start an action in a separate process."""
+    """Start a task in a separate process."""
     command = [sys.executable, "-m", "tests.storage.worker", task, kind, str(folder), *more]
     return subprocess.Popen(
         command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -36,7 +36,7 @@ def start(task: str, kind: str, folder: Path, *more: str) -> subprocess.Popen[st
 
 
 class NaiveStorage:
-    """Writes the way no store may: over the old file."""
+    """A store that overwrites the old file in place, which is unsafe."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "t.json"
@@ -59,14 +59,14 @@ def _open_store(kind: str, folder: Path) -> Any:
 
 
 async def hold(kind: str, folder: Path) -> None:
-    """Open the thread `t` and hold it until there is nothing more to read."""
+    """Open the thread `t` and keep it open until stdin ends."""
     storage = FILE_STORES[kind](folder)
     print((await storage.open("t")).writable, flush=True)
     await asyncio.to_thread(sys.stdin.read)
 
 
 async def append(kind: str, folder: Path, name: str, times: str) -> None:
-    """Add messages to the thread `t`; print which were kept and which refused."""
+    """Add messages to the thread `t`; print those that were saved and those that were refused."""
     storage = FILE_STORES[kind](folder)
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
@@ -86,7 +86,7 @@ async def append(kind: str, folder: Path, name: str, times: str) -> None:
 
 @dataclass
 class Toll:
-    """The effects of kills: starts that found nothing readable, lost saves, left-over files."""
+    """Counts after kills: rounds, saves, torn files, lost saves and left-over temporary files."""
 
     rounds: int = 0
     saves: int = 0
@@ -96,11 +96,11 @@ class Toll:
 
 
 def kills(kind: str, folder: Path, rounds: str, seed: str, size: str) -> None:
-    """Kill a process that saves `size` bytes at random moments, again and again; print the toll.
+    """Kill a process at random moments while it saves `size` bytes; print the toll of all rounds.
 
-    Each process is forked from this one, which has no threads, so that a round is short.
+    Each process is forked from this one, so that a round is short. This one has no threads.
     """
-    importlib.import_module("cryptography.hazmat.primitives.ciphers.aead")  # not in every round
+    importlib.import_module("cryptography.hazmat.primitives.ciphers.aead")  # once, not per round
     thread_writer.MIN_FILE_BYTES = 0
     chance, toll, promised, pace = random.Random(int(seed)), Toll(), 0, 0.01
     for _ in range(int(rounds) + 1):
@@ -115,7 +115,7 @@ def kills(kind: str, folder: Path, rounds: str, seed: str, size: str) -> None:
             toll.torn += found < 0
             toll.lost += 0 <= found < promised
             toll.left_over += left_over
-            lived = chance.uniform(0.5, 5.0) * pace  # in which it saves a few times, here and now
+            lived = chance.uniform(0.5, 5.0) * pace  # long enough for a few saves
             time.sleep(lived)
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
@@ -136,7 +136,7 @@ def convert(task: str, folder: Path) -> None:
 
 
 def rotate(folder: Path, now: str, other: str) -> None:
-    """Change the passphrase to the other one and back, until the end."""
+    """Switch between two passphrases until this process is killed."""
     importlib.import_module("cryptography.hazmat.primitives.ciphers.aead")
     print("begun", flush=True)
     while True:
@@ -145,7 +145,7 @@ def rotate(folder: Path, now: str, other: str) -> None:
 
 
 def _save_for_ever(kind: str, folder: Path, writing: int, text: str) -> None:
-    """Tell what a start finds, then save ever higher numbers and tell each when it is saved."""
+    """Write the number found at the start to `writing`, then save and write increasing numbers."""
 
     async def work() -> None:
         storage = _open_store(kind, folder)
@@ -157,7 +157,7 @@ def _save_for_ever(kind: str, folder: Path, writing: int, text: str) -> None:
             await storage.open("t")
         while True:
             number += 1
-            # Joined with the file sometimes, as at the end of an answer.
+            # Every eighth save joins the journal with the file, as at the end of an answer.
             is_progress = kind.endswith(JOURNALED) and number % 8
             save = storage.save_progress if is_progress else storage.save
             await save("t", saying(str(number), text))
@@ -170,7 +170,7 @@ def _save_for_ever(kind: str, folder: Path, writing: int, text: str) -> None:
 
 
 def _nothing(folder: Path) -> int:
-    """Return 0 where no thread was ever saved, -1 where there should be one."""
+    """Return the number for a thread that was not loaded: 0 without a file, -1 if one exists."""
     return -1 if any(folder.glob("t*")) else 0
 
 
@@ -179,7 +179,7 @@ def _left_over(folder: Path) -> int:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the task that the command line names."""
     task, kind, folder, *more = sys.argv[1:]
     if task == "kills":
         kills(kind, Path(folder), *more)

@@ -1,3 +1,5 @@
+"""Atomic writes: flushes, links, failing system calls and left-over temporary files."""
+
 import errno
 import fcntl
 import os
@@ -216,7 +218,7 @@ def test_storage_case_09_the_content_is_whole_and_a_retry_works_when_any_call_fa
     for failed in _every_fault(path):
         seen.append(failed)
         assert path.read_bytes() in (b"old", b"new content")
-        if len(seen) <= 5:  # up to the rename itself the old content must remain
+        if len(seen) <= 5:  # before the rename, the old content must remain
             assert path.read_bytes() == b"old"
         assert list(path.parent.iterdir()) == [path]
         write_atomically(path, b"retried")
@@ -303,7 +305,7 @@ def test_a_file_is_written_on_a_file_system_without_locks(
 def test_an_atomic_write_flushes_the_disk_cache_too(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on macOS, where fsync stops at it."""
+    """On macOS, fsync does not flush the disk cache; F_FULLFSYNC does."""
     flushed: list[tuple[bool, int]] = []
 
     def control(descriptor: int, what: int) -> None:
@@ -322,7 +324,7 @@ UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOTTY, errno.ENOSYS)
 def test_report_13_a_volume_without_the_full_flush_gets_the_plain_one(
     path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """As network volumes of macOS."""
+    """Network volumes of macOS do not support F_FULLFSYNC."""
     monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
     monkeypatch.setattr(fcntl, "fcntl", failing_with(number))
     finished = path.with_name("model.part")

@@ -1,4 +1,4 @@
-"""Copying to the clipboard of the desktop, of tmux and of the terminal."""
+"""Copies to the clipboard of the desktop, of tmux and of the terminal."""
 
 import base64
 import fcntl
@@ -86,7 +86,7 @@ async def test_report_06_the_next_tool_is_used_if_the_first_fails(
 async def test_report_06_text_is_always_copied_with_a_text_type(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By its own guess, wl-copy offers a Perl script as no text, and an editor pastes nothing."""
+    """Without a type, wl-copy offers a Perl script as non-text, and editors paste nothing."""
     out = tmp_path / "out"
     install(tmp_path, monkeypatch, "wl-copy", f'echo "$@" > {out}; cat >> {out}')
     copied = await copy_to_clipboard("#!/usr/bin/perl", {"WAYLAND_DISPLAY": "w"}, print)
@@ -98,7 +98,7 @@ async def test_report_06_text_is_always_copied_with_a_text_type(
 async def test_report_06_pbcopy_reads_utf_8_in_every_locale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """It reads the encoding of its locale: é would be copied as √©."""
+    """pbcopy decodes its input by the locale: without UTF-8, é would be copied as √©."""
     out = tmp_path / "out"
     install(tmp_path, monkeypatch, "pbcopy", f'echo "$LC_ALL" > {out}; cat >> {out}')
     monkeypatch.setattr(sys, "platform", "darwin")
@@ -130,7 +130,7 @@ async def test_report_06_text_that_some_terminals_ignore_is_marked(
 
 
 def install(directory: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: str) -> None:
-    """Put a shell script into PATH, first."""
+    """Install a shell script as the first program of this name in PATH."""
     program = directory / name
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
@@ -191,12 +191,12 @@ class Tmux:
         return done.stdout
 
     def write(self, sequence: str) -> None:
-        """Write to the terminal of the pane, as a program in it does."""
+        """Write to the terminal of the pane, as a program in the pane does."""
         with Path(self.pane_terminal).open("w") as pane:
             pane.write(sequence)
 
     def output(self, seconds: float = 0.05) -> bytes:
-        """Return what tmux writes to its terminal within `seconds`."""
+        """Return the bytes that tmux writes to its terminal within `seconds`."""
         end, output = time.monotonic() + seconds, b""
         while (left := end - time.monotonic()) > 0:
             if select.select([self.terminal], [], [], left)[0]:
@@ -251,7 +251,7 @@ async def test_report_06_the_advice_for_a_terminal_unknown_to_tmux_works(tmp_pat
 async def test_report_06_the_terminal_that_is_attached_to_tmux_now_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A session that began on the desktop is used over ssh: xclip would copy to the desktop."""
+    """In a desktop session that is attached over ssh, xclip would copy to the wrong computer."""
     install(tmp_path, monkeypatch, "xclip", "cat > /dev/null")
     with Tmux(tmp_path, "", "xterm-256color") as tmux:
         environment = {**tmux.environment, "DISPLAY": ":0"}
@@ -271,7 +271,7 @@ def test_report_06_variables_of_the_attached_terminal_replace_those_of_the_first
 
 
 async def test_report_06_a_tmux_that_cannot_be_reached_leaves_it_to_the_terminal() -> None:
-    """As in a container, or as another user. Versions before 3.2 cannot send it either."""
+    """tmux is unreachable in a container or as another user. Versions before 3.2 cannot copy."""
     written: list[str] = []
     environment = {"TMUX": "/nonexistent/socket,1,0"}
     copied = await copy_to_clipboard("hello", environment, written.append)
@@ -287,14 +287,14 @@ async def test_report_06_a_tmux_that_cannot_be_reached_leaves_it_to_the_terminal
 def test_report_06_the_sequence_for_tmux_needs_one_of_two_settings(
     tmp_path: Path, options: str
 ) -> None:
-    """Over ssh, only TERM shows that there is a tmux, and its command cannot be used."""
+    """Over ssh, only TERM reveals tmux, and the `tmux` command is not available."""
     sequence = osc52_sequence("hello", {"TERM": "tmux-256color", "SSH_TTY": "/dev/pts/1"})
     with Tmux(tmp_path, f"{options}\n", "xterm-256color") as tmux:
         tmux.write(sequence)
         assert tmux.sends(HELLO)
 
 
-# GNU screen, and terminals
+# GNU screen and terminals
 
 
 @pytest.mark.parametrize(

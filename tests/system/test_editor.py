@@ -1,4 +1,4 @@
-"""The prompt in an editor: which one, its input, and the result of each way it ends."""
+"""The prompt in an editor: the choice of the editor, its input, and the result of each exit."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ LONG = "\n".join(f"line {n}" for n in range(120))
 
 
 def editor(code: str) -> list[str]:
-    """Return an editor that runs `code`, with `path` the file."""
+    """Return the command of an editor that runs `code`, in which `path` is the file."""
     return [sys.executable, "-c", f"import sys, pathlib; path = pathlib.Path(sys.argv[1])\n{code}"]
 
 
@@ -39,7 +39,7 @@ def test_the_errors_of_a_missing_and_an_invalid_editor_name_the_next_step() -> N
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The directory of the temporary file."""
+    """Create the directory of the temporary file."""
     place = tmp_path / "temporary"
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
@@ -74,7 +74,7 @@ async def test_the_file_is_private_and_nothing_of_it_is_left(
 async def test_report_39_an_editor_that_does_not_wait_keeps_its_file(
     temporary: Path, tmp_path: Path
 ) -> None:
-    """The text that is saved later is not lost, and its place is named."""
+    """Text that is saved later is not lost, because the message names the file."""
     saved = tmp_path / "saved"
     later = (
         f"import time; time.sleep(0.3); open({{!r}}, 'w').write('late'); open({str(saved)!r}, 'w')"

@@ -1,4 +1,4 @@
-"""Locks on files: between processes, between openings, and on what cannot be locked."""
+"""Locks on files: between processes, between open files, and on files that cannot be locked."""
 
 import asyncio
 import errno
@@ -51,7 +51,7 @@ def path(tmp_path: Path) -> Path:
 
 @contextmanager
 def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Let another process hold the lock during the block."""
+    """Hold the lock in another process during the block."""
     command = [sys.executable, "-c", _HOLDER, str(path)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -114,7 +114,7 @@ def test_a_descriptor_is_unlocked_when_its_file_is_closed(path: Path) -> None:
 
 
 def test_the_lock_of_filelock_and_ours_exclude_each_other(path: Path) -> None:
-    """Versions before this module locked the same files with `filelock`."""
+    """Older versions of the program locked the same files with `filelock`."""
     with FileLock(path).hold() as result, pytest.raises(Timeout):
         assert result.acquired
         OtherFileLock(path).acquire(timeout=0)
@@ -204,10 +204,10 @@ def test_processes_that_contend_exclude_each_other(tmp_path: Path, timeout_s: st
 
 
 def test_a_lock_is_released_although_a_forked_child_has_its_file(path: Path) -> None:
-    """A child has it between `fork` and `exec`."""
+    """A child inherits the open file until it calls `exec`."""
     lock = FileLock(path)
     assert lock.acquire().acquired
-    kept = os.dup(lock._descriptor or -1)  # as the child's: another descriptor of the same opening
+    kept = os.dup(lock._descriptor or -1)  # shares the open file, as in a child
     try:
         lock.release()
         assert not is_locked(path)

@@ -1,4 +1,4 @@
-"""One heap for all threads, release of free memory, and full garbage collections only when idle."""
+"""Memory tuning: one heap for all threads, release of free memory, and idle-time collections."""
 
 import gc
 import platform
@@ -42,14 +42,14 @@ COUNT = textwrap.dedent("""
 
 
 class Knot:
-    """Refers to itself: only a look for garbage ends it."""
+    """An object in a reference cycle, which only a garbage collection frees."""
 
     def __init__(self) -> None:
         self.self = self
 
 
 def old_knot() -> "weakref.ref[Knot]":
-    """Return an unreferenced cycle that only a full collection finds."""
+    """Return a weak reference to an unreachable cycle that only a full collection frees."""
     knot = Knot()
     gc.collect(1)
     return weakref.ref(knot)
@@ -100,7 +100,7 @@ async def test_widgets_that_are_gone_are_collected() -> None:
         app = window.app
         (await window.ask("One")).finish()
         await window.until(lambda: "saved" in window.status)
-        gc.unfreeze()  # what is there at the start stays for good otherwise
+        gc.unfreeze()  # frozen objects would never be collected
         await window.press("ctrl+n")
         await window.has_tabs("1 One", "2 New thread")
         gone: list[weakref.ref[Widget]] = [
@@ -112,13 +112,13 @@ async def test_widgets_that_are_gone_are_collected() -> None:
         assert len(gone) > 10
         await window.press("escape", "alt+w")
         await window.has_tabs("1 One")
-        for key in ("f1", "escape"):  # so that the footer is built again
+        for key in ("f1", "escape"):  # rebuilds the footer
             await window.press(key)
         await window.until(lambda: len(app.screen_stack) == 1)
         alive = {id(each) for each in app.query("*")}
 
         def kept() -> list[Widget]:
-            small_looks(12)  # so that the window finds its next look worth it
+            small_looks(12)  # the window collects only after enough small collections
             return [each for ref in gone if (each := ref()) and id(each) not in alive]
 
         await window.until(lambda: not kept(), "widgets let go")
@@ -146,7 +146,7 @@ def test_memory_tuning_does_nothing_without_support_of_the_library(
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked")
 def test_free_memory_below_an_allocated_block_is_returned() -> None:
     many = [bytes(600) for _ in range(100_000)]
-    kept = bytes(600)  # the end of the heap stays where it is
+    kept = bytes(600)  # keeps the end of the heap allocated
     del many
     held = psutil.Process().memory_info().rss
     assert trim_heap()

@@ -1,4 +1,4 @@
-"""Files that are created only where no file is."""
+"""Creation of files that never overwrites an existing file."""
 
 import os
 from pathlib import Path

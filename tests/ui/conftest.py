@@ -1,4 +1,4 @@
-"""Windows under test paint at once: what a test looks at is painted by the thread it counts."""
+"""Fixtures of the window tests. Without a limit of the CPU share, the window paints at once."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""An agent that says what a test tells it to, when the test tells it."""
+"""An agent whose events are controlled by a test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -49,7 +49,7 @@ class Turn:
 
     @property
     def prompt(self) -> object:
-        """The newest message the agent was asked with."""
+        """The newest message of the request."""
         return self.asked.messages[-1].content
 
     def write(self, text: str) -> None:
@@ -64,7 +64,7 @@ class Turn:
         self._message_id = self.asked.messages[-1].id
 
     def think(self, *deltas: str) -> None:
-        """Stream reasoning, and end it."""
+        """Stream a complete reasoning message."""
         thought = f"thought-{self.asked.run_id}"
         self._say(ReasoningMessageStartEvent(message_id=thought, role="reasoning"))
         for delta in deltas:
@@ -72,7 +72,7 @@ class Turn:
         self._say(ReasoningMessageEndEvent(message_id=thought))
 
     def call(self, name: str, arguments: str, result: str | None = None) -> None:
-        """Call a tool, and tell its result."""
+        """Call a tool, and send its result unless it is None."""
         self._say(
             ToolCallStartEvent(
                 tool_call_id=name, tool_call_name=name, parent_message_id=self._message_id
@@ -95,7 +95,7 @@ class Turn:
         self._say(CustomEvent(name=METRICS, value=metrics))
 
     def finish(self, reason: str | None = None) -> None:
-        """End the answer and the run, with the reason why the model stopped."""
+        """End the answer and the run, with the finish reason of the model."""
         self._end_message()
         result = None if reason is None else {FINISH_REASON: reason}
         self._say(
@@ -123,7 +123,7 @@ class Turn:
         self._events.put_nowait(event)
 
     async def events(self) -> AsyncIterator[BaseEvent]:
-        """Yield what the test says, until it ends the run."""
+        """Yield the events of the test until it ends the run."""
         try:
             while (event := await self._events.get()) is not None:
                 yield event
@@ -132,7 +132,7 @@ class Turn:
 
 
 class ScriptedAgent:
-    """Implements ModelAgent. `turns` grows by one each time a session asks."""
+    """Implements ModelAgent. `turns` has one item for each run."""
 
     def __init__(self, *, load_at_once: bool = True) -> None:
         self.turns: list[Turn] = []
@@ -171,7 +171,7 @@ class ScriptedAgent:
         return ModelInfo("Scripted-1B", 8192, self.notice, fitting_template=self.fitting_template)
 
     def end_load(self, error: Exception | None = None) -> None:
-        """Let the load end, well or with `error`."""
+        """End the load; it fails with `error` unless that is None."""
         self._load_error = error
         self._loaded.set()
 

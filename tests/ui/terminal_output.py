@@ -1,6 +1,6 @@
 """The hostile text for every place that shows untrusted text, and the check of the output.
 
-The strips before the output sanitizer are checked: each sink must be harmless without it.
+The check reads the strips before the output sanitizer: each place must be harmless without it.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ TEXTS = [
     *(pytest.param(f"<{part}>", id=f"U+{ord(part[0]):04X}", marks=pytest.mark.slow)
       for part in PARTS),
 ]  # fmt: skip
-"""All at once; and piece by piece, for places that show no more than a few characters."""
+"""All parts in one text; in the long run also each part, for places that show few characters."""
 
 Harmless = Callable[[Window | str], None]
 
@@ -39,13 +39,13 @@ def assert_harmless(window: Window) -> None:
 
 @pytest.fixture(params=TEXTS)
 def worst(request: pytest.FixtureRequest) -> str:
-    """Text with what may not reach a terminal."""
+    """A text with characters that must not reach a terminal."""
     return str(request.param)
 
 
 @pytest.fixture
 def harmless(worst: str, tally: Tally) -> Harmless:
-    """Look at a sink that shows `worst` now, and count its characters."""
+    """Return a check of a place that shows `worst`; the check counts the control characters."""
 
     def look(shown: Window | str) -> None:
         text = shown if isinstance(shown, str) else raw(shown)

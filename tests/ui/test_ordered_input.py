@@ -1,4 +1,4 @@
-"""Keys and text that come at once in the fields of panels: their order is kept."""
+"""Tests that keys and text typed fast into the fields of panels keep their order."""
 
 import pytest
 from textual import events

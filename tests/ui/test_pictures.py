@@ -1,7 +1,7 @@
-"""Pictures of the window in every state, compared with those that were looked at and accepted.
+"""Tests that compare pictures of the window in every state with accepted pictures.
 
-`uv run pytest -m "slow or not slow" tests/ui/test_pictures.py --snapshot-update` takes new ones:
-look at each. Without the `-m` it would delete those that only the long run compares.
+`uv run pytest -m "slow or not slow" tests/ui/test_pictures.py --snapshot-update` writes new
+pictures: look at each. Without `-m`, it deletes the pictures that only the long run compares.
 """
 
 import time
@@ -26,9 +26,9 @@ ALIKE_WHEN_SMALL = {
     "saved_threads_filtered", "statistics", "stopped", "tab_list", "toast", "top_of_an_answer",
     "unfolded", "writing",
 }  # fmt: skip
-"""Scenes that are laid out like another one in the smallest window: the long run looks at them."""
+"""Scenes that look like another one in the smallest window: only the long run compares them."""
 SETTLED = 0.2
-"""Seconds in which a window that has settled looks the same."""
+"""Seconds without a change after which a window counts as settled."""
 
 
 @pytest.fixture
@@ -38,22 +38,22 @@ def pictures(snapshot: SnapshotAssertion) -> SnapshotAssertion:
 
 @pytest.fixture(autouse=True)
 def utc(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lists show the time of the place."""
+    """Set the time zone, because lists show the local time."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
 
 
 @pytest.fixture(autouse=True)
 def no_blinking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A blinking cursor would be visible at random."""
+    """Stop the blinking of cursors, which would make pictures differ at random."""
     for field in (Input, TextArea):
         monkeypatch.setattr(field.cursor_blink, "_default", False)
 
 
 async def taken(window: Window) -> str:
-    """Return a picture of the window once nothing changes."""
+    """Return a picture of the window after it has settled."""
     picture, since = "", 0.0
-    window.app.screen.refresh()  # with what has changed under a panel
+    window.app.screen.refresh()  # paints the changes under a panel
     await window.handled()
 
     def still() -> bool:

@@ -1,4 +1,4 @@
-"""The pure parts of the window."""
+"""Tests of the parts of the window that need no screen."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Drives the window in tests: opens it, waits for what is to be seen, reads the screen."""
+"""Drives the window in tests: opens it, waits for text, and reads the screen."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -35,13 +35,13 @@ class Window:
         self.agent = agent
 
     async def until(self, holds: Callable[[], bool], what: str = "") -> None:
-        """Wait until `holds()`, and fail with the screen as it is when it does not."""
+        """Wait until `holds()` is true; after `DEADLINE`, fail with the text of the screen."""
         began = monotonic()
         end = began + DEADLINE
         while not holds():
             now = monotonic()
             assert now < end, f"never seen: {what or holds}\n{self.screen}"
-            await asyncio.sleep(max(0.005, now - began))  # a dear look leaves the window its time
+            await asyncio.sleep(max(0.005, now - began))  # leaves the window as much time
             began = monotonic()
 
     async def sees(self, text: str) -> None:
@@ -53,18 +53,18 @@ class Window:
         await self.until(lambda: text not in self.screen, f"no {text!r}")
 
     async def press(self, *keys: str) -> None:
-        """Press keys, faster than any user."""
+        """Press keys without a pause."""
         for key in keys:
             self.app.post_message(events.Key(key, None))
         await self.handled()
 
     async def type(self, text: str) -> None:
-        """Put `text` into what has the focus, the way a terminal pastes."""
+        """Paste `text` into the focused widget, as a terminal does."""
         self.app.post_message(events.Paste(text))
         await self.handled()
 
     async def handled(self) -> None:
-        """Wait until what was posted went through the queues: the app's, a widget's, the app's.
+        """Wait until posted events have passed the queues of the app, a widget and the app again.
 
         A test must wait for later effects by the text that they show.
         """
@@ -72,7 +72,7 @@ class Window:
             await self.pilot.pause(0)
 
     async def ask(self, text: str) -> Turn:
-        """Send `text` and return the run the agent gets for it."""
+        """Send `text` and return the run that the agent receives."""
         before = len(self.agent.turns)
         await self.type(text)
         await self.press("enter")
@@ -80,24 +80,24 @@ class Window:
         return self.agent.turns[before]
 
     async def answered(self, question: str, answer: str) -> None:
-        """Send a question, have it answered, and wait until both are saved."""
+        """Send a question, answer it, and wait until both are saved."""
         turn = await self.ask(question)
         turn.write(answer)
         turn.finish()
         await self.until(lambda: "saved" in self.status)
 
     async def prompts(self, text: str) -> None:
-        """Wait until `text` is in the prompt."""
+        """Wait until `text` is the whole text of the prompt."""
         await self.until(lambda: self.prompt.text == text, f"{text!r} in the prompt")
 
     async def connected(self) -> None:
-        """Wait until the start is over."""
+        """Wait until the model is loaded, or its load has failed."""
         await self.until(lambda: "ctx" in self.status or "No model" in self.status)
 
     @property
     def lines(self) -> list[str]:
         """The text on the screen, line by line."""
-        # Without it, the screen below a panel would be drawn empty, and kept so.
+        # Otherwise Textual would draw an empty screen below a panel, and keep it.
         visible_screen_stack.set(self.app._background_screens)
         strips = self.app.screen._compositor.render_strips()
         return ["".join(segment.text for segment in strip) for strip in strips]
@@ -127,7 +127,7 @@ class Window:
         return [tab.label_text for tab in self.app.screen_stack[0].query(Tab)]
 
     async def has_tabs(self, *labels: str) -> None:
-        """Wait until the tabs say this."""
+        """Wait until the tabs have these labels."""
         await self.until(lambda: self.tabs == list(labels), f"tabs {labels}")
 
     @property
@@ -136,7 +136,7 @@ class Window:
         return [str(toast.render()) for toast in self.app.screen.query("Toast").results(Static)]
 
     async def tells(self, text: str) -> None:
-        """Wait until a notice says `text`, over however many lines."""
+        """Wait until a notice contains `text`, even across several lines."""
         await self.until(lambda: any(text in toast for toast in self.toasts), f"a notice: {text}")
 
     @property
@@ -151,11 +151,11 @@ class Window:
     def shown(self) -> list[str]:
         """The texts of the mounted messages."""
         views = self.app.screen_stack[0].query("Transcript MessageView").results(MessageView)
-        return [view.entry.text for view in views]  # none while one tab gives way to another
+        return [view.entry.text for view in views]  # none while one tab replaces another
 
 
 def assembly(agent: ScriptedAgent, storage: SessionStorage) -> Callable[[], Backend]:
-    """Return what makes the backend of a window on a scripted agent."""
+    """Return the function that creates the backend of a window with a scripted agent."""
     return lambda: Backend(
         KoelClient(agent, storage=storage, reducers=[keep_usage]), storage, agent
     )
@@ -176,7 +176,7 @@ async def opened(
     keymap: KeyMap | None = None,
     themes: Path | None = None,
 ) -> AsyncIterator[Window]:
-    """Open a window on a scripted agent; it is connected unless the agent still loads."""
+    """Open a window; with the default agent and backend, wait until it is connected."""
     scripted = agent or ScriptedAgent()
     app = KoelApp(
         connect or assembly(scripted, storage or MemoryStorage()),

@@ -1,1 +1,1 @@
-"""Directories that older versions wrote, and what must come back from them."""
+"""Directories that older versions wrote: this version must read them."""

@@ -1,4 +1,4 @@
-"""The list of open tabs: as a value, and as files of several windows."""
+"""The list of open tabs as a value, and its files with several windows."""
 
 import json
 import stat

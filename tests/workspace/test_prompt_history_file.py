@@ -1,4 +1,4 @@
-"""The history of sent prompts over restarts: bounded, private, shared by several programs."""
+"""The file of sent prompts: it survives restarts, is bounded, private and shared by programs."""
 
 import json
 import stat
@@ -138,7 +138,7 @@ def test_an_append_waits_while_another_program_cuts_the_file(
     cutter.start()
     assert cutting.wait(10)
     other.start()
-    other.join(0.2)  # without the lock it is done now, and lost in a moment
+    other.join(0.2)  # without the lock, the write happens here and is overwritten afterwards
     may_end.set()
     cutter.join(10)
     other.join(10)

@@ -15,7 +15,7 @@ from koel_tui.workspace.window_state import WindowState
 
 
 class Tabs:
-    """The open tabs of a program, the state that saves them, and the problems announced."""
+    """The open tabs of a program, the state that saves them, and the reported problems."""
 
     def __init__(self, state: WindowState) -> None:
         self.state = state

@@ -1,4 +1,4 @@
-"""The growth of costs with messages, tabs and threads: measured for `docs/performance.md`.
+"""Benchmarks of how costs grow with messages, tabs and threads, for `docs/performance.md`.
 
 Run alone: uv run --group plots python -m tests.benchmarks.growth
 """

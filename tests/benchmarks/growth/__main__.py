@@ -1,4 +1,4 @@
-"""Measures the growth of costs, and writes the plots and the tables of `docs/performance.md`."""
+"""Measures the growth of costs; writes the plots and the tables of `docs/performance.md`."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ BEGIN, END = "<!-- figures: {} -->", "<!-- end of figures -->"
 
 
 def measured(folder: Path, model: Path) -> list[Plot]:
-    """Return all plots."""
+    """Measure everything; return all plots."""
     return [
         Plot(
             "growth-messages.svg",
@@ -49,7 +49,7 @@ def measured(folder: Path, model: Path) -> list[Plot]:
 
 
 def with_figures(page: str, plots: list[Plot]) -> str:
-    """Return the page with the tables replaced by those of the plots."""
+    """Return the page with its tables replaced by the tables of the plots."""
     for plot in plots:
         before, begin, rest = page.partition(BEGIN.format(plot.file))
         _, end, after = rest.partition(END)

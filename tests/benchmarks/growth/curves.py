@@ -1,4 +1,4 @@
-"""A set of measured curves, as a table and as a plot."""
+"""Measured curves, written as a table and as a plot."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pygal.style import CleanStyle
 
 @dataclass(frozen=True)
 class Curve:
-    """A cost by a number, for example of messages."""
+    """A cost as a function of a number, for example of messages."""
 
     name: str
     points: Mapping[int, float]
@@ -19,7 +19,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Plot:
-    """Curves of one unit in one plot; `file` is the name of its SVG file."""
+    """A plot of curves with the same unit; `file` is the name of its SVG file."""
 
     file: str
     title: str
@@ -44,7 +44,7 @@ class Plot:
         for parent in svg.iter():
             for child in list(parent):
                 if not isinstance(child.tag, str) or child.tag.endswith("script"):
-                    parent.remove(child)  # a comment, or a script for a browser
+                    parent.remove(child)  # comments and scripts
         (folder / self.file).write_bytes(ElementTree.tostring(svg) + b"\n")
 
     def table(self) -> str:

@@ -1,4 +1,4 @@
-"""The measured costs, each the median of some rounds, in milliseconds unless it says otherwise."""
+"""The measured costs: medians of several rounds, in milliseconds unless stated otherwise."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ from tests.ui.window import opened
 ROUNDS = 5
 STREAMED_S = 30
 PIECE = "Once upon a time, there was a ship. " * 12
-"""The text of a second at 100 tokens a second."""
+"""The text written in one second at 100 tokens per second."""
 
 
 def prepare(model: Path, counts: Sequence[int]) -> Curve:
@@ -71,7 +71,7 @@ async def _longest_block(folder: Path, count: int) -> float:
 
 
 def send(folder: Path, counts: Sequence[int]) -> Curve:
-    """Measure the longest block of the event loop of the window during a send."""
+    """Measure the longest time that a send blocks the event loop of the window."""
     points = {
         count: median(
             [
@@ -85,7 +85,7 @@ def send(folder: Path, counts: Sequence[int]) -> Curve:
 
 
 def store(folder: Path, counts: Sequence[int]) -> list[Curve]:
-    """Measure loading a thread, saving it again, and changing its title."""
+    """Measure loading a thread, saving it, and changing its title."""
     loads, saves, titles = {}, {}, {}
 
     async def rename(storage: JsonFileStorage, title: str) -> None:
@@ -128,7 +128,7 @@ def _counted_writes() -> Iterator[list[int]]:
 
 
 def stream(folder: Path, counts: Sequence[int]) -> Curve:
-    """Measure the kilobytes written for each second of an answer."""
+    """Measure the kilobytes written per second of an answer."""
 
     async def write(storage: JsonFileStorage, count: int) -> float:
         state, answer = conversation(count), OpenMessage.of(Message("a", "assistant"))
@@ -149,7 +149,7 @@ def stream(folder: Path, counts: Sequence[int]) -> Curve:
 
 
 def tabs(counts: Sequence[int]) -> list[Curve]:
-    """Measure the time until the window is seen, and that of a key, by the saved tabs."""
+    """Measure the time until the window and a typed key are seen, by number of saved tabs."""
     starts, keys = {}, {}
     for count in counts:
         starting, typing = [], []
@@ -166,7 +166,7 @@ def tabs(counts: Sequence[int]) -> list[Curve]:
 
 
 def threads(folder: Path, counts: Sequence[int]) -> list[Curve]:
-    """Measure the list of saved threads: the first screen, and all of them."""
+    """Measure listing the saved threads: those of the first screen, and all."""
     first, every = {}, {}
     for count in counts:
         path = folder / f"threads {count}"

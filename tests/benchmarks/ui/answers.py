@@ -1,4 +1,4 @@
-"""Text as models write it: Markdown as tokens, and long threads."""
+"""Markdown text in the style of a model: as a stream of tokens, and as long threads."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from itertools import count
 from koel_tui.protocol import ChatState, Message
 
 FIRST_WORD = "Harbour"
-"""A word that is at the beginning of the answer and nowhere else before it."""
+"""The first word of the answer; no earlier text contains it."""
 _ANSWER = f"""\
 ## {FIRST_WORD} notes {{n}}
 
@@ -49,18 +49,18 @@ _PARAGRAPHS = (
 
 
 def tokens() -> Iterator[str]:
-    """Yield an endless answer in pieces of about four characters, as models write them."""
+    """Yield an endless answer in pieces of about four characters, like the tokens of a model."""
     for number in count(1):
         yield from _TOKEN.findall(_ANSWER.format(n=number))
 
 
 def last_text(messages: int, name: str = "") -> str:
-    """Return the text in the last line of such a history."""
+    """Return the last line of a history of this length."""
     return f"{name}{messages - 1}."
 
 
 def history(messages: int, name: str = "") -> ChatState:
-    """Return a thread of `messages` messages, questions and answers in turn."""
+    """Return a thread of `messages` messages, alternating questions and answers."""
     return ChatState(
         messages=tuple(
             Message(f"q{n}", "user", _QUESTION.format(n=n))

@@ -1,4 +1,4 @@
-"""A program in a pseudo-terminal, measured from outside: what it writes, when, what it costs."""
+"""A program in a pseudo-terminal: measures its output, its latency and its CPU time."""
 
 import os
 import random
@@ -14,11 +14,11 @@ import psutil
 
 DEADLINE = 30.0
 LETTERS = "".join(map(chr, [*range(0x3B1, 0x3C9), *range(0x430, 0x450), *range(0x561, 0x587)]))
-"""Letters that nothing on the screen has in it but what is typed here."""
+"""Letters that appear on the screen only if they are typed."""
 _READ = 1 << 18
 _KEPT = 1 << 16
 _LONGEST_FOUND = 1 << 10
-"""Bytes of what is waited for, at most. Looking through all again would take the model's time."""
+"""Maximum length of a match, in bytes. Searching all output again would use the model's CPU."""
 KOEL = str(Path(sys.executable).with_name("koel-chat"))
 ENTER = "\r"
 FOCUS_OUT = "\x1b[O"
@@ -31,7 +31,7 @@ def module(name: str, *arguments: object) -> list[str]:
 
 
 class Outside:
-    """One run of a program; use it as a context manager. `begun` is when it was started."""
+    """One run of a program, a context manager; `begun` is the time of its start."""
 
     def __init__(self, command: list[str], columns: int = 120, rows: int = 40) -> None:
         self.begun = time.perf_counter()
@@ -65,12 +65,12 @@ class Outside:
         return begin
 
     def see(self, mark: str) -> float:
-        """Wait until `mark` is written to the terminal and return when that was."""
+        """Wait until `mark` is written to the terminal; return the time."""
         self.find(re.escape(mark))
         return time.perf_counter()
 
     def find(self, pattern: str) -> re.Match[bytes]:
-        """Wait until the output matches `pattern`, and drop the output up to there."""
+        """Wait until the output matches `pattern`; drop the output up to the end of the match."""
         wanted = re.compile(pattern.encode())
         end = time.perf_counter() + DEADLINE
         begin = 0
@@ -88,7 +88,7 @@ class Outside:
             self._read(left)
 
     def echo(self, keys: int) -> list[float]:
-        """Type `keys` letters, a few a second; return how long each took to be seen, in ms."""
+        """Type `keys` letters, a few a second; return the latency of each in ms."""
         chance = random.Random(1)
         latencies = []
         for letter in LETTERS[:keys]:
@@ -99,7 +99,7 @@ class Outside:
 
     @property
     def cpu_s(self) -> float:
-        """Seconds of CPU that the program's own process has used."""
+        """CPU seconds used by the process of the program, without its children."""
         times = self._process.cpu_times()
         return float(times.user + times.system)
 

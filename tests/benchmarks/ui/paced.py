@@ -20,10 +20,10 @@ from tests.benchmarks.ui.answers import tokens
 
 
 class PacedAgent:
-    """Implements ModelAgent. Tokens are due at fixed moments, however late the window reads."""
+    """Implements ModelAgent. Tokens are due at fixed times, even if the window reads late."""
 
     def __init__(self, tokens_per_s: float, count: int | None = None) -> None:
-        """An answer has `count` tokens; None is endless."""
+        """Create an agent whose answers have `count` tokens; None makes them endless."""
         self._gap = 1 / tokens_per_s
         self._count = count
 

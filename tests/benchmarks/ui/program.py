@@ -1,8 +1,8 @@
-"""The window as it is, with an agent that writes at a given pace instead of a model.
+"""The real window, with an agent that writes at a given pace instead of a model.
 
 `python -m tests.benchmarks.ui.program THREADS TOKENS_PER_S [THREAD] [OPTIONS]`; THREADS is the
-directory of the saved threads. `--tokens N` ends an answer, which is else endless. The tabs of the
-last run come back, as ever.
+directory of the saved threads. `--tokens N` limits an answer, which is endless otherwise. The tabs
+of the last run are restored, as in the real program.
 """
 
 from argparse import ArgumentParser
@@ -17,7 +17,7 @@ from tests.benchmarks.ui.paced import PacedAgent
 
 
 def main() -> None:
-    """Run the window until it is ended."""
+    """Run the window until the user quits."""
     parser = ArgumentParser()
     parser.add_argument("threads", type=Path)
     parser.add_argument("tokens_per_s", type=float)

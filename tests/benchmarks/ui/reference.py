@@ -1,8 +1,8 @@
-"""The reference: the minimal Textual program, which writes and shows messages the plainest way.
+"""The reference: the minimal Textual program, which shows messages in the simplest way.
 
-`python -m tests.benchmarks.ui.reference WAY TOKENS_PER_S MESSAGES`; WAY is how a token reaches the
-screen: `update` renders the whole answer for each, `stream` leaves that to Textual's own stream,
-`none` writes nothing. MESSAGES are mounted as they are, all of them, at the key f2.
+`python -m tests.benchmarks.ui.reference WAY TOKENS_PER_S MESSAGES`; WAY is the way to show a token:
+`update` renders the whole answer for each token, `stream` uses Textual's Markdown stream, `none`
+writes nothing. The key f2 mounts all MESSAGES at once.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from tests.benchmarks.ui.answers import history, tokens
 
 
 class Reference(MinimalChat):
-    """Writes an endless answer below the first words."""
+    """The minimal program, which writes an endless answer."""
 
     BINDINGS = [("f2", "fill", "Fill")]  # noqa: RUF012 - as Textual's own examples have it
 

@@ -46,7 +46,7 @@ async def test_the_number_of_mounted_widgets_of_a_long_thread_is_limited() -> No
 
 @asynccontextmanager
 async def longest_gap(gaps: list[float]) -> AsyncIterator[None]:
-    """Add the longest time that the event loop was blocked within the block."""
+    """Append the longest block of the event loop during the context manager, in seconds."""
 
     async def beat() -> None:
         last = time.perf_counter()
@@ -68,7 +68,7 @@ async def stream(window: Window, text: str) -> None:
     turn = await window.ask("Go")
     for start in range(0, len(text), len(text) // PIECES + 1):
         turn.write(text[start : start + len(text) // PIECES + 1])
-        await asyncio.sleep(0.05)  # the pace of the pieces
+        await asyncio.sleep(0.05)  # the time between two pieces
     turn.finish()
     await window.until(lambda: "saved" in window.status)
     await window.pilot.pause()

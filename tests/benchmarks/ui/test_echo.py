@@ -16,7 +16,7 @@ SETTLED = 1.0
 
 
 def reference(way: str, tokens_per_s: int) -> list[float]:
-    """Type into the minimal program while it writes."""
+    """Return the latencies of letters typed into the minimal program while it writes."""
     with Outside(module("reference", way, tokens_per_s, 0)) as program:
         program.see("Ask anything.")
         program.watch(SETTLED)
@@ -24,7 +24,7 @@ def reference(way: str, tokens_per_s: int) -> list[float]:
 
 
 def ours(threads: Path, tokens_per_s: int, messages: int) -> list[float]:
-    """Type into the window while it writes at the end of a thread."""
+    """Return the latencies of letters typed into the window while it writes in a long thread."""
     asyncio.run(JsonFileStorage(threads).save("long", history(messages)))
     with Outside(module("program", threads, tokens_per_s, "long")) as program:
         program.see(last_text(messages) if messages else "Paced-1B")

@@ -1,4 +1,4 @@
-"""The CPU time of the window while nothing happens, or only elsewhere. Run alone."""
+"""The CPU time of the window while it is idle or only another tab works. Run alone."""
 
 import asyncio
 from pathlib import Path
@@ -26,7 +26,7 @@ def threads(tmp_path: Path) -> Path:
 
 
 def window(threads: Path) -> Outside:
-    """Open the thread and wait until all is quiet."""
+    """Open the thread and wait until the window is idle."""
     program = Outside(module("program", threads, 25, "long"))
     program.see(last_text(MESSAGES))
     program.watch(SETTLED)
@@ -34,7 +34,7 @@ def window(threads: Path) -> Outside:
 
 
 def minimal() -> Outside:
-    """Open the minimal program, with as many messages."""
+    """Open the minimal program with the same number of messages."""
     program = Outside(module("reference", "none", 1, MESSAGES))
     program.see("Ask anything.")
     program.watch(SETTLED)
@@ -45,7 +45,7 @@ def minimal() -> Outside:
 
 
 def idle(program: Outside) -> float:
-    """Return how much of a processor it takes, in percent."""
+    """Return the CPU use of the program, in percent of one core."""
     with program:
         before = program.cpu_s
         program.watch(IDLE)
@@ -61,7 +61,7 @@ def test_an_idle_window_compared_with_the_minimal_program(threads: Path) -> None
 def focus_change(program: Outside) -> tuple[float, float]:
     """Return the CPU time of one change of the focus and the latency of a key right after, in ms.
 
-    The letter comes with the change: it is seen when the change has been dealt with.
+    The letter is sent together with the focus change, so it is seen after the change is handled.
     """
     latencies = []
     with program:
@@ -83,7 +83,7 @@ def test_focus_of_the_terminal(threads: Path) -> None:
 
 
 def bytes_a_second(threads: Path, columns: int, rows: int, *options: str) -> float:
-    """Return the bytes a second that a window writes at the end of a thread."""
+    """Return the bytes per second that a window writes to the terminal at the end of a thread."""
     command = module("program", threads, 25, "long", *options)
     with Outside(command, columns, rows) as program:
         program.see(last_text(MESSAGES))

@@ -29,7 +29,7 @@ F6 = "\x1b[17~"
 
 
 def mount_in_minimal(messages: int) -> float:
-    """Return how long the minimal program takes to show `messages` messages."""
+    """Return the seconds that the minimal program takes to show `messages` messages."""
     with Outside(module("reference", "none", 1, messages)) as program:
         program.see("Ask anything.")
         program.watch(SETTLED)
@@ -38,7 +38,7 @@ def mount_in_minimal(messages: int) -> float:
 
 @contextmanager
 def saved_tabs(count: int) -> Iterator[None]:
-    """Save `count` tabs for the next window."""
+    """Save `count` open tabs, which the next window restores."""
     tabs_file = OpenTabsFile(paths.private_directory(paths.state_dir()))
     tabs_file.open()
     kept = (OpenTab(f"t{n}", f"T{n}", Draft("")) for n in range(count))
@@ -49,8 +49,8 @@ def saved_tabs(count: int) -> Iterator[None]:
 
 
 def open_long(threads: Path) -> float:
-    """Return how long the window takes from enter in the list to the end of a long thread."""
-    remove_state_files(paths.state_dir())  # else it is open from the start
+    """Return the seconds from enter in the thread list until the end of a long thread is seen."""
+    remove_state_files(paths.state_dir())  # otherwise the thread is open from the start
     with Outside(module("program", threads, 1)) as program:
         program.see("Paced-1B")
         program.watch(SETTLED)
@@ -77,7 +77,7 @@ def test_opening_a_long_thread(tmp_path: Path) -> None:
 
 
 def start() -> float:
-    """Return how long the program takes until the first tab's title is seen."""
+    """Return the seconds until the title of the first tab is seen."""
     with Outside([KOEL]) as program:
         return program.see("1 T0") - program.begun
 

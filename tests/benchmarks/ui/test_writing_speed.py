@@ -42,7 +42,7 @@ QUESTIONS = [
 
 
 def short_history() -> ChatState:
-    """Return a thread whose messages all fit the model."""
+    """Return a thread whose messages all fit into the context of the model."""
     said = ("What is the sea like today?", "It is calm, and the wind comes from the west.")
     return ChatState(
         messages=tuple(
@@ -52,7 +52,7 @@ def short_history() -> ChatState:
 
 
 def plain(state: ChatState) -> list[ChatMessage]:
-    """Return a thread as the engine takes it."""
+    """Return a thread as messages for the engine."""
     return [
         ChatMessage("user" if each.role == "user" else "assistant", str(each.content))
         for each in state.messages
@@ -62,7 +62,7 @@ def plain(state: ChatState) -> list[ChatMessage]:
 async def ask_alone(
     session: EngineSession, before: Sequence[ChatMessage], text: str
 ) -> tuple[list[ChatMessage], float]:
-    """Return the conversation after the answer, and the tokens a second after the first."""
+    """Return the conversation with the answer, and the decode speed in tokens per second."""
     messages = [*before, ChatMessage("user", text)]
     answer, rate = "", 0.0
     async for delta in session.stream(messages):
@@ -74,7 +74,7 @@ async def ask_alone(
 
 
 def ask_window(program: Outside, text: str) -> float:
-    """Let the window's model answer; return the tokens a second it shows in the end."""
+    """Let the window's model answer; return the tokens per second shown at the end."""
     program.send(text + ENTER)
     program.see("writing")
     return float(program.find(r"(\d+) tok/s · saved")[1])
@@ -90,7 +90,7 @@ async def test_the_window_compared_with_the_runner_alone(
     paths.private_directory(paths.data_dir())
     await JsonFileStorage(paths.private_directory(paths.threads_dir())).save("long", history)
     settings = load_settings()
-    engine = await EngineHost.load(  # as the window loads it
+    engine = await EngineHost.load(  # with the arguments of the window
         ModelSpec(starter_path), max_sessions=settings.max_sessions, parallel=settings.parallel
     )
     session = await engine.open_session(

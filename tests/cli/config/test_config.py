@@ -1,4 +1,4 @@
-"""The settings from outside: where they are, which are in force, and editing them."""
+"""`koel-chat config`: the location of the settings, their effective values, and editing them."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from tests.cli.test_start import write_config
 
 
 def editor(path: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make an editor that does what `script` says with the file "$1"."""
+    """Make an editor that runs `script` with the file as "$1"."""
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o700)
     monkeypatch.setenv("VISUAL", str(path))
@@ -117,7 +117,7 @@ def test_keys_are_a_table_a_list_or_json(monkeypatch: pytest.MonkeyPatch) -> Non
     keys = load_settings().keys
     assert dict(keys) == {"tab.new": "f8,f9", "fold": "f7", "help": "f2"}
     with pytest.raises(TypeError):
-        keys["fold"] = "f3"  # type: ignore[index]  # they cannot be changed
+        keys["fold"] = "f3"  # type: ignore[index]  # the mapping is read-only
 
 
 def test_the_first_edit_begins_with_every_setting(

@@ -1,14 +1,14 @@
-"""Parts that tests of `koel-chat doctor` share: a word that must not be shown, and file states."""
+"""Helpers for the tests of `koel-chat doctor`: a secret word, and the states of files."""
 
 import hashlib
 from pathlib import Path
 
 CANARY = "canary-7f3a"
-"""Said in every thread, and set in every configuration: it must never be shown."""
+"""A word in every thread and configuration, which must never be shown."""
 
 
 def tree(root: Path) -> dict[str, tuple[object, ...]]:
-    """Return everything below a directory, with all that a change of it would change."""
+    """Return mode, inode, modification time and hash of everything below a directory."""
     found: dict[str, tuple[object, ...]] = {}
     for path in sorted(root.rglob("*")):
         status = path.lstat()

@@ -1,4 +1,4 @@
-"""`koel-chat doctor`: it finds what is wrong, says what to do, and changes nothing."""
+"""`koel-chat doctor`: it finds problems, names the action to take, and changes nothing."""
 
 import json
 import os
@@ -126,7 +126,7 @@ def test_report_06_doctor_names_the_clipboard_of_each_terminal(
 def test_report_06_doctor_asks_tmux_for_the_terminal_that_is_attached_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A session that began on the desktop is used over ssh: copying does not use xclip then."""
+    """xclip is not used to copy when a session that began on the desktop is attached over ssh."""
     for name, script in (("xclip", ""), ("tmux", "echo SSH_CONNECTION=1 2 3 4; echo DISPLAY=:9")):
         program = tmp_path / name
         program.write_text(f"#!/bin/sh\n{script}\n")
@@ -262,7 +262,7 @@ async def test_doctor_an_engine_that_does_not_start_is_reported(tmp_path: Path) 
     assert "Details are in" not in found.found and found.advice
 
 
-# The whole
+# The whole report
 
 
 def test_doctor_one_check_that_fails_keeps_no_other_from_being_made(

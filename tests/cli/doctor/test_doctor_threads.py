@@ -1,4 +1,4 @@
-"""`koel-chat doctor` and the saved threads: every damage is found, and nothing is changed."""
+"""`koel-chat doctor` with saved threads: it finds all damage and changes nothing."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from tests.storage.helpers import encrypted, file_name, saying
 
 
 def fill(storage: FileStorage, count: int = 3) -> None:
-    """Save some threads, with a title each."""
+    """Save some threads with titles."""
 
     async def save() -> None:
         for number in range(count):
@@ -32,7 +32,7 @@ def fill(storage: FileStorage, count: int = 3) -> None:
 
 
 def index(storage: FileStorage) -> Path:
-    """Make the search index as a window does."""
+    """Build the search index as the window does."""
 
     async def make() -> None:
         found = ThreadIndex(storage, paths.cache_dir())
@@ -50,7 +50,7 @@ def saved() -> JsonFileStorage:
 
 
 def look_at_threads(home: Path) -> dict[str, Finding]:
-    """Examine the threads, and check that nothing is changed and no content is shown."""
+    """Examine the threads; check that nothing changes and that no content is shown."""
     before = tree(home)
     findings = threads.evaluate(threads.inspect(threads.get_access(), lambda words: None))
     assert tree(home) == before

@@ -1,4 +1,4 @@
-"""The commands for models, run as a user runs them."""
+"""The commands `koel-chat models ...`."""
 
 import io
 import os
@@ -62,7 +62,7 @@ def own(name: str) -> Path:
 
 
 def pulling(server: HubServer, *words: str) -> subprocess.Popen[str]:
-    """`models pull` as a separate program: huggingface_hub reads HF_ENDPOINT at its import."""
+    """Run `models pull` in a new process, because huggingface_hub reads HF_ENDPOINT at import."""
     return subprocess.Popen(
         [PROGRAM, "models", "pull", *words],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -176,7 +176,7 @@ def drained(terminal: int) -> str:
     while True:
         try:
             shown += os.read(terminal, 4096)
-        except OSError:  # the other end is closed
+        except OSError:  # the client has disconnected
             os.close(terminal)
             return shown.decode()
 
@@ -255,7 +255,7 @@ def test_remove_leaves_the_models_of_others(
     said = models("remove", "m", "--yes")
     assert said.code == 2 and "LM Studio" in said.err and path.exists()
     assert models("remove", starter_path.stem, "--yes").code == 2 and starter_path.exists()
-    # A link to another place does not make it ours.
+    # A link to a file elsewhere: the file was not pulled by this program.
     paths.models_dir().mkdir(parents=True)
     (paths.models_dir() / "linked").symlink_to(path.parent)
     assert models("remove", "m", "--yes").code == 2 and path.exists()

@@ -1,4 +1,4 @@
-"""`ask` with a real descriptor as its stdin, in this process and in a separate one."""
+"""Helpers that run `ask` with piped stdin, in this process or in a separate one."""
 
 import io
 import os
@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from tests.cli.commands import PROGRAM
 
 NO_MODEL = ("--model", "/nowhere.gguf")
-"""Options with which `ask` reads its question and then ends with 66, without loading a model."""
+"""Options with which `ask` reads its question and then exits with 66 without loading a model."""
 
 
 def stdin_of(data: bytes, encoding: str = "utf-8") -> io.TextIOWrapper:
-    """Return a stdin in memory, as one with a descriptor would be decoded."""
+    """Return an in-memory stdin that decodes `data` as a real one does."""
     return io.TextIOWrapper(io.BytesIO(data), encoding=encoding)
 
 
@@ -28,7 +28,7 @@ def piped(
 
 
 def started(words: Sequence[str], stdin: int) -> "subprocess.Popen[str]":
-    """Start the program with this stdin, and with signals that end it."""
+    """Start the program with this stdin and the default signal handlers."""
     return subprocess.Popen(
         [PROGRAM, *words], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: [signal.signal(each, signal.SIG_DFL) for each in

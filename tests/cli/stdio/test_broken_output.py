@@ -1,4 +1,4 @@
-"""Report 24: output in every locale, a reader that ends first, a full disk, a broken stderr."""
+"""Broken output, report 24: any locale, a reader that ends early, a full disk, a broken stderr."""
 
 import json
 import os
@@ -85,7 +85,7 @@ def test_report_24_every_command_prints_in_every_encoding(
 
 @pytest.fixture(scope="session")
 def latin_1_locale(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The variables of a German locale in ISO-8859-1, which is made for the tests."""
+    """Create a German locale in ISO-8859-1; return the environment variables that select it."""
     name, folder = "de_DE.ISO-8859-1", tmp_path_factory.mktemp("locale")
     command = ["localedef", "-f", "ISO-8859-1", "-i", "de_DE", str(folder / name)]
     try:
@@ -122,7 +122,7 @@ def test_report_24_a_latin_1_locale_is_read_and_written(
 @pytest.mark.slow
 @pytest.mark.parametrize("locale", ["C", "POSIX", "xx_YY"])
 def test_report_24_every_locale_shows_the_thread(locale: str) -> None:
-    """A locale that is not installed is the same as C."""
+    """A locale that is not installed behaves like C."""
     done = program(("threads", "show", "sea"), {"LC_ALL": locale})
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.count(b"Gr") == 100
@@ -140,7 +140,7 @@ def test_report_24_a_reader_that_ends_first_causes_no_error_message(words: tuple
 @pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_report_24_head_ends_a_command(unbuffered: str) -> None:
-    save("long", "Where is the harbour?", f"{EMOJI} " * 9999)  # more than a pipe holds
+    save("long", "Where is the harbour?", f"{EMOJI} " * 9999)  # exceeds the capacity of a pipe
     command = f"{PROGRAM} threads show long | (sleep 1; head -1); echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command],
@@ -198,7 +198,7 @@ def test_report_24_a_closed_stream_causes_no_error(closed: str) -> None:
 
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run `ask` in this process on an agent that answers with emoji and kanji."""
+    """Return a function that runs `ask` in this process; the answer has emoji and kanji."""
 
     def play(turn: Turn) -> None:
         for piece in (EMOJI[:7], EMOJI[7:]):
@@ -246,7 +246,7 @@ def test_report_24_utf_8_needs_no_notice(
     assert (said.out, said.err) == (f"{EMOJI}\n", "")
 
 
-# A stderr that cannot be written
+# A stderr whose writes fail
 
 
 def open_broken(target: str) -> int:
@@ -260,7 +260,7 @@ def open_broken(target: str) -> int:
 
 @contextmanager
 def broken_stderr(target: str) -> Iterator[None]:
-    """A stderr that fails at every write, and is flushed at the end as the program does.
+    """Use a stderr whose writes fail; flush it at the end as the program does.
 
     It cannot be a fixture, because pytest sets stderr between the fixtures and the test.
     """
@@ -283,7 +283,7 @@ def play_cut_answer(turn: Turn) -> None:
 def test_report_24_a_notice_that_cannot_be_printed_keeps_the_answer(
     target: str, data: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The notices are that the answer was cut, and that a byte of the piped text was replaced."""
+    """The notices report that the answer was cut, and that a piped byte was replaced."""
     monkeypatch.setattr(wiring, "create_model_router", lambda *_: Playing(play_cut_answer))
     monkeypatch.setattr(sys, "stdin", stdin_of(data))
     with broken_stderr(target):

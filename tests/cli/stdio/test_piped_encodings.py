@@ -1,4 +1,4 @@
-"""Report 24: piped bytes in any encoding, arguments in any encoding, and data that is not text."""
+"""Input in any encoding, report 24: piped text, arguments, and data that is not text."""
 
 import gzip
 import json
@@ -34,7 +34,7 @@ PDF = b"%PDF-1.7\n1 0 obj << /Type /Catalog >> endobj\n"
 @pytest.mark.parametrize("text", [GERMAN, RUSSIAN, JAPANESE, "Plain words.\n", "🎉 party\n"])
 def test_report_24_text_in_every_unicode_encoding_is_read(text: str, encoding: str) -> None:
     if "16-" in encoding and text[0] == "🎉":
-        text = "A party today: 🎉\n"  # a few letters show the order of the bytes
+        text = "A party today: 🎉\n"  # the byte order is detected from letters
     found = decode_text(text.encode(encoding), "utf-8")
     assert (found.text, found.replaced) == (text, 0)
 
@@ -133,7 +133,7 @@ Ask = Callable[..., Said]
 
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
-    """Run `ask` in this process with bytes on stdin; it answers with its prompt."""
+    """Return a function that runs `ask` in this process with piped bytes; it echoes its prompt."""
 
     def echo(turn: Turn) -> None:
         turn.write(str(turn.prompt))
@@ -166,7 +166,7 @@ def test_report_24_a_latin_1_byte_is_answered_with_a_notice(ask: Ask) -> None:
 def test_report_24_no_part_of_a_text_is_sent_if_the_rest_was_not_read(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The limit of the bytes is reached first: a line end has 8 bytes and is one character."""
+    """The byte limit applies first: a line end has 8 bytes, but counts as one character."""
     monkeypatch.setattr(ask_question, "MAX_PIPED_CHARACTERS", 10)
     said = ask(("ab\r\n" * 5).encode("utf-32"))
     assert (said.code, said.out) == (2, "")

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, or whose reader has ended."""
+"""Standard streams that are closed or whose reader has ended."""
 
 import subprocess
 import sys

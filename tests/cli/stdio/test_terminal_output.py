@@ -1,4 +1,4 @@
-"""The commands print threads, files and errors without a character that controls a terminal."""
+"""Output of commands: threads, files and errors are printed without control characters."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ CHARACTERS = len(HOSTILE)
 
 @pytest.fixture
 def thread() -> str:
-    """The id of a thread in which everything is hostile."""
+    """Save a thread with hostile text in every field; return its id."""
     storage = JsonFileStorage(paths.threads_dir())
     call = ToolCall("c", WORST, WORST)
     state = ChatState(
@@ -40,7 +40,7 @@ def thread() -> str:
 def harmless(*said: str) -> None:
     for text in said:
         assert not set(text) & set(HOSTILE) - {"\x1b"}, [c for c in HOSTILE if c in text]
-        assert "\x1b" not in text.replace("\x1b[1m", "").replace("\x1b[0m", "")  # bold, our own
+        assert "\x1b" not in text.replace("\x1b[1m", "").replace("\x1b[0m", "")  # allowed: bold
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_search_text_that_is_too_long_is_refused(threads: Threads, thread: str
     assert said.code == 2 and "Use at most 1,000 characters" in said.err
 
 
-# Files that are exported
+# Exported files
 
 
 @pytest.mark.parametrize("how", ["to nothing", "to a file", "to a directory's file", "a circle"])

@@ -1,4 +1,4 @@
-"""Encrypted threads from the command line: locked, asked for, and nothing left unencrypted."""
+"""Encrypted threads on the command line: locks, passphrase prompts, no unencrypted files."""
 
 import asyncio
 import os

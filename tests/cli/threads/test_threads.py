@@ -1,4 +1,4 @@
-"""The commands for saved threads, run as a user runs them."""
+"""The commands `koel-chat threads ...`."""
 
 import asyncio
 from pathlib import Path

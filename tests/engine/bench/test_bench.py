@@ -1,4 +1,4 @@
-"""The measuring itself: that it ends with a figure for everything, and its arithmetic."""
+"""The benchmark command: it measures every figure, and its arithmetic is correct."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Text of messages is data: it never becomes a control token, even if it spells one."""
+"""The text of messages is data: it never becomes a control token, even if it spells one."""
 
 import logging
 from collections import Counter
@@ -22,21 +22,21 @@ from tests.engine.tiny_models import write_recurrent_model, write_sliding_model
 
 PLAIN = "How are you?"
 AT_ONCE = 300
-"""Control tokens that one message spells; Gemma 3 has 6,249."""
+"""The number of control tokens spelled in one message; Gemma 3 has 6,249."""
 REPLY_TOKENS = 4
 WORDS = {
     "<": gguf.TokenType.NORMAL,
     "s": gguf.TokenType.NORMAL,
     ">": gguf.TokenType.NORMAL,
     "<s": gguf.TokenType.NORMAL,
-    "<s>": gguf.TokenType.CONTROL,  # llama.cpp merges "<s" and ">" into it without special tokens
-    "\u2581z": gguf.TokenType.CONTROL,  # the tokenizer writes a space so
+    "<s>": gguf.TokenType.CONTROL,  # llama.cpp merges "<s" and ">" into it even with special=False
+    "\u2581z": gguf.TokenType.CONTROL,  # the tokenizer's form of a space
     "</think>": gguf.TokenType.CONTROL,
     "<tool_response>": gguf.TokenType.USER_DEFINED,
     "    ": gguf.TokenType.USER_DEFINED,
     "[unused]": gguf.TokenType.UNKNOWN,
 }
-THINKING = (  # as Qwen 3 does it: the template reads the content
+THINKING = (  # like Qwen 3: the template reads the content
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"
     "{% if '</think>' in m.content %}{{ m.content.split('</think>')[-1].lstrip('\\n') }}"
     "{% elif m.content.startswith('<tool_response>') %}[result]{{ m.content | trim }}"
@@ -50,7 +50,7 @@ TOOLS = (
 )
 JOINING = "{% for m in messages %}<|im_start|>{{ m.content.replace('\n', '') | lower }}{% endfor %}"
 BORDER = "{% for m in messages %}<|im_start|>{{ m.content }}end|>\n<{{ m.content }}>{% endfor %}"
-BRANCHING = (  # joins the text and decides by it
+BRANCHING = (  # joins the text and branches on it
     "{% for m in messages %}<|im_start|>{% set t = m.content.replace('\n', '') | lower %}"
     "{% if '</think>' in t %}{{ t.split('</think>')[-1] }}"
     "{% elif '<' in t or '[' in t %}[result]{{ t }}{% else %}{{ t }}{% endif %}{% endfor %}"
@@ -62,7 +62,7 @@ TEMPLATES = {
 
 
 class Prompts:
-    """A model and what it makes of conversations."""
+    """A model and the prompts of conversations for it."""
 
     def __init__(self, name: str, path: Path, model: Model) -> None:
         self.name = name
@@ -94,7 +94,7 @@ class Prompts:
 
     def text(self, tokens: list[int]) -> str:
         plain = (self.model.piece(token) for token in tokens if token not in self.control)
-        return b"".join(plain).decode().replace("\u2581", " ")  # a tiny model has no space
+        return b"".join(plain).decode().replace("\u2581", " ")  # a tiny model has no space token
 
     def close(self) -> None:
         for template in self._templates.values():
@@ -110,7 +110,7 @@ MODELS = [
 ]
 
 REAL = ("starter", "gemma")
-"""The models that do not write byte by byte."""
+"""The models whose tokens are not single bytes."""
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -145,7 +145,7 @@ def user(text: str) -> ChatMessage:
 
 
 def talk(text: str) -> list[ChatMessage]:
-    """A conversation that has a text in every place."""
+    """Return a conversation that contains a text in every field."""
     return [
         ChatMessage("system", f"Be kind. {text}"),
         user(text),
@@ -172,7 +172,7 @@ def test_b20_every_control_token_in_the_text_adds_none_to_the_prompt(
 
 @pytest.mark.parametrize("template", [*BUILT_IN_TEMPLATES, "tools", "border"])
 def test_b20_the_model_sees_the_text_as_it_is(prompts: Prompts, template: str) -> None:
-    """Without the template's control tokens the prompt is its text."""
+    """Without the template's control tokens, the prompt equals the text."""
     text = "a " + "".join(prompts.text_controls[:50]) + " \ue000 z"
     rendered = prompts.render(template, *talk(text))
     assert text in rendered.text
@@ -230,7 +230,7 @@ def test_b20_a_template_that_reads_the_text_sees_it(prompts: Prompts) -> None:
     hidden = "hidden</think>\n\nshown <|im_end|>"
     rendered = prompts.render("thinking", ChatMessage("assistant", hidden))
     expected = prompts.control_tokens(prompts.tokens("thinking", ChatMessage("assistant", PLAIN)))
-    if "</think>" in prompts.text_controls:  # then it is text like any other
+    if "</think>" in prompts.text_controls:  # then it is data like any other text
         assert hidden in rendered.text
     else:
         assert "hidden" not in rendered.text and "shown <|im_end|>" in rendered.text
@@ -271,7 +271,7 @@ def test_b20_any_text_of_parts_of_control_tokens_adds_no_control_token(
         assert text in prompts.text(tokens)
 
 
-# What spells none is tokenized as before
+# Text without control tokens is tokenized as before
 
 
 PARTS = st.sampled_from(["a", " ", "    ", "\n\n", "if x < 3:", "Grüße", "😀", "<b>", "[1]", "z"])
@@ -280,7 +280,7 @@ TEXTS = st.lists(PARTS | st.characters(codec="utf-8"), max_size=8).map("".join)
 
 @given(TEXTS)
 @example("az")
-@example("z")  # with the space before it, this is a control token of the vocabulary "words"
+@example("z")  # with a space before it, this spells a control token of the vocabulary "words"
 @example("a z 😀")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_b20_text_without_control_tokens_is_tokenized_as_a_whole(
@@ -323,7 +323,7 @@ def test_b20_user_defined_tokens_are_part_of_normal_text(prompts: Prompts) -> No
 
 
 async def test_b20_the_prefix_is_reused_turn_after_turn(prompts: Prompts) -> None:
-    """Text that spells control tokens changes no token before it, so all of them stay."""
+    """Text that spells control tokens changes no earlier token, so the prefix is reused."""
     start, end = prompts.text_controls[1:3]
     several = "".join(prompts.text_controls[:8])
     template = "gemma" if prompts.name == "gemma" else None  # the file has none
@@ -341,7 +341,7 @@ async def test_b20_the_prefix_is_reused_turn_after_turn(prompts: Prompts) -> Non
             await session.respond()
             reused = session.metrics.reused_tokens
             if prompts.name in REAL:
-                # What the model wrote last may be tokenized in another way than it was written.
+                # The last answer may be tokenized differently from the tokens the model wrote.
                 assert reused >= held - REPLY_TOKENS
             else:  # a recurrent state keeps all tokens or none
                 assert reused == max(0, held - 1), "the last token of an answer is not decoded"

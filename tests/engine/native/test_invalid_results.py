@@ -1,4 +1,4 @@
-"""A native side that returns invalid results or refuses: an error for its turn and no other."""
+"""A native side that returns invalid results or errors: only the affected turn fails."""
 
 import asyncio
 import math
@@ -54,7 +54,7 @@ async def said(session: EngineSession, into: list[str] | None = None) -> str:
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, at: int, code: int) -> None:
-    """Have the decode number `at` from now on return `code` without doing anything."""
+    """Have the decode number `at`, counted from now, return `code` without decoding."""
     real, calls = llama_cpp.llama_decode, iter(range(10**9))
 
     def decode(context: Any, batch: Any) -> int:
@@ -171,7 +171,7 @@ async def test_bytes_that_are_not_utf_8_are_replaced(
     await said(session, received)
     assert "".join(received) == text
     for piece in received:
-        piece.encode()  # never half a character
+        piece.encode()  # never a part of a character
     tally("engine failure", tried=1)
 
 

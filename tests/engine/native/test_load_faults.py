@@ -1,4 +1,4 @@
-"""Each native call of a load raises once: the load fails, and what it created is freed."""
+"""Each native call of a load raises once: the load fails, and all created objects are freed."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -32,7 +32,7 @@ LOADING = [
     "llama_supports_gpu_offload", "llama_vocab_bos", "llama_vocab_eos", "llama_vocab_get_attr",
     "llama_vocab_get_text", "llama_vocab_n_tokens",
 ]  # fmt: skip
-"""The native calls of a load, without those that free."""
+"""The native calls of a load, except those that free objects."""
 OWN = [
     (loaded_model, "Adapters"),
     (placed_model, "KvCache"),
@@ -46,7 +46,7 @@ OWN = [
 
 
 class Natives:
-    """The native calls of this process: their number, and what they created and did not free."""
+    """The native calls of this process: their number, and the objects not yet freed."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.counts: Counter[str] = Counter()
@@ -74,7 +74,7 @@ class Natives:
         return call
 
     def left(self) -> list[str]:
-        """Return the native objects and the processes of templates that exist."""
+        """Return the native objects and the template processes that exist."""
         processes = [
             each for each in psutil.Process().children() if each not in self._other_processes
         ]
@@ -82,7 +82,7 @@ class Natives:
 
 
 def loads(path: Path, natives: Natives, times: int) -> list[tuple[Event, list[str]]]:
-    """Load some times in one worker and end it; return each result, with what is left then."""
+    """Load several times in one worker and end it; return results and remaining objects."""
     results: list[tuple[Event, list[str]]] = []
 
     def note(event: Event) -> None:
@@ -105,7 +105,7 @@ def natives(monkeypatch: pytest.MonkeyPatch) -> Natives:
 
 @pytest.fixture(scope="module")
 def counts(tiny_path: Path) -> Counter[str]:
-    """The number of calls of each native function in one load."""
+    """Return the number of calls of each native function in one load."""
     with pytest.MonkeyPatch.context() as patch:
         natives = Natives(patch)
         ((result, left),) = loads(tiny_path, natives, 1)
@@ -115,7 +115,7 @@ def counts(tiny_path: Path) -> Counter[str]:
 
 
 def check_failed_load(path: Path, natives: Natives, reason: str) -> None:
-    """Check that a load fails and leaves nothing, and that the worker can then load."""
+    """Check that a load fails and leaves no object, and that the next load succeeds."""
     (failed, left), (loaded, _) = loads(path, natives, 2)
     assert isinstance(failed, Failed) and reason in failed.message
     assert left == []

@@ -1,4 +1,4 @@
-"""llama.cpp's log with several engines in one process, of which some end before others."""
+"""llama.cpp's log with several engines in one process, which end at different times."""
 
 import gc
 import logging
@@ -25,7 +25,7 @@ def reason_of(path: Path) -> str:
 
 
 def elsewhere(path: Path) -> list[str]:
-    """Let another thread have a log, come to its end, and leave nothing behind."""
+    """Use a log on another thread, end that thread, and collect its objects."""
     reasons: list[str] = []
     thread = threading.Thread(target=lambda: reasons.append(reason_of(path)))
     thread.start()
@@ -49,7 +49,7 @@ def test_a_log_that_has_ended_leaves_no_dangling_callback(
         for number in range(5):
             elsewhere(tmp_path / f"{number}.gguf")
         before = len(caplog.records)
-        fail_to_load(tmp_path / "nobody.gguf")  # no listener, and nothing breaks
+        fail_to_load(tmp_path / "nobody.gguf")  # without a listener, the message is dropped
     assert before and len(caplog.records) == before
 
 

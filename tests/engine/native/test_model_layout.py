@@ -34,7 +34,7 @@ WRITERS = {
     "sliding": write_sliding_model,
 }
 SLOTS, TOKENS = 200, 256
-# Each line of llama.cpp about the memory of a context, in MiB with two digits.
+# The lines of llama.cpp's log about the memory of a context, in MiB with two decimals.
 KV_SIZE = re.compile(r"KV buffer size = +([\d.]+) MiB")
 STATE_SIZE = re.compile(r"RS buffer size = +([\d.]+) MiB")
 
@@ -101,7 +101,7 @@ KV = 2 * 4 * 16
             header("openelm", block_count=2, attention__head_count_kv=(1, 2), **HEADS),
             [32, 64], [0, 0],
         ),
-        # Each fourth layer has attention.
+        # Every fourth layer has attention.
         (
             header("qwen35", block_count=4, **HEADS, **SSM),
             [0, 0, 0, KV], [STATE, STATE, STATE, 0],
@@ -114,9 +114,9 @@ KV = 2 * 4 * 16
             header("qwen35", block_count=2, attention__recurrent_layers=(0, 1), **HEADS, **SSM),
             [KV, 0], [0, STATE],
         ),
-        # Each layer has both.
+        # Each layer has attention and a state.
         (header("falcon-h1", block_count=2, **HEADS, **SSM), [KV, KV], [STATE, STATE]),
-        # A layer of a state, of attention, and of neither.
+        # A layer with a state, one with attention, and one with neither.
         (
             header(
                 "nemotron_h", block_count=3, attention__head_count_kv=(0, 4, 0),
@@ -146,7 +146,7 @@ KV = 2 * 4 * 16
                    attention__key_length_mla=192, attention__value_length_mla=128, **HEADS),
             [576], [0],
         ),
-        # Smaller heads in the window, and layers that use the cache of others.
+        # Smaller heads in the window layers, and layers that share the cache of others.
         (
             header("gemma4", block_count=3, attention__head_count_kv=1, attention__key_length=32,
                    attention__value_length=32, attention__key_length_swa=16,
@@ -169,7 +169,7 @@ def test_report_27_each_architecture_has_its_layers(
     "last", ["block_count", "embedding_length", "attention__head_count", "attention__head_count_kv"]
 )
 def test_report_27_a_property_after_the_vocabulary_is_read(tmp_path: Path, last: str) -> None:
-    """llama-quantize writes a property that it changes last."""
+    """llama-quantize writes changed properties at the end of the header."""
     values = {"block_count": 2, "attention__head_count_kv": 2, **HEADS}
     named = {f"llama__{key}": value for key, value in values.items() if key != last}
     path = tmp_path / "m.gguf"
@@ -219,7 +219,7 @@ def test_report_31_the_weights_of_each_layer_are_in_the_layout(tiny_path: Path) 
     assert len(layout.layers) == 2 and layout.trained_tokens == 4096
     assert layout.layers[0].weight_bytes == pytest.approx(layout.layers[1].weight_bytes, rel=0.01)
     total = sum(layer.weight_bytes for layer in layout.layers) + layout.output_bytes
-    # The input stays in RAM: it has a row of 64 numbers for each token.
+    # The input layer stays in RAM: it has a row of 64 numbers for each token.
     embedding = layout.vocabulary_size * 64 * 4
     assert total + embedding == pytest.approx(tiny_path.stat().st_size, rel=0.1)
 
@@ -228,7 +228,7 @@ def test_report_31_the_weights_of_each_layer_are_in_the_layout(tiny_path: Path) 
 def test_report_31_the_layout_without_weights_has_the_same_layers(
     tmp_path: Path, starter_path: Path, kind: str
 ) -> None:
-    """The properties of the starter are before its vocabulary, those of the others after it."""
+    """The starter's properties precede its vocabulary; those of the other models follow it."""
     path = starter_path if kind == "starter" else WRITERS[kind](tmp_path / "tiny.gguf")
     whole, quick = read_layout(path), read_context_layout(path)
     assert (quick.token_values, quick.state_bytes) == (whole.token_values, whole.state_bytes)

@@ -1,4 +1,4 @@
-"""The places of weights and contexts: the layers on a GPU, and the memory that is checked.
+"""The placement of weights and contexts: the layers on a GPU, and the checked memory.
 
 No GPU is needed: the query of the processors is replaced. llama.cpp itself then runs on the CPU.
 """
@@ -25,7 +25,7 @@ from koel_tui.models import gguf_header
 
 MB = 1_000_000
 GB = 1000 * MB
-# 32 layers of 100 MB: a model of about 4 billion numbers. A slot of 8192 tokens takes 1 GB.
+# 32 layers of 100 MB: a model of about 4 billion weights. A slot of 8192 tokens takes 1 GB.
 LAYOUT = ModelLayout(
     tuple(Layer(100 * MB, 2048) for _ in range(32)), 400 * MB, vocabulary_size=128_000
 )
@@ -46,7 +46,7 @@ def vram(free: int | None, *, shared: bool = False) -> GpuMemory:
     [
         (24 * GB, -1),
         (6 * GB, -1),
-        (None, -1),  # the driver does not tell it
+        (None, -1),  # the driver does not report it
         (4 * GB, 20),
         (1200 * MB, 2),
         (100 * MB, 0),
@@ -113,7 +113,7 @@ def test_report_31_shared_memory_is_counted_once() -> None:
 
 
 def test_report_31_a_model_in_both_parts_of_a_shared_memory_is_not_refused() -> None:
-    """The slot of the layers in RAM takes nothing of the part for the GPU."""
+    """The slot of the layers in RAM does not use the part of the memory for the GPU."""
     layout = ModelLayout(tuple(Layer(500 * MB, 4096) for _ in range(80)), 400 * MB)
     large = replace(request(slots=1), context_tokens=32_768)
     layers = place_layers(layout, large, vram(30 * GB, shared=True))
@@ -210,7 +210,7 @@ def test_report_31_the_memory_of_a_gpu_of_apple_is_that_of_the_computer(
 
 
 def test_report_31_the_devices_of_this_library_can_be_read() -> None:
-    """The real library: it has a CPU at least, and no memory of it is counted as that of a GPU."""
+    """The real library reports at least a CPU, whose memory is not counted as GPU memory."""
     ggml = gpus._Ggml()
     assert ggml.count() >= 1
     names = [ggml.description(ggml.get(index)) for index in range(ggml.count())]

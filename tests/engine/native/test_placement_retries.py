@@ -1,4 +1,4 @@
-"""Loads and contexts that do not fit the memory of a GPU are made smaller.
+"""Loads and contexts that do not fit into GPU memory are retried with fewer layers or slots.
 
 No GPU is needed: the query of the processors is replaced. llama.cpp itself then runs on the CPU.
 """

@@ -1,4 +1,4 @@
-"""Prompts are prepared on a separate thread: other turns continue, and a stop need not wait."""
+"""Prompts are prepared on a separate thread: other turns continue, and a stop does not wait."""
 
 import asyncio
 import threading
@@ -50,7 +50,7 @@ HELD_QUESTION = (ChatMessage("user", f"Say hello, {HELD}."),)
 
 
 class Gate:
-    """Holds the preparation of each conversation that contains a word, until it is opened."""
+    """Blocks the preparation of each conversation that contains a word until it is opened."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.reached = threading.Event()
@@ -215,7 +215,7 @@ async def test_an_unforeseen_error_in_a_preparation_fails_its_turn_alone(
 
 
 async def test_two_sessions_at_once_are_answered_as_alone(engine: Engine) -> None:
-    """Two tokens: on some processors later ones differ if two answers are decoded together."""
+    """Compares two tokens: on some processors, later ones differ in a shared batch."""
     first, second = await opened(engine, 2), await opened(engine, 2)
     alone = await said(first, (*LONG, *QUESTION)), await said(second, (*LONG[2:], *OTHER))
     third, fourth = await opened(engine, 2), await opened(engine, 2)

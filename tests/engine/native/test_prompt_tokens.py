@@ -1,4 +1,4 @@
-"""The tokenizer of prompts gives the tokens of llama.cpp, for any vocabulary."""
+"""The prompt tokenizer returns the tokens of llama.cpp for any vocabulary."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -23,18 +23,18 @@ Make = Callable[..., "Vocabulary"]
 
 
 class Vocabulary:
-    """A tokenizer, and the tokens by their spelling."""
+    """A tokenizer, and its tokens by spelling."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.tokenizer = PromptTokenizer(model)
 
     def whole(self, text: str, *, start: bool = True) -> list[int]:
-        """The tokens of a text as llama.cpp makes them, control tokens included."""
+        """Return the tokens of a text from llama.cpp, including control tokens."""
         return self.model.tokenize(text, special=True, start=start)
 
     def tokens(self, own: str, data: str = "", more: str = "") -> list[int]:
-        """The tokens of a prompt: text of the template, data, text of the template."""
+        """Return the tokens of a prompt: template text, data, template text."""
         prompt = RenderedPrompt(own, own).with_data(data).with_template_text(more)
         return self.tokenizer.tokens(prompt)
 
@@ -67,7 +67,7 @@ def test_b20_a_vocabulary_puts_its_tokens_around_each_prompt_once(
     assert made.whole("hello") == made.tokens("hello")
     # The template may write the first token itself.
     assert made.text_controls(made.tokens(START, data)) == [first, *plain]
-    # Data that begins with it is not a reason to leave it out.
+    # Data that begins with the first token must not suppress it.
     assert made.text_controls(made.tokens("", START + data))[:2] == [first, b"<"]
 
 
@@ -98,7 +98,7 @@ def test_b20_a_user_defined_token_that_contains_a_control_token_is_used(
 @pytest.mark.parametrize(
     ("kind", "own", "data"),
     [
-        (CONTROL, "<ab>", ("d", "x")),  # there are as many control tokens as the template has
+        (CONTROL, "<ab>", ("d", "x")),  # the number of control tokens equals that of the template
         (UNKNOWN, "", ("", "d<ab>x")),
     ],
 )
@@ -121,7 +121,7 @@ def test_b20_white_space_after_a_control_token_is_removed_where_the_model_does_s
 ) -> None:
     made = vocabulary(PHI, name="Phi-3 mini")
     assert made.tokens(prompt) == made.whole(prompt)
-    assert made.whole(prompt) != vocabulary(PHI).whole(prompt)  # a model of another name
+    assert made.whole(prompt) != vocabulary(PHI).whole(prompt)  # a model with another name
     own = made.tokenizer.spellings.spans(prompt)
     assert made.tokens("", EVIL, prompt) == made.tokens("", EVIL) + made.whole(prompt)
     assert len(own) == prompt.count(END)

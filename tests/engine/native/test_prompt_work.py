@@ -1,4 +1,4 @@
-"""The text that a turn renders and tokenizes: it follows the context, not the conversation."""
+"""The amount of text that a turn renders and tokenizes depends on the context size only."""
 
 import logging
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def loaded(starter_path: Path) -> Iterator[LoadedModel]:
 
 
 class Work:
-    """The characters that were tokenized and rendered."""
+    """The numbers of characters that were tokenized and rendered."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.tokenized = self.rendered = 0
@@ -61,7 +61,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
 
 
 def talk(count: int, name: str) -> tuple[ChatMessage, ...]:
-    """A conversation of `count` messages and a question, with texts that no other one has."""
+    """Return a conversation of `count` unique messages and a question."""
     text = "The quick brown fox jumps over the lazy dog, and says so to everybody it meets. "
     messages = (
         ChatMessage("user" if number % 2 == 0 else "assistant", f"{name} {number}: {text * 3}")

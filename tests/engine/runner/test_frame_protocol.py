@@ -1,4 +1,4 @@
-"""Frames that arrive in pieces of any size, and connections that end or send no frames."""
+"""Frames received in pieces of any size, and connections that end or send invalid data."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ def frame(body: bytes) -> bytes:
 
 
 async def feed(protocol: FrameProtocol, data: bytes, pieces: list[int]) -> None:
-    """Give data to a protocol as a transport does, in pieces of these sizes."""
+    """Feed data to a protocol like a transport, in pieces of these sizes."""
     while data:
         free = protocol.get_buffer(-1)
         assert len(free), "there is no room"

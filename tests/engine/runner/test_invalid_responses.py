@@ -1,4 +1,4 @@
-"""A runner process that sends invalid frames: it is ended, and the waiting callers get an error."""
+"""A runner process that sends invalid frames is ended, and the waiting callers get an error."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""The runner killed, aborted or stuck in every phase: errors of callers, files left behind."""
+"""A runner that is killed, aborted or stuck in any phase: caller errors and leftover files."""
 
 import asyncio
 import os
@@ -136,13 +136,13 @@ async def test_the_error_of_a_failed_load_quotes_the_assertion(
     bad = patched(tiny_path, tmp_path / "bad.gguf", "gemma3.block_count", layers)
     with pytest.raises(EngineCrashedError, match=r"SIGABRT \(.*GGML_ASSERT\(.*\) failed\)"):
         await EngineHost.load(ModelSpec(bad, threads=1))
-    # Also in a log that was renamed meanwhile.
+    # The assertion is also found if the log was renamed during the load.
     loading = asyncio.create_task(EngineHost.load(ModelSpec(bad, threads=1)))
     await until(runners)
     paths.log_file().rename(tmp_path / "old.log")
     with pytest.raises(EngineCrashedError, match=r"SIGABRT \(.*GGML_ASSERT\(.*\) failed\)"):
         await loading
-    # The next one died of something else, and does not say the same.
+    # The next runner dies of another cause, so its error must not quote the assertion.
     loading = asyncio.create_task(EngineHost.load(ModelSpec(tiny_path, threads=1)))
     await until(runners)
     runners()[0].send_signal(signal.SIGABRT)

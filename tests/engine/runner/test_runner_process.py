@@ -1,4 +1,4 @@
-"""The runner process at its worst: killed, dead at every start, unread, asked for too much."""
+"""The runner process under faults: killed, dead at each start, not read, overloaded."""
 
 import asyncio
 import select
@@ -69,7 +69,7 @@ async def opened(host: EngineHost) -> EngineSession:
 
 
 async def reached(session: EngineSession, phase: str) -> asyncio.Task[None]:
-    """Start a turn and return when it is in the phase; the task reads on."""
+    """Start a turn and wait until it is in the phase; return the task that reads the rest."""
     there = asyncio.Event()
     story = ChatMessage("user", "word " * 600) if phase == "reading" else STORY
 
@@ -94,7 +94,7 @@ async def test_engine_case_20_kill_9_fails_every_pending_caller(
     if phase != "idle":
         callers = [await reached(running, phase), asyncio.create_task(queued.respond())]
     (first,) = runners()
-    first.send_signal(signal.SIGSTOP)  # so that none of these is answered before it dies
+    first.send_signal(signal.SIGSTOP)  # so that no pending call is answered before the kill
     pending: list[Coroutine[Any, Any, Any]] = [
         host.count_tokens("one two"),
         host.open_session(),
@@ -156,7 +156,7 @@ async def test_engine_a_window_beyond_all_memory_is_an_error_and_no_crash(
 
 
 class RawRunner:
-    """A runner and the parent's end of its socket, read only when the test says so."""
+    """A runner and the parent's end of its socket, which only the test reads."""
 
     def __init__(self, log: Path) -> None:
         self._ours, theirs = socket.socketpair()
@@ -188,7 +188,7 @@ class RawRunner:
         return next(event for event in self.events() if isinstance(event, kind))
 
     def end(self) -> int:
-        """Close the parent's end, even with unread events, and return how the runner ended."""
+        """Close the parent's end, even with unread events; return the exit status of the runner."""
         self._stream.close()
         self._ours.close()
         return int(self.process.wait(10))
@@ -245,7 +245,7 @@ async def test_runner_ends_when_its_parent_ends_with_unread_events(runner: RawRu
     runner.send(Load(ModelSpec(Path("no.gguf")), max_sessions=2, parallel=1))
     runner.wait_for(Failed)
     runner.send(CountTokens(1, "hello"))
-    # Its answer stays unread: an end closed so is reset, and reading from it is an error.
+    # The answer stays unread, so closing the socket resets it and the runner's read fails.
     assert select.select([runner.fileno()], [], [], 30)[0]
     assert runner.end() == 0
 

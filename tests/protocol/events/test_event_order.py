@@ -38,7 +38,7 @@ def verified(*events: Event) -> list[Event]:
 
 
 def assert_broken_by_the_last(*events: Event, kind: str | None = None) -> None:
-    """Check that all but the last event pass and the last one becomes one RUN_ERROR."""
+    """Check that only the last event violates the order and is replaced by one RUN_ERROR."""
     result = verified(*events, CUSTOM, STARTED)
     assert result[:-1] == list(events[:-1])
     error = run_error(result[-1])  # type: ignore[arg-type]  # checked there
@@ -205,7 +205,7 @@ _streams = st.lists(_events, max_size=12) | st.lists(_runs, max_size=3).map(
 
 
 def _first_violation(kinds_and_ids: list[tuple[str, str]]) -> int | None:
-    """The rules once more, derived from the history before each event instead of from a state."""
+    """The reference: checks each event against all earlier events instead of a state."""
     for index, (kind, name) in enumerate(kinds_and_ids):
         before = kinds_and_ids[:index]
         runs = [i for i, (earlier, _) in enumerate(before) if earlier.startswith("RUN_")]

@@ -258,7 +258,7 @@ def test_a_messages_snapshot_without_news_changes_nothing() -> None:
 
 
 def _is_same(one: ChatState, other: ChatState) -> bool:
-    """Tell more than ==, to which 1 and true are equal."""
+    """Compare more strictly than ==, for which 1 and true are equal."""
     return one == other and encode_state(one) == encode_state(other)
 
 

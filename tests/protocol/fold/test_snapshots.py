@@ -1,4 +1,4 @@
-"""A snapshot of the messages keeps the data that only this side knows."""
+"""A snapshot of the messages keeps the fields that only the local messages have."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ ANSWER = {"id": "a1", "role": "assistant", "content": "new"}
 
 
 def over(local: Message, *given: Mapping[str, object]) -> Message:
-    """Return what a snapshot makes of one local message."""
+    """Return a local message after a snapshot has been applied to it."""
     state = fold(ChatState(messages=(local,)), snapshot(*given))
     assert state.error is None
     return state.messages[-1]
@@ -112,7 +112,7 @@ def test_a_snapshot_adds_encrypted_reasoning_to_the_existing_values() -> None:
 
 
 def odd(kind: str) -> BaseEvent:
-    """Return an event of messages with a value that JSON cannot hold."""
+    """Return a messages event with a value that JSON cannot represent."""
     message = core.UserMessage.model_validate(
         {"id": "u9", "role": "user", "content": "x", "odd": float("nan")}
     )

@@ -1,4 +1,4 @@
-"""The options of the interceptors and of tool handlers, each with another value."""
+"""Tests of the options of interceptors and tool handlers, with values other than the defaults."""
 
 import logging
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Interceptors: their order, and those that come with it."""
+"""Tests of interceptors: the order in which they run, and the interceptors of the package."""
 
 import asyncio
 import logging
@@ -289,7 +289,7 @@ async def test_arguments_results_and_snapshots_are_redacted_and_names_are_not() 
         '{"a":"[REDACTED]"}',
     )
     assert result.content == "a [REDACTED]"
-    assert rest.content == "the ke"  # what waited for more of a match is not lost
+    assert rest.content == "the ke"  # the held beginning of a possible match is not lost
 
     async def snapshot(run: RunAgentInput) -> AsyncIterator[BaseEvent]:
         yield begin(run)

@@ -1,4 +1,4 @@
-"""Redaction: no text that matches reaches the state, the storage or a reader of events."""
+"""Redaction: no matching text reaches the state, the storage or a reader of events."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def sending(*events: Any) -> Answer:
 
 
 async def saved_text(*answers: Answer, tools: Any = ()) -> str:
-    """Return all that is stored and all events that readers get of one send, as text."""
+    """Return the stored data and the events of one send, as text."""
     storage = MemoryStorage()
     client = KoelClient(
         ScriptedAgent(*answers),

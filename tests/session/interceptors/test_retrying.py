@@ -1,4 +1,4 @@
-"""Failed saves are tried again automatically, by the session that owns the thread."""
+"""Failed saves are retried automatically by the session that owns the thread."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def client(storage: FailingStorage | JsonFileStorage) -> KoelClient:
 
 
 async def unsaved_session(owner: KoelClient) -> ChatSession:
-    """Return a session that was closed before its words could be saved."""
+    """Return a session that was closed before its messages could be saved."""
     session = owner.new_session("t")
     await session.send("hi")
     await session.dispose()

@@ -1,4 +1,4 @@
-"""A directory encrypted in place and decrypted again, with interruptions of any kind."""
+"""Encryption and decryption of a directory in place, with interruptions."""
 
 import asyncio
 import errno
@@ -78,7 +78,7 @@ async def test_damaged_threads_are_encrypted_too_and_decrypted_byte_for_byte(
     await fill(folder)
     damaged = b'{"secret": "half of a thr'
     (folder / file_name("damaged")).write_bytes(damaged)
-    await in_clear(folder).summaries()  # copies it to quarantine
+    await in_clear(folder).summaries()  # copies the damaged file to quarantine
     encrypt_threads(folder, passphrase())
     await check_encrypted(folder)
     storage = encrypted(folder)
@@ -182,7 +182,7 @@ def _fill_disk(monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
 
 
 async def kill_conversions(folder: Path, rounds: int) -> int:
-    """Encrypt and decrypt under kills; return how many conversions were cut short."""
+    """Kill processes that encrypt or decrypt; return the number of interrupted conversions."""
     await fill(folder)
     cut = 0
     for number in range(rounds):
@@ -205,7 +205,7 @@ async def kill_conversions(folder: Path, rounds: int) -> int:
         elif stage == "sealed":
             await check_encrypted(folder)
         elif number % 2:
-            encrypt_threads(folder, passphrase())  # on, or back again
+            encrypt_threads(folder, passphrase())  # completes or reverts it
             await check_encrypted(folder)
         else:
             decrypt_threads(folder, passphrase())

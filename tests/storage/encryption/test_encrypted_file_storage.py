@@ -1,4 +1,4 @@
-"""Encrypted threads: their key, and what can be read without it."""
+"""Encrypted threads: their key, and the data that is readable without it."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from tests.storage.helpers import CHEAP, encrypted, passphrase, saying
 
 
 class MemoryKeyring:
-    """A keyring like the system's, without a system."""
+    """An in-memory replacement of the system keyring."""
 
     def __init__(self) -> None:
         self.secrets: dict[tuple[str, str], str] = {}

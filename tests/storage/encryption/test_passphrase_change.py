@@ -1,4 +1,4 @@
-"""A passphrase that is changed while the disk fails or the program is killed."""
+"""Passphrase changes that a disk error or a kill interrupts."""
 
 import asyncio
 import errno
@@ -57,7 +57,7 @@ def kill_changes(folder: Path, rounds: int) -> None:
         with start("rotate", "encrypted", folder, now, NEW if now == OLD else OLD) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "begun\n"
-            time.sleep(chance.uniform(0, 0.1))  # a random moment, not a wait for anything
+            time.sleep(chance.uniform(0, 0.1))  # a kill at a random moment
             process.kill()
 
 

@@ -1,4 +1,4 @@
-"""Parts that the tests of journals share: an answer that grows, in a thread that has a journal."""
+"""Helpers for the tests of journals: a partial answer in a thread that has a journal."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +13,12 @@ ASKED = saying("old question", "old answer", "new question")
 
 
 def journal_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give also the small threads of tests a journal."""
+    """Use a journal for threads of any size, because those of tests are small."""
     monkeypatch.setattr(thread_writer, "MIN_FILE_BYTES", 0)
 
 
 def answering(text: str) -> ChatState:
-    """Return the state in which so much of an answer was written."""
+    """Return a state in which the answer generated so far is `text`."""
     answer = OpenMessage.of(Message("a", "assistant", text))
     return replace(ASKED, open_messages=(answer,), phase=RunPhase.RUNNING)
 

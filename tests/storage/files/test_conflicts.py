@@ -12,7 +12,7 @@ from tests.storage.helpers import FILE_STORES, file_name, in_clear, saying
 
 @pytest.fixture(params=FILE_STORES)
 def pair(request: pytest.FixtureRequest, folder: Path) -> tuple[FileStorage, FileStorage]:
-    """Give two programs that share a directory."""
+    """Return two stores that share a directory."""
     return FILE_STORES[request.param](folder), FILE_STORES[request.param](folder)
 
 
@@ -84,7 +84,7 @@ async def test_saves_continue_from_the_state_loaded_after_a_conflict(
     assert await one.load("t") == saying("theirs")
     await one.save("t", saying("theirs", "and mine"))
     assert await other.load("t") == saying("theirs", "and mine")
-    assert len(one.conflicts) == 1  # its words are still in that file alone
+    assert len(one.conflicts) == 1  # no second conflict file
 
 
 async def test_a_thread_deleted_elsewhere_is_written_again(

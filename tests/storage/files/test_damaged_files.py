@@ -1,4 +1,4 @@
-"""Bad files: each one loads or is put into quarantine, and is not overwritten."""
+"""Damaged files: each one loads or is moved to quarantine, and is not overwritten."""
 
 import os
 import random
@@ -29,7 +29,7 @@ CODECS: dict[str, Callable[[Path], Codec]] = {
 
 @pytest.fixture(autouse=True)
 def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for no disk: these tests are about what is read, and there are thousands of them."""
+    """Skip the flushes: these tests only read, and thousands of flushes would be slow."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -40,7 +40,7 @@ def threads(request: pytest.FixtureRequest, tmp_path: Path) -> ThreadDirectory:
 
 
 def mutations(good: bytes, seed: int) -> Iterator[bytes]:
-    """Yield contents near a good one: bytes changed, cut, doubled, moved, and words of JSON."""
+    """Yield variants of a valid file: bytes changed, cut, doubled or moved, and JSON words."""
     chance = random.Random(seed)
     words = [b"null", b"[]", b"{}", b'""', b"1e999", b"NaN", b"-1", b"true", b"\\ud83d", b"\xff"]
     while True:
@@ -66,13 +66,13 @@ def mutations(good: bytes, seed: int) -> Iterator[bytes]:
 
 
 def check(threads: ThreadDirectory, path: Path, data: bytes) -> bool:
-    """Load a damaged file. Return whether it loaded, all promises kept."""
+    """Load a damaged file and check the storage contract. Return whether the file loaded."""
     path.write_bytes(data)
     try:
         state = threads.load("t")
         threads.summaries()
     except StorageError as error:
-        assert "newer" in str(error)  # a mutation of the schema alone
+        assert "newer" in str(error)  # only the schema number was changed
         return True
     damaged = [found for found in threads.quarantine.damaged if found.path == path]
     if state is None:
@@ -100,7 +100,7 @@ def test_ten_thousand_mutated_files_load_or_are_quarantined(
 
 
 def mutate(threads: ThreadDirectory, count: int, seed: int) -> None:
-    """Load `count` mutations of a thread, and after them the thread itself."""
+    """Load `count` mutations of a thread, then the undamaged thread."""
     threads.save("t", saying("first question", "first answer ☃", "x" * 300))
     path = threads.thread_path("t")
     good = path.read_bytes()
@@ -134,7 +134,7 @@ def test_a_file_that_is_too_large_is_reported_and_not_changed(
     threads.save("large", saying("hi"))
     threads.save("other", saying("hello"))
     path = threads.thread_path("large")
-    os.truncate(path, safe_open.MAX_BYTES + 1)  # it takes no room on the disk
+    os.truncate(path, safe_open.MAX_BYTES + 1)  # a sparse file: it uses no disk space
     tracemalloc.start()
     with pytest.raises(StorageError, match=r"larger than 256 MB and is not read\. Move it away"):
         threads.load("large")

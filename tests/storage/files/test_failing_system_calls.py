@@ -1,4 +1,4 @@
-"""Storage contract case 9: every system call of a save fails once."""
+"""Failing system calls, storage contract case 9: every call of a save fails once."""
 
 import errno
 import gc
@@ -28,7 +28,7 @@ MANY = 500
 
 
 class BareKey:
-    """A key that costs nothing: there are hundreds of stores here, and none is broken into."""
+    """A key without a derivation, because these tests open hundreds of stores."""
 
     def make(self) -> tuple[bytes, dict[str, Any]]:
         return bytes(KEY_BYTES), {"kind": "bare"}
@@ -77,8 +77,8 @@ class Faults:
 async def attempt(
     store: FileStorage, state: ChatState, failing: int, code: int, *, is_progress: bool = False
 ) -> tuple[str, bool]:
-    """Save with the k-th call failing; return the call, and whether the save was refused."""
-    gc.disable()  # a lock that a fault left open is closed when it is collected: a call too many
+    """Save while the k-th call fails; return the call, and whether the save raised an error."""
+    gc.disable()  # the collection of a lock that a fault left open would add a call of `close`
     try:
         with pytest.MonkeyPatch.context() as monkeypatch:
             faults = Faults(monkeypatch, failing, code)
@@ -137,7 +137,7 @@ async def test_storage_case_09_no_failing_call_loses_data_of_the_journal(
     tally: Tally,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first record of a journal is written as a file, the others are appended."""
+    """The first record creates the journal; later records are appended."""
     journal_every_size(monkeypatch)
     before, after = answering("old" * records), answering("old and new")
     refusals, tried = set(), []
@@ -217,7 +217,7 @@ async def test_storage_case_09_short_writes_are_finished(
 async def test_storage_case_09_two_failures_in_succession_lose_nothing(
     tmp_path: Path, kind: str, tally: Tally
 ) -> None:
-    """Two failures one after the other: the first after the rename, the second anywhere."""
+    """The first failure comes after the rename, the second at any call."""
     tried = 0
     for first in range(1, MANY):
         folder = tmp_path / str(first)

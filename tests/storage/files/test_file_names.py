@@ -1,4 +1,4 @@
-"""Ids and titles of any text: every file is where it belongs, and no two are one."""
+"""Ids and titles of any text: every file is in its directory, and each id has its own file."""
 
 import asyncio
 import os
@@ -21,11 +21,11 @@ NAMES = (
     "a\nb", "x" * 300, "😀" * 80, "é", "e\u0301", "A", "a", "\ud800", "\u202egpj.exe", EVERYTHING,
     "t-0123456789abcdef0123456789abcdef", ".t-x.tmp", "thread.json", "keys.json",
 )  # fmt: skip
-"""Names that are paths, options, devices, or one and the same on some systems."""
+"""Names that are paths, options or devices, or that are equal on some file systems."""
 
 
 def text() -> st.SearchStrategy[str]:
-    """Any text, surrogates included, more often of what makes up paths."""
+    """A strategy for any text, with surrogates, and often with characters of paths."""
     parts = st.sampled_from(["/", "..", "\\", "\0", ".", "-", "~", " ", "\ud800", "é", "A", "a"])
     return st.text(st.characters(codec=None), max_size=40) | st.lists(parts, max_size=9).map(
         "".join

@@ -1,4 +1,4 @@
-"""The journal of a thread: every reader applies it, and it is joined with the thread's file."""
+"""The journal of a thread: every reader applies it, and a save joins it with the file."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def make(request: pytest.FixtureRequest) -> Make:
 
 
 async def stream(storage: FileStorage, *texts: str) -> None:
-    """Save a question, then so much of its answer, without closing the thread."""
+    """Save a question, then each partial answer in `texts`, without closing the thread."""
     assert (await storage.open("t")).writable
     await storage.save("t", ASKED)
     for text in texts:
@@ -242,9 +242,9 @@ async def test_a_journal_without_a_thread_is_removed_at_the_start(folder: Path) 
     await in_clear(folder).list_threads()
     assert journals(folder) == [folder / "t-notes.journal"]
     await storage.close("t")
-    again = JsonFileStorage(folder)  # with another time than before
+    again = JsonFileStorage(folder)  # its clock differs from the one above
     await again.save("t", ASKED)
-    journal.write_bytes(content)  # of a deleted thread with the same id
+    journal.write_bytes(content)  # the journal of a deleted thread with the same id
     assert await again.load("t") == ASKED
 
 
@@ -274,7 +274,7 @@ async def test_encryption_and_decryption_leave_no_journal_of_the_other_form(
 
 
 async def stream_ended_by_a_crash(storage: FileStorage) -> None:
-    """Release the lock of the thread, and leave its journal where it is."""
+    """Release the lock of the thread, but keep its journal."""
     storage._files._locks.close(storage.codec.stem("t"))
 
 

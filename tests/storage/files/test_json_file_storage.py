@@ -1,3 +1,5 @@
+"""Threads in JSON files: format, permissions, foreign and damaged files."""
+
 import asyncio
 import json
 import os

@@ -1,3 +1,5 @@
+"""The executor of file jobs: order of the jobs of one key, failures and cancellation."""
+
 import asyncio
 import threading
 from functools import partial

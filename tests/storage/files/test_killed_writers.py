@@ -1,4 +1,4 @@
-"""Storage contract case 8: a process killed while it saves."""
+"""Processes that are killed while they save: storage contract case 8."""
 
 import json
 from pathlib import Path

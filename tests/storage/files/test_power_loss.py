@@ -1,4 +1,4 @@
-"""The possible states of the disk after a loss of power: all that the recorded calls allow."""
+"""The states of the disk that a loss of power can leave after the recorded system calls."""
 
 import itertools
 import os
@@ -55,7 +55,7 @@ Step = Made | Written | Emptied | Renamed | FileFlushed | FolderFlushed
 
 
 class Recorder:
-    """Notes what a writer asks of the disk, while it is done for real."""
+    """Records the system calls of a writer and executes them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.steps: list[Step] = []
@@ -95,7 +95,7 @@ class Recorder:
 
 
 def contents_left(steps: list[Step], inode: int, before: bytes) -> set[bytes]:
-    """Return every content that a file may have: what was not flushed may be lost in any part."""
+    """Return every possible content of a file: any part of the unflushed data may be lost."""
     states = {before}
     content = flushed = before
     for step in steps:
@@ -107,14 +107,14 @@ def contents_left(steps: list[Step], inode: int, before: bytes) -> set[bytes]:
         elif isinstance(step, Written) and step.inode == inode:
             longer = content + step.data
             states |= {longer[:size] for size in range(len(content), len(longer) + 1)}
-            # The length is there, the data that was not flushed is not.
+            # The new length was written, but not the unflushed data.
             states |= {flushed.ljust(len(longer), b"\0")}
             content = longer
     return states
 
 
 def names_left(steps: list[Step], before: dict[str, int]) -> Iterator[dict[str, int]]:
-    """Yield every directory there may be: of what was not flushed any part may be lost."""
+    """Yield every possible directory: any of the unflushed changes may be lost."""
     settled, loose = dict(before), list[Step]()
     for step in steps:
         if isinstance(step, FolderFlushed):
@@ -140,7 +140,7 @@ def _apply(names: dict[str, int], step: Step) -> None:
 
 
 def left_after_power_loss(steps: list[Step], name: str, inode: int) -> set[bytes | None]:
-    """Return all possible contents of a name; None for a missing file."""
+    """Return all possible contents of the file `name`; None for a missing file."""
     left: set[bytes | None] = set()
     for names in names_left(steps, {name: inode}):
         there = names.get(name)
@@ -161,7 +161,7 @@ def record(path: Path, writer: Callable[[Path, bytes], object]) -> tuple[list[St
 
 
 def verdict(path: Path, writer: Callable[[Path, bytes], object]) -> tuple[bool, bool]:
-    """Return whether a loss of power can tear the file, and lose what was acknowledged."""
+    """Return whether a loss of power can tear the file, and whether it can undo the write."""
     steps, inode = record(path, writer)
     torn = any(
         left_after_power_loss(steps[:done], path.name, inode) - {OLD, NEW}
@@ -171,7 +171,7 @@ def verdict(path: Path, writer: Callable[[Path, bytes], object]) -> tuple[bool, 
 
 
 def states(path: Path, writer: Callable[[Path, bytes], object]) -> int:
-    """Return how many states a loss of power can leave, at any step of a writer."""
+    """Return the number of states that a loss of power can leave, summed over a writer's steps."""
     steps, inode = record(path, writer)
     return sum(
         len(left_after_power_loss(steps[:done], path.name, inode)) for done in range(len(steps) + 1)

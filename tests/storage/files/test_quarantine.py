@@ -1,3 +1,5 @@
+"""The quarantine: reports and copies of damaged files."""
+
 from pathlib import Path
 
 from koel_tui.storage.files.quarantine import DamagedThread, Quarantine

@@ -1,4 +1,4 @@
-"""Locks are released after any error in between."""
+"""Locks of threads: they are released after any error."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.storage.helpers import passphrase, saying
 
 
 def hold(directory: Path) -> list[str]:
-    """Return the names of the lock files that a process holds."""
+    """Return the names of the lock files that a process has locked."""
     found = []
     for path in sorted((directory / "locks").glob("*.lock")):
         lock = FileLock(path, thread_local=False)
@@ -32,7 +32,7 @@ async def test_b35_a_thread_that_was_open_while_the_others_were_encrypted_is_unl
     tmp_path: Path,
 ) -> None:
     storage = JsonFileStorage(tmp_path)
-    assert (await storage.open("new")).writable  # it has no file yet, so no other process sees it
+    assert (await storage.open("new")).writable  # without a file no other process sees it
     encrypt_threads(tmp_path, passphrase())
     assert len(hold(tmp_path)) == 1
     await storage.close("new")

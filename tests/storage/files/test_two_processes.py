@@ -1,4 +1,4 @@
-"""Two processes and one thread: storage contract case 10, and the lock of an open thread."""
+"""Two processes that use one thread: storage contract case 10, and the lock of an open thread."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ TIMEOUT_S = 60
 
 @contextmanager
 def holding(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Let another process have the thread `t` open."""
+    """Keep the thread `t` open in another process during the block."""
     with start("hold", "json", folder) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "True\n"
@@ -63,7 +63,7 @@ async def test_storage_case_10_no_append_of_two_processes_is_lost(
 
 
 async def everything(store: FileStorage, folder: Path) -> set[str]:
-    """Return all the words in a thread and in its conflict files."""
+    """Return all texts of a thread and of its conflict files."""
     own, *conflict_files = files(folder)
     found = set(words(await store.load("t")))
     for conflict_file in conflict_files:
@@ -73,7 +73,7 @@ async def everything(store: FileStorage, folder: Path) -> set[str]:
 
 
 def files(folder: Path) -> list[Path]:
-    """Return the file of the one thread, followed by its conflict files."""
+    """Return the file of the only thread, followed by its conflict files."""
     return sorted(folder.glob("t-*"), key=lambda path: len(path.name))
 
 
@@ -111,7 +111,7 @@ async def test_threads_open_elsewhere_are_known_without_opening_them(folder: Pat
     threads = ["t", "closed", "mine", "never saved"]
     with holding(folder) as process:
         assert await store.held_elsewhere(threads) == {"t"}
-        assert (await store.open("t")).holder_pid == process.pid  # looking wiped nothing
+        assert (await store.open("t")).holder_pid == process.pid  # the query did not erase the pid
         os.kill(process.pid, signal.SIGKILL)
         process.wait(TIMEOUT_S)
         assert not await store.held_elsewhere(threads)

@@ -1,4 +1,4 @@
-"""Directories that cannot be used, are not ours alone, or lead elsewhere."""
+"""Directories that are unusable, shared with other users, or symbolic links."""
 
 import errno
 import os
@@ -20,19 +20,19 @@ from tests.storage.helpers import in_clear, saying
 
 ROOT = os.geteuid() == 0
 NOBODY = 65534
-# Permissions mean nothing to root until it gives this up.
+# Root ignores file permissions unless it drops these capabilities.
 _MORTAL = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if ROOT else ()
 _READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
 
 
 def listed(*before: str) -> subprocess.CompletedProcess[str]:
-    """Run the program, which wants the directory of the threads."""
+    """Run a command that needs the directory of the threads."""
     command = [*before, PROGRAM, "threads", "list"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
 def refused(done: subprocess.CompletedProcess[str], path: Path) -> str:
-    """Check that a run ended with 73 and one sentence or two that name the path."""
+    """Check that a run ended with 73 and a one-line message that contains the path; return it."""
     assert done.returncode == 73, done.stderr
     assert str(path) in done.stderr and done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
@@ -173,9 +173,10 @@ async def test_a_link_of_the_user_to_another_disk_is_followed(tmp_path: Path, ta
 def without_permissions(
     monkeypatch: pytest.MonkeyPatch, mode: int, number: int | None = None, owner: int | None = None
 ) -> None:
-    """Let every new directory have `mode` and `owner`, and let chmod change nothing.
+    """Give every new directory `mode` and `owner`, and make chmod ineffective.
 
-    chmod succeeds if `number` is None, as on CIFS; else it fails with that error, as on vfat.
+    chmod succeeds if `number` is None, as on CIFS; otherwise it fails with that error number, as
+    on vfat.
     """
     real_mkdir, real_chmod = os.mkdir, os.chmod
 

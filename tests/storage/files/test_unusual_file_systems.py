@@ -38,7 +38,7 @@ def test_report_13_a_name_as_long_as_the_file_system_allows_can_be_written(
 def test_report_13_the_name_of_a_temporary_file_is_short(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """EcryptFS allows 143 bytes."""
+    """The limit of eCryptfs is 143 bytes."""
     names: list[str] = []
     replace = Path.replace
 
@@ -52,7 +52,7 @@ def test_report_13_the_name_of_a_temporary_file_is_short(
     assert all(len(os.fsencode(name)) <= 143 for name in names) and len(names) == 2
     private = tmp_path / f".t-{'0' * 32}.json.{'0' * 16}.tmp"
     private.touch()
-    assert find_temporaries(tmp_path) == [private]  # threads keep their names
+    assert find_temporaries(tmp_path) == [private]  # the temporary files of threads are found
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_report_13_a_trash_on_a_mounted_volume_is_used() -> None:
 async def test_report_13_a_change_is_seen_although_the_time_and_size_are_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """FAT keeps times to two seconds, and some network volumes have no inodes."""
+    """FAT stores times to two seconds, and some network volumes have no inode numbers."""
     for module in (thread_folder, thread_file):
         monkeypatch.setattr(module, "file_signature", lambda _: (1, 0, 9, 7))
     store = in_clear(tmp_path)

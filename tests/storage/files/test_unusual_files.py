@@ -1,4 +1,4 @@
-"""Files whose status or content our programs did not write: the others are still listed."""
+"""Files with a foreign status or content: the other threads are still listed."""
 
 import json
 import os
@@ -21,7 +21,7 @@ TIMES = [YEAR_14645, -YEAR_14645, 2**62 // 10**9, -(2**40), 253_402_300_799, -62
 
 
 class _Times:
-    """Sets the modification time that a file reports, also times that the disk cannot store."""
+    """Replaces the reported modification time of a file, also by times that no disk can store."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str, seconds: int) -> None:
         real_scan, real_fstat, real_lstat = os.scandir, os.fstat, os.lstat
@@ -30,7 +30,7 @@ class _Times:
         def changed(status: os.stat_result) -> os.stat_result:
             if status.st_ino != inode:
                 return status
-            return _Status(status, seconds)  # type: ignore[return-value] # a double of the tuple
+            return _Status(status, seconds)  # type: ignore[return-value] # not a real stat_result
 
         class Entry:
             def __init__(self, entry: os.DirEntry[str]) -> None:
@@ -70,7 +70,7 @@ class _Status:
 
 @pytest.fixture
 async def directory(tmp_path: Path) -> Path:
-    """Return a directory of two threads, of which "odd" names no times."""
+    """Return a directory of two threads; the file of "odd" has no times."""
     folder = tmp_path / "threads"
     storage = JsonFileStorage(folder)
     await storage.save("odd", saying("strange thing"))

@@ -1,4 +1,4 @@
-"""Small databases with the tables of other programs."""
+"""Helpers that make small databases with the tables of other programs."""
 
 import json
 import sqlite3
@@ -54,7 +54,7 @@ Row = Mapping[str, object]
 
 
 def database(path: Path, tables: str, **rows: Sequence[Row]) -> Path:
-    """Make a database with these rows in its tables."""
+    """Make a database whose tables have these rows."""
     connection = sqlite3.connect(path)
     connection.executescript(tables)
     for table, values in rows.items():
@@ -62,7 +62,7 @@ def database(path: Path, tables: str, **rows: Sequence[Row]) -> Path:
             names = ", ".join(f'"{name}"' for name in row)
             marks = ", ".join("?" for _ in row)
             connection.execute(
-                f'INSERT INTO "{table}" ({names}) VALUES ({marks})',  # noqa: S608 - names of our own
+                f'INSERT INTO "{table}" ({names}) VALUES ({marks})',  # noqa: S608 - the names are constants
                 list(row.values()),
             )
     connection.commit()
@@ -128,7 +128,7 @@ def llm(path: Path) -> Path:
 
 
 def llm_threads(path: Path) -> Path:
-    """A log of both kinds: the conversation c1 was continued as a thread."""
+    """Make a log of llm with conversations and threads: the conversation c1 became a thread."""
     llm(path)
     call = {"name": "look", "arguments": {"at": "sea"}, "tool_call_id": "t1"}
     answer = {"name": "look", "output": "wet", "tool_call_id": "t1"}

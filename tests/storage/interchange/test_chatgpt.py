@@ -1,4 +1,4 @@
-"""The export of ChatGPT: the branch in view, and zips that are not what they seem."""
+"""Import of ChatGPT exports: the current branch, and malformed zip files."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""The export of ChatGPT: citations, code, canvas, voice, tools and branches."""
+"""Messages of ChatGPT exports: citations, code, canvas, voice, tools and branches."""
 
 import json
 from dataclasses import replace
@@ -287,7 +287,7 @@ def test_report_22_a_message_without_an_author_is_an_answer(tmp_path: Path) -> N
         ]  # fmt: skip
 
 
-# Imported again
+# Repeated imports
 
 
 async def test_report_22_a_grown_answer_keeps_the_saved_thinking(tmp_path: Path) -> None:

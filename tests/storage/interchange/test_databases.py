@@ -1,4 +1,4 @@
-"""The databases of oterm, elia and llm, whole ones and bad ones."""
+"""Import from the databases of oterm, elia and llm, valid and damaged."""
 
 import sqlite3
 from collections.abc import Callable

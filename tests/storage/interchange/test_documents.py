@@ -1,4 +1,4 @@
-"""Markdown, HTML and file names: any text of a message is shown and has no effect."""
+"""Exported Markdown and HTML, and their file names: text of messages has no effect on them."""
 
 import re
 from dataclasses import replace
@@ -56,7 +56,7 @@ def test_a_markdown_export_has_every_part_of_a_thread() -> None:
 
 
 class Page(HTMLParser):
-    """The elements, attributes and text of a page."""
+    """A parser that collects the elements, attributes and text of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Exports with wrong values at any place: a bad conversation fails alone."""
+"""Exports with wrong values anywhere: only the bad conversation fails to import."""
 
 import copy
 import gzip
@@ -83,7 +83,7 @@ def places(wire: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 
 def changed(wire: Any, draw: Callable[[Any], Any], count: int) -> Any:
-    """Return a copy with other values at random places; some are removed."""
+    """Return a copy in which values at random places are replaced or removed."""
     result = copy.deepcopy(wire)
     for _ in range(count):
         *path, last = draw(st.sampled_from(list(places(result)) or [("x",)]))
@@ -98,7 +98,7 @@ def changed(wire: Any, draw: Callable[[Any], Any], count: int) -> Any:
 
 
 async def imported(path: Path, storage: MemoryStorage) -> list[tuple[bool, int]]:
-    """Import a file; return for each thread whether it is new, and what was added to it."""
+    """Import a file; return for each thread whether it is new, and its number of new messages."""
     saved_threads, found = SavedThreads(storage), []
     for thread in read_threads(path):
         if isinstance(thread, ImportProblem):
@@ -176,7 +176,7 @@ def test_report_16_a_database_with_other_values_is_read_or_named(
             row = data.draw(st.integers(0, 3))
             with suppress(sqlite3.Error):  # the column may not take the value
                 connection.execute(
-                    f'UPDATE "{table}" SET "{column}" = ? WHERE rowid IN '  # noqa: S608 - names of our own
+                    f'UPDATE "{table}" SET "{column}" = ? WHERE rowid IN '  # noqa: S608 - the names are constants
                     f'(SELECT rowid FROM "{table}" LIMIT 1 OFFSET {row})', [value],
                 )  # fmt: skip
         connection.commit()
@@ -254,7 +254,7 @@ def test_report_24_a_damaged_character_does_not_end_an_import(
     first, second, *problems = read_threads(path)
     assert isinstance(first, Thread) and "\ufffd" in first.title
     assert isinstance(second, Thread) and second.title == "S\u00e9a"
-    if encoding != "utf-16-le":  # half a pair is a character of the text there
+    if encoding != "utf-16-le":  # a lone surrogate there, which is accepted
         (problem,) = problems
         name = encoding.removesuffix("-sig").upper()
         assert str(problem).startswith(
@@ -366,7 +366,7 @@ def test_report_29_a_bad_part_of_a_zip_fails_alone(tmp_path: Path, damage: str) 
 async def test_report_22_any_graph_of_nodes_is_a_tree_afterwards(
     tmp_path_factory: pytest.TempPathFactory, parents: list[int], shown: int
 ) -> None:
-    """Cycles, several roots, missing parents, and lists of children that do not fit."""
+    """The graphs have cycles, several roots, missing parents, or inconsistent lists of children."""
     nodes = [node(str(n), str(parent), "user", f"text {n}") for n, parent in enumerate(parents)]
     for number, each in enumerate(nodes):
         each["children"] = [str(parents[number]), "0"]

@@ -1,4 +1,4 @@
-"""JSON of this program and of Koel: round trips, and other files."""
+"""JSON exports of this program and of Koel: round trips, and imports of invalid files."""
 
 import json
 from dataclasses import replace
@@ -239,7 +239,7 @@ def test_a_file_with_any_bytes_changed_is_read_or_named(
         found = list(read_threads(path))
     except ImportProblem:
         return
-    # A problem may say that characters were replaced, and that the rest cannot be read.
+    # The reported problems may be replaced characters and an unreadable rest.
     assert all(isinstance(each, Thread | ImportProblem) for each in found)
     problems = [each for each in found if isinstance(each, ImportProblem)]
     assert all("mutated.json" in str(problem) for problem in problems)
@@ -256,7 +256,7 @@ def test_a_file_that_is_too_big_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "big.json"
     path.write_text('{"messages": []}')
     with path.open("r+b") as file:
-        file.truncate(10 << 30)  # it takes no room on the disk
+        file.truncate(10 << 30)  # a sparse file: it uses no disk space
     with pytest.raises(ImportProblem, match="more than 256 MB"):
         list(read_threads(path))
     with pytest.raises(ValueError, match="more than"):

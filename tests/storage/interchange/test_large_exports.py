@@ -1,4 +1,4 @@
-"""Exports of ChatGPT of any size: read conversation by conversation, with progress."""
+"""Large ChatGPT exports: they are read conversation by conversation, with progress."""
 
 import json
 import os
@@ -34,7 +34,7 @@ MEGABYTE = 1 << 20
 
 
 def large(number: int, size: int) -> str:
-    """Return a conversation with messages of about `size` bytes in all."""
+    """Return a conversation with messages of about `size` bytes in total."""
     text = "Salt \u00e9 and \U0001f600. " * 400
     nodes = [node("0", None, "user", "Why?")]
     while sum(1 for _ in nodes) * len(text) < size:
@@ -152,7 +152,7 @@ def test_report_29_a_terminal_shows_the_progress_of_an_import(tmp_path: Path) ->
         PROGRAM, ["threads", "import", str(path)], encoding="utf-8", timeout=30, dimensions=(24, 80)
     )
     try:
-        for number in range(3):  # the line is shown again below each thread that is printed
+        for number in range(3):  # the line is printed again below each thread
             child.expect_exact(f"chatgpt-{number}")
             child.expect(r"\r\x1b\[Kconversations\.json: \d+% of [\d.]+ MB, \d+ threads")
         child.expect_exact("12 imported, 0 extended, 0 already saved, 0 not imported.")
@@ -166,7 +166,7 @@ def test_report_29_a_terminal_shows_the_progress_of_an_import(tmp_path: Path) ->
 def test_report_29_the_progress_of_an_import_fits_a_narrow_terminal(
     tmp_path: Path, output: str
 ) -> None:
-    """A wrapped line could not be erased. It is on the terminal of stderr."""
+    """The progress goes to stderr. A line that wraps could not be erased."""
     path = tmp_path / ("\u6f22" * 18 + ".json")
     path.write_text(f"[{large(0, 600_000)}]")
     command = f"{PROGRAM} threads import {path}{output}"
@@ -229,7 +229,7 @@ async def test_report_29_a_large_conversation_is_stored_with_few_copies(
 ) -> None:
     path, storage = tmp_path / "c.json", FILE_STORES[kind](tmp_path / "threads")
     path.write_text(f"[{large(0, 4 * MEGABYTE)}]")
-    await storage.save("first", ChatState())  # loads what it needs
+    await storage.save("first", ChatState())  # imports modules
     tracemalloc.start()
     try:
         (thread,) = read_threads(path)

@@ -1,4 +1,4 @@
-"""Markdown export: one document in which every message keeps its place, for any answer."""
+"""Markdown export: no answer can break the structure of the document."""
 
 import re
 from html.parser import HTMLParser
@@ -47,7 +47,7 @@ def speakers(document: str) -> list[str]:
 
 
 class Browser(HTMLParser):
-    """The headings of a rendered document that no element hides or contains."""
+    """A parser that records the elements around each heading of the rendered document."""
 
     def __init__(self, document: str) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Browser(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "h2":
-            if self.open[-1:] == ["h2"]:  # a heading ends the one before it
+            if self.open[-1:] == ["h2"]:  # a heading closes an open heading
                 self.open.pop()
             self.headings.append(tuple(self.open))
         if tag not in ("br", "hr", "img", "p", "li", "td", "th", "tr", "thead", "tbody"):

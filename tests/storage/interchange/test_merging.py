@@ -1,4 +1,4 @@
-"""Importing a conversation again: nothing is added twice, and new messages extend it."""
+"""Repeated imports of a conversation: only new messages are added."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ GROWN = (*FIRST, said("u2", "a1", "Really?"), said("a2", "u2", "Yes."))
 async def take(
     storage: MemoryStorage, path: Path, *nodes: dict[str, Any], **more: Any
 ) -> list[Stored]:
-    """Import a conversation as a command does."""
+    """Import a conversation as `koel-chat threads import` does."""
     file, saved_threads = write(path / "c.json", [conversation(*nodes, **more)]), None
     saved_threads = SavedThreads(storage)
     threads = [each for each in read_threads(file) if isinstance(each, Thread)]
@@ -64,7 +64,7 @@ async def test_a_grown_conversation_is_extended_once(tmp_path: Path, source_id: 
 
 @pytest.mark.parametrize("thread_id", ["chatgpt-abc", "a new id of 0.1"])
 async def test_a_thread_that_0_1_imported_is_extended(tmp_path: Path, thread_id: str) -> None:
-    """0.1 kept the marks of citations, the notes of tools, and one branch."""
+    """Version 0.1 imported the citation marks, the tool messages, and only one branch."""
     storage = MemoryStorage()
     old = [Message(long_id("u1"), "user", "Why?"),
            Message(long_id("a1"), "assistant", f"Rivers. {CITE}"),
@@ -96,7 +96,7 @@ def turns(*texts: str) -> tuple[Message, ...]:
 
 
 def own(thread_id: str, *messages: Message) -> Thread:
-    """Return a thread of koel-chat's own JSON."""
+    """Return a thread as read from JSON of koel-chat."""
     return Thread(thread_id, ChatState(messages=messages), {"title": "T", "system": "S"})
 
 
@@ -228,7 +228,10 @@ LLM_ID = "01hx0123456789abcdefghjkmn"
 
 
 def logged(path: Path, count: int, *, as_thread: bool) -> Path:
-    """Make a log of llm with a conversation of `count` turns; as a thread, the last one is new."""
+    """Make a log of llm with a conversation of `count` turns.
+
+    With `as_thread` it became a thread, and the conversation lacks the last turn.
+    """
     path.unlink(missing_ok=True)
     said = [(f"Question {n}\nwith two lines", f"Answer {n}") for n in range(count)]
     old = said[:-1] if as_thread else said
@@ -245,7 +248,7 @@ def logged(path: Path, count: int, *, as_thread: bool) -> Path:
     if not as_thread:
         return path
     chain = [("system", "Be brief.")]
-    for question, answer in said:  # between them a call of a tool, which has no text
+    for question, answer in said:  # with a tool call, which has no text, between them
         chain += [("user", question.replace("\n", " \n")), ("assistant", ""), ("assistant", answer)]
     hashes = [f"{n:064x}" for n in range(len(chain))]
     call = json.dumps({"name": "look", "arguments": {}, "tool_call_id": "t"})
@@ -312,7 +315,7 @@ async def test_report_16_branches_keep_their_places_when_messages_get_other_ids(
 
 
 async def test_report_16_another_conversation_with_a_used_number_is_not_mixed_in() -> None:
-    """oterm and elia count from 1 again in a new database, whose first question may be the same."""
+    """A new database of oterm or elia counts from 1 again, and may have the same first question."""
     storage = MemoryStorage()
     await storage.save("oterm-1", ChatState(messages=(Message("oterm-8", "user", "Hi"),)))
     thread = Thread("oterm-1", ChatState(messages=turns("Hi", "Hello.")), {}, is_foreign=True)

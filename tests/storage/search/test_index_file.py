@@ -1,4 +1,4 @@
-"""The file of the search index: who can read it, what harm it survives, when it goes."""
+"""The file of the search index: permissions, rebuilds, unusable caches, and removal."""
 
 import asyncio
 import errno
@@ -126,7 +126,7 @@ async def test_report_25_a_cache_directory_that_cannot_be_used_is_named_and_the_
 async def test_report_25_a_cache_that_is_a_file_does_not_stop_the_search(
     store: JsonFileStorage, tmp_path: Path
 ) -> None:
-    """As a home that can only be read."""
+    """A read-only home directory has the same effect."""
     await store.save("t", saying("owl"))
     (tmp_path / "cache").touch()
     index = ThreadIndex(store, tmp_path / "cache")
@@ -137,7 +137,7 @@ async def test_report_25_a_cache_that_is_a_file_does_not_stop_the_search(
 def failing_statement(
     monkeypatch: pytest.MonkeyPatch, begin: str, code: int, message: str
 ) -> list[str]:
-    """Let statements that start with `begin` fail; return a list that gets each that was tried."""
+    """Make statements that start with `begin` fail; return a list that records each attempt."""
     tried: list[str] = []
     real = sqlite3.connect
 
@@ -189,13 +189,13 @@ async def test_report_25_an_index_without_a_write_ahead_log_is_kept(
 async def test_report_25_an_index_of_another_computer_is_rebuilt(
     store: JsonFileStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, message: str
 ) -> None:
-    """It has a write-ahead log, which cannot be read here."""
+    """The index has a write-ahead log, which this computer cannot read."""
     await store.save("t", saying("owl"))
     file = index_file(tmp_path / "cache", tmp_path / "threads")
     there = ThreadIndex(store, tmp_path / "cache")
     await there.search("owl")
     await there.close()
-    # The header of the file says so: 2 is a write-ahead log, 1 is none.
+    # The write version in the file header: 2 with a write-ahead log, 1 without.
     assert file.read_bytes()[18] == 2
 
     class Refusing(sqlite3.Connection):

@@ -1,4 +1,4 @@
-"""The search index follows every save automatically."""
+"""The updater of the search index: it indexes every save automatically."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -24,7 +24,7 @@ async def updater(store: JsonFileStorage, tmp_path: Path) -> AsyncIterator[Index
 
 
 def words_in_index(store: JsonFileStorage, tmp_path: Path, word: str) -> list[str]:
-    """Look into the file of the index, past what refreshes it."""
+    """Return the threads that contain `word` in the index file, without an update of the index."""
     database = SearchDatabase(index_file(tmp_path / "cache", store.directory))
     try:
         return sorted(hit.thread_id for hit in database.find(word, 50))

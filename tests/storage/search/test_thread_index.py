@@ -1,4 +1,4 @@
-"""Search over all threads: what it finds, what it survives, what it never writes."""
+"""Search over all threads: its results, damaged threads and indexes, and secrets in files."""
 
 import asyncio
 import re
@@ -217,7 +217,7 @@ async def test_a_thread_that_cannot_be_read_now_is_read_later(
     assert places(await index.search("owl")) == [("t", "0")]
 
 
-# The same as a plain scan
+# Comparison with a scan of the plain text
 
 words = st.text(st.sampled_from("aAbB1漢字 .-\"*'"), max_size=8)
 _TOKEN = re.compile(r"[a-z0-9]+|[漢字.*-]")
@@ -228,7 +228,7 @@ def tokens(text: str) -> list[str]:
 
 
 def fits(said: list[str], asked: list[str]) -> bool:
-    """Return whether consecutive tokens are those of a word; parts need 2 or 3 letters."""
+    """Return whether consecutive tokens match a word; a partial match needs 2 or 3 letters."""
     first, last = asked[0], asked[-1]
     is_part = len(first) >= 3
     if len(asked) == 1 and is_part and first in said[0]:
@@ -241,7 +241,7 @@ def fits(said: list[str], asked: list[str]) -> bool:
 
 
 def is_said(text: str, query: str) -> bool:
-    """Return whether each word of the query is in the text; it may be a part of a word."""
+    """Return whether the text contains each word of the query, or a word that contains it."""
     words = [word.lstrip("\"'").rstrip("\"'.") or word for word in query.split()]
     asked = [found for word in words if (found := tokens(word))]
     said = tokens(text)

@@ -1,4 +1,4 @@
-"""Search for text that is written with other characters, and for symbols."""
+"""Search for text in equivalent Unicode forms, and for symbols."""
 
 import unicodedata
 from functools import partial
@@ -38,7 +38,7 @@ NFD = partial(unicodedata.normalize, "NFD")
         ("كتاب", "كِتَاب", "كتاب"),
         ("محـــمد", "محمد", "محمد"),  # elongated
         ("أحمد", "احمد", "أحمد"),
-        ("ﻛﺘﺎﺏ", "كتاب", "كتاب"),  # letters as a PDF file has them
+        ("ﻛﺘﺎﺏ", "كتاب", "كتاب"),  # presentation forms, as in PDF files
         ("שָׁלוֹם", "שלום", "שלום"),
         ("می\u200cخواهم", "میخواهم", "می\u200cخواهم"),  # noqa: RUF001
         ("میخواهم", "می\u200cخواهم", "میخواهم"),  # noqa: RUF001
@@ -46,7 +46,7 @@ NFD = partial(unicodedata.normalize, "NFD")
         ("नमस्ते", "मस्ते", "नमस्ते"),
         ("Donau\u00addampf", "donaudampf", "Donaudampf"),
         ("zero\u200bwidth", "zerowidth", "zerowidth"),
-        ("\u2f08\u751f", "\u4eba\u751f", "\u4eba\u751f"),  # a radical for the letter
+        ("\u2f08\u751f", "\u4eba\u751f", "\u4eba\u751f"),  # a radical in place of the character
         ("x ❤\ufe0f", "❤", "❤\ufe0f"),
         ("👩\u200d👧 x", "👧", "👩\u200d👧"),
         ("👍🏽", "👍", "👍🏽"),

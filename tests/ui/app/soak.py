@@ -1,7 +1,7 @@
-"""A window that is used for long: asked, its tabs opened and closed; what it holds is measured.
+"""Soak test of a window: many rounds of use, and measures of the resources that it holds.
 
-`python -m tests.ui.app.soak TURNS FOLDER` prints the measures as JSON, in a separate process so
-that nothing else is in the figures.
+`python -m tests.ui.app.soak TURNS FOLDER` prints the measures as JSON. The process is separate so
+that the measures contain nothing else.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from tests.ui.scripted import ScriptedAgent, Turn
 from tests.ui.window import Window, opened
 
 _A_ROUND = 10
-"""Turns of a round, in which every kind of thing is done once."""
+"""The number of turns in a round, which performs every kind of action."""
 _ANSWER = (
     "Here is **one** answer, ",
     "with `code`:\n\n```python\n",
@@ -37,8 +37,8 @@ _ANSWER = (
 )
 _ROUNDS_BETWEEN_MEASURES = 10
 _IDLE = 2.5
-"""Seconds without a key before the memory is measured: the window collects garbage only when idle,
-and looks once a second whether it is."""
+"""Seconds without a key before a measurement: the window collects garbage only while it is idle,
+and checks once a second whether it is."""
 _TIMEOUT_S = 8.0
 _POOL = "asyncio_"
 """The name prefix of the threads that asyncio creates on demand and keeps: six at most here."""
@@ -55,7 +55,7 @@ class Measure:
     descriptors: int
 
     def exceeds(self, other: "Measure") -> bool:
-        """Return whether there is more of a resource other than memory."""
+        """Return whether a count, other than the memory, is higher than in `other`."""
         pairs = (
             (self.tasks, other.tasks),
             (self.threads, other.threads),
@@ -65,7 +65,7 @@ class Measure:
 
 
 class Talker(ScriptedAgent):
-    """Answers immediately unless a test makes it silent; remembers nothing."""
+    """Answers immediately unless it is silent, and does not keep its turns."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,13 +96,13 @@ class Talker(ScriptedAgent):
 
 
 class Soak:
-    """The window and what is done to it, round after round."""
+    """Uses a window in rounds, and measures the resources of the process."""
 
     def __init__(self, window: Window, agent: Talker) -> None:
         self._window, self._agent = window, agent
 
     async def round(self) -> None:
-        """Do everything once, and end with one empty tab."""
+        """Perform every kind of action, and end with one empty tab."""
         await self._ask(3)
         await self._window.press("ctrl+n")
         await self._ask(2)
@@ -167,14 +167,14 @@ class Soak:
         return list(self._window.app._workspace.tabs)
 
     async def settled(self, process: psutil.Process, first: Measure) -> Measure:
-        """Look again until no more is held than at first, and for some seconds at most."""
+        """Measure until no count exceeds `first`, for at most `_TIMEOUT_S`."""
         end = monotonic() + _TIMEOUT_S
         while (found := self.measure(process)).exceeds(first) and monotonic() < end:
             await asyncio.sleep(0.05)
         return found
 
     def measure(self, process: psutil.Process) -> Measure:
-        """Look at what is held now; garbage that was not collected yet does not count."""
+        """Measure the resources after a garbage collection."""
         gc.collect()
         return Measure(
             self._agent.asked,
@@ -186,7 +186,7 @@ class Soak:
 
 
 async def soak(turns: int, folder: Path) -> list[Measure]:
-    """Use a window for `turns` turns, and return the measures on the way."""
+    """Use a window for at least `turns` turns, and return the measures in order."""
     agent, process = Talker(), psutil.Process()
 
     def connect() -> Backend:

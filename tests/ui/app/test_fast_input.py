@@ -1,4 +1,4 @@
-"""Keys and events faster than the window can work, in no order: nothing breaks, nothing is lost."""
+"""Tests of random keys and events that arrive faster than the window can process them."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ TEXTS = ["word **b** ", "\n- item" * 20, "\n| a | b |\n|---|---|\n| 1 | 2 |\n", 
 
 
 def do_something(window: Window, chance: random.Random) -> None:
-    """Press a key, type, or let the agent say something."""
+    """Press a random key, paste a text, or let the agent write or end an answer."""
     what = chance.random()
     if what < 0.25:
         window.app.post_message(events.Paste(chance.choice(["hello", "a\nb", "x" * 300])))
@@ -36,7 +36,7 @@ def do_something(window: Window, chance: random.Random) -> None:
 async def leave_panels(window: Window) -> None:
     """Press escape until no panel is open and none is about to open.
 
-    Keys that come faster than panels open put one panel over the other, ten on a slow machine.
+    Fast keys can open panels on top of each other, up to ten on a slow machine.
     """
     async with asyncio.timeout(60):
         await window.press("escape")

@@ -1,4 +1,4 @@
-"""Everything fits: from a large terminal down to 60 by 15."""
+"""Tests that the window fits terminals from 120 by 40 down to 60 by 15."""
 
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ WIDE = "これは長い題名です 🌲🌳 שלום العالم e\u0301" * 3
 
 
 def assert_it_fits(window: Window) -> None:
-    """Check that every part is whole, inside the window, and over no other."""
+    """Check that every part is complete, inside the window, and does not overlap another."""
     width, height = window.app.size
     parts = [
         window.app.query_one(Tabs),

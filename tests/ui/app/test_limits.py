@@ -1,4 +1,4 @@
-"""Limits of the window: an exceeded limit is reported, and nothing is lost."""
+"""Tests of the limits of the window: an exceeded limit is reported, and nothing is lost."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ from tests.ui.window import opened
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the limits of messages and queues such that a test reaches them."""
+    """Lower the limits of messages and queues so that a test can reach them."""
     monkeypatch.setattr(limits, "MAX_MESSAGE_CHARACTERS", 5000)
     monkeypatch.setattr(limits, "MAX_FIELD_CHARACTERS", 100)
     monkeypatch.setattr(limits, "MAX_QUEUED", 3)

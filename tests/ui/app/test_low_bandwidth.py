@@ -1,4 +1,4 @@
-"""Fewer bytes for a terminal far away: the window is painted less often."""
+"""Tests of the low-bandwidth mode: fewer bytes are sent, and the window is painted less often."""
 
 import asyncio
 import random
@@ -53,7 +53,7 @@ PLAIN = Console(color_system="truecolor", force_terminal=True)
 
 
 def row(chance: random.Random) -> Strip:
-    """Return a row of words in several styles."""
+    """Return a row of random words in several styles."""
     words = [
         Segment(chance.choice(WORDS), Style.parse(look)) for look in chance.choices(LOOKS, k=4)
     ]
@@ -61,13 +61,13 @@ def row(chance: random.Random) -> Strip:
 
 
 def shown(screen: pyte.Screen, output: str) -> list[list[pyte.screens.Char]]:
-    """Return the cells of an emulated terminal after an output."""
+    """Return the cells of the emulated terminal after it has processed an output."""
     pyte.ByteStream(screen).feed(output.encode())
     return [[screen.buffer[y][x] for x in range(COLUMNS)] for y in range(ROWS)]
 
 
 def changed(rows: list[Strip], chance: random.Random) -> list[Strip]:
-    """Return rows of which some moved, or one of which is another one or has another end."""
+    """Return the rows after several have moved, or one has been replaced or ends differently."""
     rows = list(rows)
     y = chance.randrange(ROWS)
     match chance.randrange(4):
@@ -99,7 +99,7 @@ def test_a_terminal_shows_the_same_as_after_a_complete_paint(seed: int) -> None:
 
 
 def text_rows(first: int) -> list[Strip]:
-    """Return rows with the numbers from `first` on, between a heading and a prompt."""
+    """Return rows that are numbered from `first`, between a heading and a prompt."""
     numbered = [f"the tide of day {number}" for number in range(first, first + ROWS - 2)]
     return [Strip([Segment(text.ljust(COLUMNS))]) for text in ("Harbour", *numbered, "> ")]
 

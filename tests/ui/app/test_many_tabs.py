@@ -1,4 +1,4 @@
-"""Many tabs at once on few permits: each shows its place in the queue; one too many is refused."""
+"""Tests of many tabs with few permits: tabs show their queue position; one too many is refused."""
 
 from pathlib import Path
 
@@ -18,13 +18,13 @@ MOST_WIDGETS = 3000
 
 
 async def ask(window: Window, number: int) -> None:
-    """Ask in the tab in front."""
+    """Ask in the active tab."""
     await window.type(f"Question {number}")
     await window.press("enter")
 
 
 async def placed(window: Window, link: ScriptedLink, number: int) -> None:
-    """Wait until the newest tab shows its place in the queue."""
+    """Wait until the newest tab shows its position in the queue."""
     waiting = max(0, number - PARALLEL)
     await window.until(lambda: len(link.opened_sessions) == number, "a session")
     await window.until(
@@ -33,7 +33,7 @@ async def placed(window: Window, link: ScriptedLink, number: int) -> None:
 
 
 async def answer(window: Window, link: ScriptedLink, number: int) -> None:
-    """Answer the tab that has had the turn of this number."""
+    """Wait until this many turns have started, and answer the last of them."""
     await window.until(lambda: len(link.started) >= number, "the next turn")
     session = link.started[number - 1]
     link.say(session, f"answer {number}")
@@ -66,7 +66,7 @@ async def crowded(tabs: int) -> None:
         await ask(window, tabs + 1)
         await window.reads(f"Max concurrent sessions ({tabs}) reached")
         assert len(link.opened_sessions) == tabs
-        # To every tab and back: only the one in front has widgets for its messages.
+        # Activate every tab once: only the active tab has widgets for its messages.
         for _ in range(tabs + 1):
             await window.press("f6")
             assert len(window.app.query(Widget)) < MOST_WIDGETS

@@ -1,4 +1,4 @@
-"""Panels, notices and files with names that may not reach a terminal: all harmless."""
+"""Tests that panels, notices and file names send no control characters to the terminal."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tests.ui.window import opened
 
 
 def name_of(text: str) -> str:
-    """Return a text as a file may be called."""
+    """Return the text as a valid file name of at most 200 bytes."""
     return text.replace("/", "").replace("\0", "").encode()[:200].decode(errors="ignore")
 
 
@@ -89,7 +89,7 @@ async def test_settings_and_roles_of_a_thread_are_sanitized(
         await window.sees("who <")
         harmless(window)
         await window.press("enter")
-        await window.sees("model <")  # it is not there
+        await window.sees("model <")  # the model does not exist
         harmless(window)
         await window.press("ctrl+o")
         await window.sees("System prompts")
@@ -157,7 +157,7 @@ async def test_branches_and_summaries_are_sanitized(worst: str, harmless: Harmle
         harmless(window)
         await window.press("down", "enter")
         await window.misses("Side by side")
-        harmless(window)  # with a heading above each
+        harmless(window)  # each column has a heading
         await window.press("alt+shift+s")
         await window.until(lambda: len(window.agent.turns) == 3)
         window.agent.turns[2].write(f"summary {worst}")
@@ -195,7 +195,7 @@ async def test_code_blocks_queued_messages_and_commands_are_sanitized(
 
 
 class Complaining(MemoryStorage):
-    """Refuses changes of threads, with its own text."""
+    """A storage whose errors contain untrusted text."""
 
     def __init__(self, words: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The picker of saved threads, the list of keys, the command palette."""
+"""Tests of the picker of saved threads, the list of keys and the command palette."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.ui.window import Window, messages, opened
 
 
 async def saved(**threads: str) -> MemoryStorage:
-    """Return a storage of threads with these ids and first words, the last one newest."""
+    """Return a storage of threads with these ids and first messages; the last one is newest."""
     storage = MemoryStorage()
     for thread_id, asked in threads.items():
         await storage.save(thread_id, ChatState(messages=(Message("u", "user", asked),)))

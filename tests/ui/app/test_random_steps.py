@@ -1,4 +1,4 @@
-"""Two thousand random steps: no error, a bounded transcript, and no word of the user's lost."""
+"""Tests with random steps: no error, a bounded transcript, and no typed word is lost."""
 
 import asyncio
 from pathlib import Path
@@ -17,14 +17,14 @@ from tests.ui.window import Window, opened
 STEPS = 500
 LOOK_EVERY = 10
 ESTIMATE = 10
-"""Widgets by which the cost of the messages mounted may be estimated too low."""
+"""The number of widgets by which the estimate for the mounted messages may be too low."""
 UNTOUCHED = ("quit", "copy_or_quit", "prompt.editor")
-"""Keys that end the window, or leave it to another program."""
+"""Keys that close the window or open another program."""
 EDITING = (
     "left", "right", "home", "end", "tab", "shift+tab", "ctrl+left", "ctrl+right", "ctrl+a",
     "ctrl+e", "f2", "f12", "insert", "alt+x", "ctrl+b",
 )  # fmt: skip
-"""Keys of Textual's own, those that select text or take it away left out."""
+"""Keys of Textual itself, except those that select or delete text."""
 OFTEN = ("enter", "enter", "escape", "up", "down", "ctrl+n", "f6", "ctrl+home", "pageup")
 SIZES = ((20, 5), (40, 8), (60, 15), (80, 24), (120, 40), (200, 60))
 ANSWERS = (
@@ -35,7 +35,7 @@ ANSWERS = (
 
 
 class Fuzz:
-    """Takes random steps, and knows every word that was typed."""
+    """Takes random steps, and records every typed word."""
 
     def __init__(self, window: Window, seed: int) -> None:
         self.window = window
@@ -46,7 +46,7 @@ class Fuzz:
         self.size = SIZES[3]
 
     def step(self) -> None:
-        """Do one thing, without waiting for the result."""
+        """Take one random step without waiting for its result."""
         steps = (self.key, self.key, self.key, self.word, self.answer, self.wheel, self.resize)
         weights = (3, 3, 3, 4, 8, 2, 1)
         (chosen,) = self.random.choices(steps, weights)
@@ -59,13 +59,13 @@ class Fuzz:
         return key
 
     def word(self) -> str:
-        """Paste a new word, only into the prompt: the field of a list is not a draft."""
+        """Paste a new word into the prompt, but not into a panel: its field is not a draft."""
         if len(self.window.app.screen_stack) > 1:
             return "no word"
-        word = chr(0x4E00 + len(self.typed))  # of one character: none is written into it
+        word = chr(0x4E00 + len(self.typed))  # one character, so that no other input can split it
         self.typed.append(word)
         paste = events.Paste(f" {word} ")
-        paste.stop()  # else the app would hand it down once more
+        paste.stop()  # otherwise the app would forward it a second time
         self.window.prompt.post_message(paste)
         return word
 
@@ -101,7 +101,7 @@ class Fuzz:
         return str(self.size)
 
     def kept(self) -> str:
-        """Return every text in which a typed word may be: prompt, drafts, queues, what was sent."""
+        """Return all texts that may contain a typed word: prompt, drafts, queues, sent messages."""
         app = self.window.app
         pastes = app._pane.prompt.pastes
         texts = [app._pane.prompt.text, *app._pane.prompt._history.texts]
@@ -116,7 +116,7 @@ class Fuzz:
         return "\n".join(map(pastes.expand, texts))
 
     def look(self) -> None:
-        """Fail if anything has been lost, or there is too much of it."""
+        """Fail if the app has failed, a word is lost, or too many widgets are mounted."""
         trace = self.trace[-60:]
         assert self.window.app.crash is None, trace
         assert self.window.app.is_running, trace
@@ -136,7 +136,7 @@ class Fuzz:
 async def test_random_keys_pastes_and_sizes_lose_nothing(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # where files go that are saved
+    monkeypatch.chdir(tmp_path)  # the window saves files here
     async with opened() as window:
         fuzz = Fuzz(window, seed)
         for number in range(STEPS):

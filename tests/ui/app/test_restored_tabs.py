@@ -1,4 +1,4 @@
-"""The tabs of the last run come back, with what was typed in them."""
+"""Tests that the tabs of the last run are restored with the text that was typed in them."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ LONG = "\n".join(f"line {n}" for n in range(120))
 
 
 class CountingStorage(MemoryStorage):
-    """Notes which threads are read."""
+    """Records which threads are loaded."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ async def saved(count: int) -> CountingStorage:
 
 
 def keep(home: Path, *kept: OpenTab, active: int = 0) -> None:
-    """Write down these tabs as those of the last run."""
+    """Save these tabs as the open tabs of the last run."""
     tabs_file = OpenTabsFile(home)
     tabs_file.open()
     tabs_file.write(OpenTabs(kept, active))
@@ -240,12 +240,12 @@ async def test_a_tab_closed_while_its_thread_is_read_ends_well(tmp_path: Path) -
         await may_load.wait()
         return await read(thread_id)
 
-    storage.load = slow  # type: ignore[method-assign]  # slower
+    storage.load = slow  # type: ignore[method-assign]  # waits for `may_load`
     keep(tmp_path, tab(0), tab(1))
     async with opened(home=tmp_path, storage=storage) as window:
         await window.press("alt+w")
         await window.has_tabs("1 Title 1")
-        window.app.post_message(events.Key("alt+shift+w", None))  # it waits for what is read
+        window.app.post_message(events.Key("alt+shift+w", None))  # waits for the load
         await window.until(lambda: window.app._workspace._closing != {})
         may_load.set()
         await window.sees("thread 0 message 1")
@@ -268,7 +268,7 @@ async def test_only_changed_tabs_are_written(tmp_path: Path) -> None:
         await window.until(lambda: kept(tmp_path).tabs[0].draft.text == "oncex")
         after = path.stat().st_ino
         assert after != before
-        await window.press("alt+g", "ctrl+home", "ctrl+end")  # nothing to save changes
+        await window.press("alt+g", "ctrl+home", "ctrl+end")  # these keys change no saved state
         await leave(window)
     assert path.stat().st_ino == after
     assert json.loads(path.read_bytes())["tabs"][0]["draft"] == {"text": "oncex"}
@@ -300,7 +300,7 @@ async def test_only_tabs_near_the_active_one_have_widgets(tmp_path: Path) -> Non
             return [int(label.partition(" ")[0]) for label in window.tabs]
 
         await window.until(lambda: numbers() == [*range(1, MAX_MOUNTED + 1)])
-        await window.press("f5")  # from the first to the last
+        await window.press("f5")  # from the first tab to the last
         await window.until(lambda: numbers() == [*range(301 - MAX_MOUNTED, 301)])
         await window.reads("thread 299 message 1")
         await window.press("f6")

@@ -1,4 +1,4 @@
-"""Leaving: the keys, the signals, and that nothing is lost on the way out."""
+"""Tests of the shutdown by keys and signals: everything is saved or reported."""
 
 import asyncio
 import os
@@ -151,7 +151,7 @@ async def test_closing_a_tab_that_cannot_be_saved_is_reported() -> None:
         await window.has_tabs("1 Doomed not saved")
         await window.press("alt+w")
         await window.sees("NOT SAVED: Doomed: disk full")
-        # It is still in memory, and comes back.
+        # The thread is still in memory and can be reopened.
         await window.press("alt+shift+w")
         await window.until(lambda: window.shown == ["Doomed"])
 

@@ -1,4 +1,4 @@
-"""Two threads side by side: one prompt, answers of both, swapped, parted, closed."""
+"""Tests of two threads side by side: one prompt for both, two answers, swapping and closing."""
 
 import pytest
 
@@ -27,10 +27,10 @@ def test_a_pair_is_shown_while_either_of_its_tabs_is_active() -> None:
 
 
 async def readers(window: Window) -> tuple[str, str]:
-    """Return the text of both columns, as it is on the screen."""
+    """Return the text of both columns as the screen shows it."""
     front, paired = window.app.screen.query(TranscriptColumn).results(TranscriptColumn)
     lines = window.lines
-    return tuple(  # type: ignore[return-value]  # of two
+    return tuple(  # type: ignore[return-value]  # it has two items
         "\n".join(
             line[reader.region.x : reader.region.right]
             for line in lines[reader.region.y : reader.region.bottom]
@@ -40,7 +40,7 @@ async def readers(window: Window) -> tuple[str, str]:
 
 
 async def both(window: Window, question: str, *answers: str) -> None:
-    """Ask both threads, and wait for both answers."""
+    """Send one question to both threads, and wait for both answers."""
     before = len(window.agent.turns)
     await window.type(question)
     await window.press("enter")

@@ -1,4 +1,4 @@
-"""A window that is used for long holds no more than one that is new."""
+"""Tests that a window holds no more resources after long use than when it is new."""
 
 import json
 import subprocess
@@ -12,9 +12,9 @@ from tests.ui.app.soak import Measure, soak
 
 ROOT = Path(__file__).parents[3]
 WARM = 500
-"""Turns in which caches of fixed sizes fill."""
+"""The number of turns after which the caches of fixed size are full."""
 MOST_BYTES = 1_000_000
-"""By which the memory may grow in a hundred turns; three threads in ten of them are new."""
+"""The allowed memory growth in bytes per 100 turns. Ten turns create three new threads."""
 
 
 async def test_tasks_threads_and_descriptors_do_not_grow(tmp_path: Path) -> None:

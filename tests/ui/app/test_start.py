@@ -1,4 +1,4 @@
-"""The start: what is imported before the first paint, connecting, loading, and what goes wrong."""
+"""Tests of the start: imports before the first paint, connecting, loading and failures."""
 
 import asyncio
 import subprocess
@@ -122,7 +122,7 @@ async def test_a_load_that_fails_is_reported_and_threads_stay_readable() -> None
         await window.sees("✗ The file model.gguf is not a model. Choose another with --model.")
         await window.sees("kept 1")
         assert window.app.fatal_error is error
-        # A question tries it again; an answer removes the alert.
+        # Another question retries the load; its answer removes the alert.
         turn = await window.ask("Again")
         turn.write("Here.")
         turn.measure(model="Found-1B", context_tokens=4096)

@@ -1,4 +1,4 @@
-"""Several threads at once: opening, going between, closing and reopening tabs."""
+"""Tests of tabs: opening, switching, closing and reopening several threads."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.ui.window import Window, messages, opened
 
 
 async def three_tabs(window: Window) -> None:
-    """Ask A, B and C in tabs 1, 2 and 3; each answer is under way."""
+    """Ask A, B and C in tabs 1, 2 and 3, without finishing the answers."""
     for name in "ABC":
         if name != "A":
             await window.press("ctrl+n")
@@ -238,7 +238,7 @@ async def test_an_open_tab_is_found_in_a_list() -> None:
         for n in range(12):
             if n:
                 await window.press("ctrl+n")
-                await window.until(lambda n=n: len(window.tabs) == n + 1)  # type: ignore[misc]  # the n of now
+                await window.until(lambda n=n: len(window.tabs) == n + 1)  # type: ignore[misc]  # n is bound
             (
                 await window.ask(f"question {n} 漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字")
             ).finish()
@@ -277,7 +277,7 @@ async def test_a_thread_changed_elsewhere_is_reported_with_the_conflict_file(
     await storage.save("t", messages(2))
     async with opened(storage=storage, thread="t", size=(120, 24)) as window:
         await window.sees("message 1")
-        await storage.close("t")  # as on a file system without locks
+        await storage.close("t")  # releases the lock, as if the file system had none
         await elsewhere.load("t")
         await elsewhere.save("t", messages(4))
         turn = await window.ask("Mine")

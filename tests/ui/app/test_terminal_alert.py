@@ -1,4 +1,4 @@
-"""Alerts of an unfocused terminal: when they are sent, their text, and the restored title."""
+"""Tests of the alerts of an unfocused terminal: conditions, text, and the restored title."""
 
 import pytest
 from textual import events

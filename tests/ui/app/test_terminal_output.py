@@ -1,4 +1,4 @@
-"""Every place that shows untrusted text, with every character that must not reach a terminal."""
+"""Tests that untrusted text sends no control characters to the terminal, wherever it is shown."""
 
 import base64
 import logging
@@ -30,7 +30,7 @@ def whole(text: str) -> Sequence[str]:
 
 
 def halved(text: str) -> Sequence[str]:
-    """Cut every sequence in the middle."""
+    """Split the text in the middle of every control sequence."""
     deltas = [text]
     for sequence in SEQUENCES:
         middle = len(sequence) // 2
@@ -159,7 +159,7 @@ async def test_the_links_of_an_answer_are_sanitized(worst: str, harmless: Harmle
 
 
 class Failing(MemoryStorage):
-    """Fails in every way that has words."""
+    """A storage whose errors contain untrusted text."""
 
     def __init__(self, words: str) -> None:
         super().__init__()
@@ -269,7 +269,7 @@ def test_a_log_line_is_sanitized(worst: str, harmless: Harmless) -> None:
 
 
 async def test_no_text_of_a_model_is_a_tooltip() -> None:
-    """Textual takes those of the cells of a table for markup."""
+    """Textual interprets the tooltips of table cells as markup, so tooltips are disabled."""
     agent, storage = ScriptedAgent(), MemoryStorage()
     bare = KoelApp(lambda: Backend(KoelClient(agent, storage=storage), storage, agent))
     async with bare.run_test(tooltips=not bare._disable_tooltips) as pilot:

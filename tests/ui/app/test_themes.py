@@ -1,4 +1,4 @@
-"""The user's own themes: read, refused with a reason, applied; and a window without colours."""
+"""Tests of the user's own themes: loading, refusal with a reason, and use."""
 
 import os
 from pathlib import Path
@@ -112,7 +112,7 @@ async def test_a_requested_theme_is_applied_from_the_start(tmp_path: Path) -> No
     async with opened(theme="forest", themes=write(tmp_path, forest=FOREST)) as window:
         assert window.app.theme == "forest"
         assert window.app.screen.styles.background.hex == "#0B1F14"
-        await window.press("ctrl+o", "escape", "f1")  # panels take their colours from it, too
+        await window.press("ctrl+o", "escape", "f1")  # panels use its colours too
         await window.sees("esc closes")
 
 

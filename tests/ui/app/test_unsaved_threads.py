@@ -1,4 +1,4 @@
-"""The banner while nothing can be saved, and the text that is left when the window ends."""
+"""Tests of saves that fail: the banner, and the recovery file written at the shutdown."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Full(MemoryStorage):
-    """A disk that is full until space is freed."""
+    """A storage on a disk that is full until space is freed."""
 
     full = True
     directory = Path("/data/threads")
@@ -56,7 +56,7 @@ async def test_a_banner_is_shown_while_the_disk_is_full(
         await window.sees("  No space left on device: /data/threads.")
         await window.sees("  Free some space: it is tried again every few seconds.")
         assert all(len(line) <= size[0] for line in window.lines)
-        await window.press("ctrl+n")  # what is wrong is wrong in every tab
+        await window.press("ctrl+n")  # every tab shows the problem
         (await window.ask("Second")).finish()
         await window.sees("✗ NOT SAVED: 'First', 'Second'")
         storage.full = False
@@ -118,7 +118,7 @@ async def test_drafts_that_cannot_be_saved_are_in_the_recovery_file(
         for path in home.iterdir():
             path.unlink()
         home.rmdir()
-        home.touch()  # in place of the directory
+        home.touch()  # a file in place of the directory
         await window.type(" and after")
         await window.sees("✗ NOT SAVED: drafts")
         assert "drafts" in await gone(window)

@@ -1,4 +1,4 @@
-"""A folder of files to attach."""
+"""Fixtures of the composer tests: a folder of files to attach."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ NOTES = "The harbour was quiet.\nI wrote that down.\n"
 
 @pytest.fixture(autouse=True)
 def unhurried_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a search find everything, also on a busy machine."""
+    """Raise the timeout so that a search finds every file, even on a busy machine."""
     monkeypatch.setattr(file_search, "_TIMEOUT", 60)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of files, which is the current one."""
+    """The working directory, with files to attach."""
     (tmp_path / "work" / "sub dir").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "work")
     Path("notes.txt").write_text(NOTES)

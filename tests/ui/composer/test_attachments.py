@@ -1,4 +1,4 @@
-"""Text files in a prompt: found, read, measured, refused, sent, kept; all of it by keyboard."""
+"""Tests of attached text files: search, reading, token counts, refusal, sending and saving."""
 
 import os
 import threading
@@ -33,7 +33,7 @@ ESTIMATED = f"[notes.txt · ~{-(-len(SENT) // 4)} tokens #1]"
 
 
 class CountingAgent(ScriptedAgent):
-    """Counts tokens as a test says."""
+    """Counts tokens with a function that the test sets."""
 
     count: Callable[[str], int] = staticmethod(lambda text: 15)
 
@@ -42,7 +42,7 @@ class CountingAgent(ScriptedAgent):
 
 
 async def types(window: Window, text: str) -> None:
-    """Press the keys of `text`, faster than any user."""
+    """Press the keys of `text` without a pause."""
     for char in text:
         key = {"@": "at", "\n": "enter", " ": "space"}.get(char, char)
         window.app.post_message(events.Key(key, None if char == "\n" else char))
@@ -290,7 +290,7 @@ async def test_hostile_files_are_harmless_where_they_are_named(folder: Path) -> 
         await window.prompts("[evil␛(2J (b)⟦RLO⟧).txt · 15 tokens #1] ")
         whole = window.prompt.whole_text
         assert "\x1b[2J[/x]" in whole
-        window.prompt.replace_whole_text(whole)  # what the editor does
+        window.prompt.replace_whole_text(whole)  # as the external editor does
         await window.prompts("[evil␛(2J (b)⟦RLO⟧).txt · 15 tokens #1] ")
         await types(window, "\n")
         assert await sent(window) == whole

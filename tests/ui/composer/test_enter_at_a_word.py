@@ -1,4 +1,4 @@
-"""Enter on a prompt that ends in a word after an @: the message is sent, or a file attached."""
+"""Tests of enter after a word with an @: it sends the message or attaches a file."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,7 +26,7 @@ async def window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 async def types(window: Window, text: str) -> None:
-    """Press the keys of `text`, faster than any user."""
+    """Press the keys of `text` without a pause."""
     for char in text:
         key = {"@": "at", "\n": "enter", " ": "space"}.get(char, char)
         window.app.post_message(events.Key(key, None if char == "\n" else char))

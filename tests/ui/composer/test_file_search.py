@@ -1,4 +1,4 @@
-"""The search for text files to attach: what is found, and in which order."""
+"""Tests of the search for text files to attach: the results and their order."""
 
 import os
 import unicodedata

@@ -1,4 +1,4 @@
-"""Pastes that are too long, or no text: nothing freezes, and nothing is done but pasting."""
+"""Tests of huge pastes and pastes with control characters: they only insert text."""
 
 import asyncio
 import time
@@ -37,7 +37,7 @@ LARGE = {
 
 @asynccontextmanager
 async def beating() -> AsyncIterator[list[float]]:
-    """Note how long the loop was away, for as long as the block takes."""
+    """Yield a list that records the delays of the event loop, in seconds."""
     away: list[float] = []
 
     async def beat() -> None:

@@ -1,4 +1,4 @@
-"""The prompt: keys, history, growth, and the order of what is typed fast."""
+"""Tests of the prompt: keys, the order of fast input, history, growth and undo."""
 
 import asyncio
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.ui.window import opened
 
 
 class PromptApp(App[None]):
-    """A prompt and nothing else."""
+    """An app with only a prompt."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ async def test_up_and_down_walk_through_the_sent_prompts() -> None:
         prompt.insert("draft")
         await pilot.press("up")
         assert prompt.text == "second\nline"
-        await pilot.press("up")  # within the text: it has two lines
+        await pilot.press("up")  # moves within the text, which has two lines
         assert prompt.text == "second\nline"
         await pilot.press("up")
         assert prompt.text == "first"
@@ -108,12 +108,12 @@ def test_an_unsent_edit_of_a_history_entry_is_restored() -> None:
     past = PromptHistory(["a", "b"])
     assert past.move(-1, "typed") == "b"
     assert past.move(-1, "b and more") == "a"
-    past.reset()  # another tab, or another prompt sent
+    past.reset()  # as after a tab switch or a sent prompt
     assert [past.move(-1, ""), past.move(-1, "typed")] == ["typed", "b and more"]
 
 
 def keys_of(sequence: str) -> Iterator[str]:
-    """Yield the keys Textual makes of what a terminal without a keyboard protocol sends."""
+    """Return the keys that Textual parses from the input of a terminal."""
     found: list[Message] = []
     parser = XTermParser()
     found += parser.feed(sequence)
@@ -148,10 +148,10 @@ async def test_undo_removes_lines_together_with_their_scrollbar() -> None:
         prompt = window.prompt
         prompt.replace_text("one")
         prompt.history.checkpoint()
-        prompt.replace_text("one\ntwo\nthree\nfour")  # no layout has made room for it yet
+        prompt.replace_text("one\ntwo\nthree\nfour")  # no layout has resized the prompt yet
         prompt.action_undo()
         assert (prompt.text, prompt.cursor_location) == ("one", (0, 3))
         prompt.action_undo()
         prompt.move_cursor((0, 0))
-        prompt.action_undo()  # there is nothing: the cursor stays
+        prompt.action_undo()  # nothing to undo: the cursor stays
         assert (prompt.text, prompt.cursor_location) == ("", (0, 0))

@@ -1,4 +1,4 @@
-"""Answers generated again, edited messages, branches switched and continued, by keyboard."""
+"""Tests of branches by keyboard: regenerated answers, edited messages, switching, continuing."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ async def answer(window: Window, question: str, text: str) -> None:
 
 
 async def again(window: Window, key: str, text: str) -> None:
-    """Press a key that begins a run, and answer it."""
+    """Press a key that starts a run, and answer the run."""
     before = len(window.agent.turns)
     await window.press(key)
     await window.until(lambda: len(window.agent.turns) > before, "a run")

@@ -1,4 +1,4 @@
-"""Asking and answering in one tab."""
+"""Tests of questions and answers in one tab."""
 
 from functools import partial
 
@@ -176,7 +176,7 @@ async def test_an_error_is_a_row_with_its_cause_and_the_next_step() -> None:
         await window.sees("✗ The engine ended. The next message starts it again.")
         await window.sees("up restores your message")
         await window.has_tabs("1 Break ✗")
-        # What waited is not sent into the failure: it is the user's again.
+        # The queued message is not sent after the failure: it returns to the prompt.
         assert window.prompt.text == "Next"
         await window.until(lambda: "Break" in window.shown)
         await window.press("ctrl+a", "ctrl+k", "up")

@@ -1,4 +1,4 @@
-"""The window when the engine fails, hangs or dies: it shows a row, and the rest continues."""
+"""Tests of an engine that fails, hangs or dies: an error row is shown, other threads continue."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ from tests.ui.window import Window, opened
 
 
 class Native:
-    """A scripted native side behind the real engine and the real local agent."""
+    """A scripted link to a runner, behind the real engine and the real local agent."""
 
     def __init__(self) -> None:
         self.link = ScriptedLink()
@@ -41,7 +41,7 @@ class Native:
         return self.link.started[-1]
 
     def asked(self, session: int) -> tuple[ChatMessage, ...]:
-        """The request of the last turn of a session."""
+        """The messages of the last turn of a session."""
         turns = [each for each in self.link.commands if isinstance(each, StartTurn)]
         return next(each.messages for each in reversed(turns) if each.session == session)
 
@@ -52,7 +52,7 @@ async def send(window: Window, text: str) -> None:
 
 
 async def begun(window: Window, native: Native, count: int) -> int:
-    """Wait until `count` turns have been started, and return the session of the last."""
+    """Wait until `count` turns have started, and return the session of the last one."""
     await window.until(lambda: len(native.link.started) == count, f"{count} turns")
     return native.last
 
@@ -88,7 +88,7 @@ async def test_a_failed_turn_shows_its_error_and_the_next_tab_runs(said: int, ta
 
 
 async def states(storage: MemoryStorage) -> AsyncIterator[str]:
-    """Yield what is saved of each thread; an error never is."""
+    """Yield the saved state of each thread; it never contains an error."""
     for thread in await storage.list_threads():
         state = await storage.load(thread)
         assert state is not None and state.error is None
@@ -138,7 +138,8 @@ async def test_an_engine_that_keeps_crashing_reaches_the_restart_limit(
         await window.reads("✗ The engine was restarted 3 times within 60 seconds")
         await window.reads("Choose a model (alt+shift+m)")
         await window.reads("or try again in")
-        # The first four died with it, the next was refused, and what was left is the user's again.
+        # Four turns ended with the crashes, the fifth was refused, and the sixth question is in
+        # the prompt.
         await window.prompts("Question 5")
         assert (native.link.opened, len(native.link.started)) == (4, 4)
     tally("engine crash", tried=4)
@@ -154,7 +155,7 @@ async def test_a_thread_can_choose_a_built_in_template_after_an_error(tally: Tal
         await window.reads("✗ The chat template of x cannot be read.")
         offer = "Answer with the chat template chatml"
         await window.sees("up restores your message")
-        await window.pilot.pause()  # the rows have their places
+        await window.pilot.pause()  # the rows are laid out
         row = next(at for at, line in enumerate(window.lines) if offer in line)
         assert "chatml · f2 sets another template" in window.lines[row]
         await window.pilot.click(offset=(10, row))
@@ -163,7 +164,7 @@ async def test_a_thread_can_choose_a_built_in_template_after_an_error(tally: Tal
         assert [each.settings.chat_template for each in turns(native)] == [None, "chatml"]
         await send(window, "Second")
         await begun(window, native, 3)
-        assert turns(native)[-1].settings.chat_template == "chatml"  # the thread stays with it
+        assert turns(native)[-1].settings.chat_template == "chatml"  # the thread keeps it
         assert len(native.link.sent(OpenSession)) == 1
     (thread,) = await native.storage.list_threads()
     assert (await native.storage.meta(thread))["chat_template"] == "chatml"
@@ -194,7 +195,7 @@ async def test_b20_a_thread_is_completed_without_a_template_when_chosen() -> Non
         ("gemma", None, "gemma"),
         ("", None, "chatml"),
         ("x') or app.quit('", None, "chatml"),
-        ("gemma", "other.gguf", "chatml"),  # it fits the program's model
+        ("gemma", "other.gguf", "chatml"),  # the template fits the program's model only
     ],
 )
 async def test_b20_the_built_in_template_that_fits_the_model_is_offered(
@@ -327,7 +328,7 @@ async def test_a_crash_during_the_load_fails_one_answer(tally: Tally) -> None:
         await window.sees("queued: Queued")
         native.link.hold_load = False
         native.link.crash()
-        await window.sees("Choose a model")  # it may be the model's fault
+        await window.sees("Choose a model")  # the model may be the cause
         await window.sees("the engine process ended")
         await window.press("escape")
         await window.reads("✗ The previous answer failed. The queued message was sent.")

@@ -1,4 +1,4 @@
-"""Answers that were cut or are thinking only: the row below them, and continuing them."""
+"""Tests of answers that were cut or have only thinking: the row below, and continuing them."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ CUT = "The answer was cut at the limit of 256 tokens."
 
 
 async def cut(window: Window | Plain, question: str, answer: str, **figures: Any) -> Turn:
-    """Have a question answered by an answer that is cut at its limit."""
+    """Ask a question, and cut its answer at the token limit."""
     turn = await window.ask(question)
     turn.write(answer)
     turn.measure(**{**FIGURES, **figures})

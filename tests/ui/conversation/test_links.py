@@ -1,4 +1,4 @@
-"""Links of answers: which may be opened, and that nothing else ever is."""
+"""Tests of links in answers: web addresses can be opened, all others are refused."""
 
 import asyncio
 import re
@@ -59,7 +59,7 @@ REFUSED = [
     "https:/example.org",
     "http%3A//example.org",
     "https%253A%252F%252Fexample.org",
-    # no host, or one that is read in different ways
+    # no host, or an ambiguous host
     "https://",
     "https:///path",
     "https://user@/path",
@@ -74,7 +74,7 @@ REFUSED = [
     "https://example.org:port/",
     "https://example.org:99999/",
     "https://[::1",
-    # characters that are not seen
+    # invisible characters
     "https://example.org/\x1b]0;owned\x07",
     "https://example.org/%1b%5d0;owned%07",
     "https://example.org/%251b",
@@ -163,7 +163,7 @@ async def test_the_error_of_a_missing_browser_suggests_copying() -> None:
 
 
 class Canary:
-    """A browser that notes what it is asked to open."""
+    """A browser that records the addresses it is asked to open."""
 
     def __init__(self, folder: Path) -> None:
         self._opened = folder / "opened"

@@ -1,4 +1,4 @@
-"""More threads than the model keeps contexts: the one used least lately is offered to be parked."""
+"""Tests of the offer to park the least recently used thread at the session limit."""
 
 from koel_tui.protocol import AgentError
 from tests.ui.scripted import ScriptedAgent
@@ -14,7 +14,7 @@ async def ask(window: Window, question: str, answer: str) -> None:
 
 
 async def full(window: Window) -> None:
-    """Have two threads answered, and a third refused."""
+    """Answer two threads, and refuse a third with a session limit error."""
     await ask(window, "First", "One.")
     await window.press("ctrl+n")
     await ask(window, "Second", "Two.")
@@ -57,5 +57,5 @@ async def test_a_session_limit_without_a_session_to_park_shows_the_error_only() 
         turn = await window.ask("Third")
         turn.fail("8 sessions are open", code="SessionLimitError")
         await window.reads("8 sessions are open")
-        assert isinstance(window.app._workspace.active._session.state.error, AgentError)  # type: ignore[union-attr]  # it has one
+        assert isinstance(window.app._workspace.active._session.state.error, AgentError)  # type: ignore[union-attr]  # not None
         assert len(window.app.screen_stack) == 1

@@ -1,4 +1,4 @@
-"""Code blocks saved to files: chosen, named, and never over another file."""
+"""Tests of saving code blocks: choice, file name, and existing files are not overwritten."""
 
 from pathlib import Path
 

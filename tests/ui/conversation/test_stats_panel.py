@@ -1,4 +1,4 @@
-"""The statistics panel: numbers and bars, by key, in a small window, without a model."""
+"""Tests of the statistics panel: numbers, bars, keys, a small window, and no model."""
 
 import asyncio
 
@@ -47,7 +47,7 @@ USE = MemoryUse(
 
 
 class TellingAgent(ScriptedAgent):
-    """Tells what its model takes."""
+    """Reports the memory use of its model."""
 
     use: MemoryUse | None = None
     refusal: Exception | None = None
@@ -220,7 +220,7 @@ async def test_the_figures_of_a_thread_are_there_again_when_it_is_opened() -> No
         for words in ("1,234 of 8,192 tokens", "The only answer so far", "110.0 tokens/s"):
             await window.sees(words)
         await window.press("escape")
-        await window.press("ctrl+r")  # the branch that is shown now has no answer
+        await window.press("ctrl+r")  # the new branch has no answer
         await window.until(lambda: len(window.agent.turns) == 1)
         window.agent.turns[0].finish()
         await window.press("alt+left")

@@ -1,4 +1,4 @@
-"""Titles and summaries come from the agent of their thread, through the client's pipeline."""
+"""Tests of titles and summaries: the agent of the thread generates them through the client."""
 
 import asyncio
 import logging
@@ -118,7 +118,7 @@ async def test_b11_a_send_stops_the_title_before_it_is_answered() -> None:
         second.write("It is")
         await window.until(job.closed.is_set, "the job stopped")
         await window.reads("It is")
-        assert len(agent.turns) == 3  # the job does not begin again while an answer is requested
+        assert len(agent.turns) == 3  # the job does not restart during the answer
         second.finish()
         answer(await next_turn(window, 4), "Old trees")
         await window.has_tabs("1 Old trees")
@@ -133,7 +133,7 @@ def engines() -> list[Engine]:
 def at_session_limit(
     starter_path: Path, tmp_path: Path, engines: list[Engine]
 ) -> Callable[[], Backend]:
-    """Return what connects a window to the starter model, in a runner with one session."""
+    """Return a function that connects a window to the starter model, limited to one session."""
 
     async def load(progress: Callable[[float], None]) -> Engine:
         spec = ModelSpec(starter_path, context_tokens=1024, threads=1)

@@ -1,4 +1,4 @@
-"""The parser of terminal input: key reports, and input that no terminal should send."""
+"""Tests of the parser of terminal input: key reports, and invalid input."""
 
 import logging
 from random import Random
@@ -11,7 +11,7 @@ from koel_tui.ui.internals.input_parser import InputParser
 from tests.fuzzed_input import sequence
 
 PAUSE = 1.1
-"""Seconds after which each key must arrive, after any input."""
+"""Seconds of silence after which the next key must be recognized, after any input."""
 
 
 class Clock:
@@ -52,7 +52,7 @@ def parse(*data: str) -> list[Message]:
 
 
 def keys(*data: str) -> list[tuple[str, str | None]]:
-    """Return the names and characters of the keys; other events fail."""
+    """Return the names and characters of the keys; fail on other events."""
     found = []
     for event in parse(*data):
         assert isinstance(event, events.Key)
@@ -205,7 +205,7 @@ def test_report_34_the_rest_of_a_late_paste_is_not_read_as_keys(clock: Clock) ->
     ],
 )
 def test_report_26_escape_before_a_key_is_alt(data: str, key: str) -> None:
-    """As PuTTY, rxvt and Terminal of macOS send it: esc would stop the answer."""
+    """PuTTY, rxvt and macOS Terminal send alt as escape; the key esc would stop the answer."""
     assert keys(f"{data}x") == [(key, None), ("x", "x")]
     assert [name for name, _ in keys("\x1b[27u", "\x1b[A")] == ["escape", "up"]
 
@@ -215,7 +215,7 @@ def test_report_26_escape_before_a_key_is_alt(data: str, key: str) -> None:
     [
         ("\x1b[27;2;33~", ("exclamation_mark", "!")),  # modifyOtherKeys names the shifted character
         ("\x1b[27;2;63~", ("question_mark", "?")),
-        ("\x1b[38:49:49;4u", ("alt+1", None)),  # the key of AZERTY that types 1 with shift
+        ("\x1b[38:49:49;4u", ("alt+1", None)),  # the AZERTY key that types 1 with shift
     ],
 )
 def test_a_shifted_character_is_reported_as_the_key(

@@ -1,7 +1,7 @@
-"""Textual's private names: one room alone reaches for them, and they are as it counts on.
+"""Tests that only `internals` uses private names of Textual, and that these names still exist.
 
-After an upgrade of Textual what fails here says what has changed; so does a name that another
-module of the window begins to use, or has in common with a class of Textual's that it is made of.
+After an upgrade of Textual, a failure names the private name that has changed. The tests also fail
+if another module of the window uses a private name, or defines one that its base class has.
 """
 
 import ast
@@ -38,7 +38,7 @@ from koel_tui.ui import internals
 from koel_tui.ui.app.app import KoelApp
 
 MADE_FOR = ("textual", "rich")
-"""The programs whose private names are meant."""
+"""The packages whose private names are checked."""
 
 CALLED: Mapping[type | ModuleType, Mapping[str, str]] = {
     App: {
@@ -75,7 +75,7 @@ CALLED: Mapping[type | ModuleType, Mapping[str, str]] = {
     },
     keys: {"_character_to_key": "character"},
 }
-"""The methods that are called or replaced, with their parameters."""
+"""The methods that `internals` calls or replaces, with their parameters."""
 
 HELD: Mapping[type, set[str]] = {
     App: {
@@ -93,7 +93,7 @@ HELD: Mapping[type, set[str]] = {
     Widget: {"_anchor_released", "_layout_required"},
     WriterThread: {"_queue"},
 }  # fmt: skip
-"""The attributes of objects."""
+"""The attributes that `internals` uses, by class."""
 
 
 @cache
@@ -113,7 +113,7 @@ def classes_of(module: str) -> Mapping[str, ast.ClassDef]:
 
 
 def code_of(owner: type | ModuleType) -> ast.Module | ast.ClassDef:
-    """Return a class or a module as it is written, without runtime replacements."""
+    """Return the syntax tree of a class or module, without runtime replacements."""
     if isinstance(owner, ModuleType):
         return tree_of(owner)
     return classes_of(owner.__module__)[owner.__name__]
@@ -121,13 +121,13 @@ def code_of(owner: type | ModuleType) -> ast.Module | ast.ClassDef:
 
 @cache
 def names_of(owner: type) -> frozenset[str]:
-    """Return what a class and its objects have by its own code."""
+    """Return the names that the code of a class gives to the class and its objects."""
     code = code_of(owner)
     return frozenset({*vars(owner), *own_names(code)})
 
 
 def own_names(code: ast.Module | ast.ClassDef) -> Iterator[str]:
-    """Yield the names that a class gives to itself and its objects."""
+    """Yield the names that a class or module defines, or uses on `self` or `cls`."""
     for each in ast.walk(code):
         if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
             yield each.name
@@ -161,7 +161,7 @@ OUTSIDE = [each for each in MODULES if each not in INSIDE]
 
 @cache
 def imported(module: ModuleType) -> dict[str, str]:
-    """Return the names that a module has from the programs meant, and where they come from."""
+    """Return the names that a module imports from `MADE_FOR`, with their full names."""
     return {
         alias.asname or alias.name: f"{each.module}.{alias.name}"
         for each in nodes_of(module)
@@ -177,9 +177,9 @@ def imported(module: ModuleType) -> dict[str, str]:
 
 
 def shared(module: ModuleType) -> Iterator[str]:
-    """Yield the private names that classes of a module have in common with those they are made of.
+    """Yield the private names that classes of a module share with their bases in `MADE_FOR`.
 
-    Whether they are meant to be another's, or chance has it.
+    A name counts even if the class does not override it deliberately.
     """
     for code in nodes_of(module):
         if isinstance(code, ast.ClassDef) and (owner := getattr(module, code.name, None)):
@@ -193,7 +193,7 @@ def shared(module: ModuleType) -> Iterator[str]:
 
 
 def of_others(module: ModuleType) -> Iterator[str]:
-    """Yield the private names that a module asks objects for that are not its own."""
+    """Yield the private names that a module uses on objects other than `self` and `cls`."""
     for each in nodes_of(module):
         if isinstance(each, ast.Attribute) and _is_private(each.attr) and not _is_self(each.value):
             yield each.attr
@@ -205,7 +205,7 @@ def of_others(module: ModuleType) -> Iterator[str]:
 
 
 def patched(module: ModuleType) -> Iterator[str]:
-    """Yield what a module changes in classes and modules of others."""
+    """Yield the attributes that a module changes in imported classes and modules."""
     theirs = imported(module)
     for each in nodes_of(module):
         if not isinstance(each, ast.Attribute) or isinstance(each.ctx, ast.Load):
@@ -303,7 +303,7 @@ async def test_the_row_of_tabs_is_made_as_it_was() -> None:
 
 
 def widget_names() -> set[str]:
-    """Return the names that a style sheet knows the widgets by that there are."""
+    """Return the names by which a style sheet can select the existing widgets."""
     found, names = [Widget], {"App"}
     while found:
         each = found.pop()

@@ -1,4 +1,4 @@
-"""The output for one row of cells."""
+"""Tests of the output sanitizer with one row of cells."""
 
 import pyte
 import pytest
@@ -12,7 +12,7 @@ from koel_tui.ui.internals.output_sanitizer import install_output_sanitizer
 
 
 def column_of_border(row: str) -> int:
-    """Return the column of the border in a terminal with its own widths of emoji."""
+    """Return the column of the border in a terminal that measures emoji differently."""
     install_output_sanitizer()
     console = Console(force_terminal=True, color_system="truecolor")
     terminal = pyte.Screen(40, 2)

@@ -1,4 +1,4 @@
-"""Hints name the keys that do what they say, also where a user has chosen others."""
+"""Tests that hints name the configured keys, including those that the user has chosen."""
 
 from koel_tui.ui.keys.keymap import parse_keymap
 from tests.ui.window import opened

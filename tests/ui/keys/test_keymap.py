@@ -1,4 +1,4 @@
-"""The keys a user chose: what is taken, what is refused, and that the window goes by them."""
+"""Tests of the user's keymap: valid keys, refused keys, and their use in the window."""
 
 import pytest
 from textual.binding import Binding
@@ -104,7 +104,7 @@ async def test_the_window_uses_the_remapped_keys() -> None:
     async with opened(keymap=parse_keymap({"tab.new": "ctrl+y, f8", "tab.next": "none"})) as window:
         (await window.ask("First")).finish()
         await window.press("ctrl+n")
-        await window.press("ctrl+y")  # which is redo in an editor
+        await window.press("ctrl+y")  # redo in Textual's editor
         await window.has_tabs("1 First", "2 New thread")
         (await window.ask("Second")).finish()
         await window.press("f8")

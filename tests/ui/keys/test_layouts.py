@@ -1,4 +1,4 @@
-"""Shortcuts on layouts without Latin letters, and input methods, as terminals send them."""
+"""Tests of shortcuts on layouts without Latin letters, and of input methods."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ LAYOUTS = {
         "qwertyuiopasdfghjklzxcvbnm",
     ),
 }
-"""By layout: what its keys type, and the standard key at the same position."""
+"""By layout: the characters that its keys type, and the standard keys at their positions."""
 DIGITS = {
     "Thai": ("ๅ/-ภถ\u0e38\u0e36คตจ", "1234567890"),
     "Arabic digits": ("١٢٣٤٥٦٧٨٩٠", "1234567890"),
@@ -44,14 +44,14 @@ SHIFTED = {
     "Thai": ("ฆ\u0e3aฮซ", "sbv;"),
     "Russian": ("ЦЫИЬ", "wsbm"),
 }
-"""By layout: what its keys type with shift, and the standard key at the same position."""
+"""By layout: the characters that its keys type with shift, and the standard keys there."""
 AFTER_A_LETTER = [
     ("Hebrew", "ש", "/'.,;]", "qw/'`["),
     ("Greek", "λ", ";", "q"),
     ("Thai", "ก", "/-_", "23`"),
     ("Russian", "ж", ".", "/"),
 ]
-"""By layout: a letter, what keys without letters type, and the standard key at their position."""
+"""By layout: a letter, the characters of other keys, and the standard keys at their positions."""
 FIXTURE = Path(__file__).with_name("input_methods.json")
 INPUT_METHODS: list[dict[str, Any]] = json.loads(FIXTURE.read_text(encoding="utf-8"))
 
@@ -80,7 +80,7 @@ def test_report_4_without_an_alternate_key_the_standard_position_names_the_short
 ) -> None:
     letter = LAYOUTS.get(layout, ("abcdef",))[0][5]
     parser = InputParser()
-    assert keys(f"\x1b[{ord(letter)};;{ord(letter)}u", parser)  # tells the layout
+    assert keys(f"\x1b[{ord(letter)};;{ord(letter)}u", parser)  # reveals the layout
     code = ord(typed)
     assert keys(f"\x1b[{code};5u\x1b[{code};3u\x1b[27;5;{code}~", parser) == [
         f"ctrl+{key}",
@@ -125,11 +125,11 @@ def test_report_4_shift_types_other_characters_after_a_letter_of_the_layout() ->
 def test_report_4_punctuation_after_a_letter_that_came_as_text(
     layout: str, letter: str, typed: str, names: str
 ) -> None:
-    """In tmux, for instance, text is not in key reports, but keys with ctrl can be."""
+    """Some terminals, such as tmux, report keys with ctrl but send text without key reports."""
     for character, key in zip(typed, names, strict=True):
         name = internals.key_of_character(key)
         assert keys(f"{letter}\x1b[{ord(character)};6u") == [letter, f"ctrl+shift+{name}"], layout
-        if character not in "[]_":  # they begin other sequences
+        if character not in "[]_":  # these begin other sequences
             assert keys(f"{letter}\x1b{character}") == [letter, f"alt+{name}"], layout
 
 
@@ -200,7 +200,7 @@ def test_caps_lock_types_capital_letters_for_terminals_that_send_no_text(
 @pytest.mark.parametrize(
     ("data", "key"),
     [
-        ("\x1b[97::113;5u", "ctrl+a"),  # AZERTY: a is where q is
+        ("\x1b[97::113;5u", "ctrl+a"),  # AZERTY: a at the position of q
         ("\x1b[38::49;3u", "alt+ampersand"),
         ("\x1b[39::113;5u", "ctrl+apostrophe"),  # Dvorak
         ("\x1b[122::121;5u", "ctrl+z"),  # QWERTZ
@@ -233,7 +233,7 @@ def test_report_4_a_key_in_the_configuration_may_be_a_letter_of_the_layout(
 
 
 def use_own_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Register keys for this test only, and forget those of other tests."""
+    """Register keys for this test only, without those of other tests."""
     sequences: dict[str, Any] = {
         sequence: keys
         for sequence, keys in _ansi_sequences.ANSI_SEQUENCES_KEYS.items()
@@ -258,7 +258,7 @@ def test_report_4_a_sign_that_the_user_chose_stays_a_key(monkeypatch: pytest.Mon
     use_own_sequences(monkeypatch)
     internals.register_alt_sequences(name for key in ALL_KEYS for name in key.names)
     internals.register_alt_sequences(["alt+full_stop", "alt+apostrophe"])
-    assert keys("ж\x1b.") == ["ж", "alt+full_stop"]  # no function is at the position, alt+/
+    assert keys("ж\x1b.") == ["ж", "alt+full_stop"]  # alt+/, the key there, has no function
     assert keys("ש\x1b'") == ["ש", "alt+w"]
 
 
@@ -289,7 +289,7 @@ def test_report_5_the_text_of_input_methods_arrives_once(fixture: dict[str, Any]
 
 @pytest.mark.parametrize("cut", [0, 4, 6, 7, 13, 40, 100])
 def test_report_5_a_long_text_of_an_input_method_arrives_once(cut: int) -> None:
-    """Textual would type the sequence instead."""
+    """Textual alone would type the escape sequence instead of its text."""
     text = "我昨天在图书馆里看了一本很有意思的书"
     data = f"x\x1b[0;;{':'.join(str(ord(character)) for character in text)}uy"
     parser = InputParser()

@@ -1,4 +1,4 @@
-"""The Option key of a Mac: the advice, and the way without it."""
+"""Tests of the Option key of a Mac: the advice, and the actions without alt keys."""
 
 import importlib
 import pkgutil
@@ -20,9 +20,9 @@ from tests.ui.window import opened
 
 ELSEWHERE = {
     **{f"tab.{number}": "tab.find" for number in range(1, 10)},
-    "copy_or_quit": "quit",  # and the text is selected with the mouse
+    "copy_or_quit": "quit",  # to copy, select text with the mouse
 }
-"""Keys without a command, and the command with the same action."""
+"""Key ids without a command, and the id whose command has the same effect."""
 MACS = [
     ({"TERM_PROGRAM": "Apple_Terminal"}, "linux", "Use Option as Meta key"),
     ({"LC_TERMINAL": "iTerm2", "SSH_TTY": "/dev/pts/0"}, "linux", "Esc+"),
@@ -86,7 +86,7 @@ async def test_report_26_every_action_is_in_the_palette() -> None:
     known = {key.id: key for key in ALL_KEYS}
     for key in ALL_KEYS:
         if key.id == "palette":
-            continue  # it is open
+            continue  # the palette is open already
         other = known[ELSEWHERE.get(key.id, key.id)]
         assert other.command and titles.count(other.command) == 1, key.id
 

@@ -1,4 +1,4 @@
-"""The list of saved threads in a window under test: threads to find, and the text of the list."""
+"""Helpers of the library tests: saved threads to find, and the text of their list."""
 
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -37,14 +37,14 @@ def on(
 
 
 async def titled(storage: JsonFileStorage, *titles: str) -> None:
-    """Save a thread of two messages for each title, which is its id too; the last is newest."""
+    """Save a thread of two messages for each title, which is also its id; the last is newest."""
     for title in titles:
         await storage.save(title, messages(2, f"{title} says {{n}}"))
         await storage.update_meta(title, title=title)
 
 
 async def lighthouse(storage: JsonFileStorage) -> None:
-    """Save a long thread with one message to be found."""
+    """Save a long thread in which only one message matches a search."""
     said = list(messages(200, "nothing number {n}").messages)
     said[60] = Message("m60", "user", "A red lamp on the lighthouse of the harbour")
     await storage.save("sea", ChatState(messages=tuple(said)))
@@ -61,7 +61,7 @@ async def library(window: Window) -> LibraryPanel:
 
 
 def listed(window: Window) -> list[str]:
-    """Return the titles in the list of threads, top to bottom, without the details at the right."""
+    """Return the titles in the list of threads from top to bottom, without their details."""
     options = window.app.screen_stack[1].query_one("#choices", OptionList).options
     return [str(option.prompt).partition("  ")[0].strip() for option in options]
 

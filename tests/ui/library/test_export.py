@@ -1,4 +1,4 @@
-"""Threads written to a file from their list."""
+"""Tests of the export of threads from the library."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ async def test_an_export_of_an_open_thread_has_the_state_of_the_window(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Reading the file instead would let the next save write over what another program wrote."""
+    """If the export read the file, the next save would overwrite another program's changes."""
     monkeypatch.chdir(tmp_path)
     await titled(storage, "Trees")
     async with on(storage, (100, 30)) as window:

@@ -1,4 +1,4 @@
-"""The saved threads in their list: found, looked into, opened at a message."""
+"""Tests of the library: searching saved threads, previews, and opening at a message."""
 
 import sqlite3
 import threading
@@ -53,7 +53,7 @@ async def test_letters_typed_after_enter_take_no_other_thread(storage: JsonFileS
         await window.press("t", "down", "enter", "w")
         await window.has_tabs("1 One", "2 Two")
         await library(window)
-        await window.press("down", "down", "h", "ctrl+d")  # of those with an h the first
+        await window.press("down", "down", "h", "ctrl+d")  # deletes the first thread with an h
         await lists(window)
         assert [each.id for each in await storage.trashed()] == ["Three"]
 
@@ -77,7 +77,7 @@ async def test_a_hit_opens_its_thread_at_the_message(storage: JsonFileStorage) -
     await lighthouse(storage)
     await titled(storage, "Trees")
     async with on(storage) as window:
-        for _ in range(2):  # the second time it is open already
+        for _ in range(2):  # the second time, the thread is open already
             await library(window)
             await window.type("lamp harbour")
             await lists(window, "in the text", "By the sea")
@@ -97,7 +97,7 @@ async def test_a_search_says_when_not_everything_is_read(storage: JsonFileStorag
         assert index is not None and backend is not None and backend.index_updater is not None
         await backend.index_updater.close()  # its progress would replace the progress below
         window.app._runtime._on_indexed(120, 900)
-        async with index._refresh_lock:  # as while others read
+        async with index._refresh_lock:  # as during a refresh of the index
             await window.type("nothing")
             await window.sees("indexing 120 of 900 threads: hits may be missing")
         window.app._runtime._on_indexed(900, 900)
@@ -138,7 +138,7 @@ async def test_encrypted_threads_are_searched_in_memory(tmp_path: Path) -> None:
         await library(window)
         await window.type("lamp")
         await lists(window, "the lamp says 0", "in the text", *["the lamp says 0"] * 2)
-    assert index._database._connection is None  # the window closes what it was given
+    assert index._database._connection is None  # the window has closed the index
     assert not (tmp_path / "cache").exists()
 
 
@@ -211,7 +211,7 @@ async def test_damaged_and_locked_threads_are_listed_as_such(
         await window.sees("open elsewhere · 2 messages")
         await window.press("ctrl+d")
         await window.tells("is open in another koel-chat")
-        await window.press("down", "down", "enter")  # round past the damaged one
+        await window.press("down", "down", "enter")  # wraps around past the damaged thread
         await window.until(lambda: "Held says 0" in window.shown)
         assert "open in another" in window.app._workspace.active.read_only_reason
     await other.close("Held")
@@ -230,7 +230,7 @@ async def test_the_library_fits_the_window(storage: JsonFileStorage, size: tuple
         await window.sees("Thread 0 of a long")
         await window.press(*["up"] * 12, "ctrl+d")
         await window.until(lambda: len(listed(window)) == 28, "one less")
-        await window.sees(" Thread 11 of a long")  # where the cursor was
+        await window.sees(" Thread 11 of a long")  # the line at the cursor
         assert panel._under_cursor == panel._choices[16]
         await window.type("says")
         await window.sees("in the text")

@@ -1,4 +1,4 @@
-"""Saved threads renamed, moved to the trash and restored from their list."""
+"""Tests of the library: threads are renamed, moved to the trash and restored."""
 
 import asyncio
 import json
@@ -99,7 +99,7 @@ async def test_a_thread_open_in_a_tab_is_not_deleted_and_a_closed_one_not_reopen
 
 
 class Slow(MemoryStorage):
-    """Does what it is asked to at the next `go`."""
+    """A storage whose renames and deletions end only after `go` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ async def test_a_deletion_is_completed_after_its_list_is_closed() -> None:
         storage.go.set()
         await window.until(lambda: not window.app._workspace._closed, "the closed tab forgotten")
         panel = await library(window)
-        await window.sees("ctrl+z undo")  # as in the list that was left
+        await window.sees("ctrl+z undo")  # as in the list that was closed
         await window.press("ctrl+z")
         await window.sees("“Two says 0” is restored.")
         assert panel._actions.deleted_threads == []

@@ -1,4 +1,4 @@
-"""Hits of a search as they are shown: excerpts with the words in sight."""
+"""Tests of search results: excerpts and previews show and mark the matching words."""
 
 import unicodedata
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Opening a thread and searching all threads: a user who continues at once leaves no job behind."""
+"""Tests that a panel that closes while a read or search starts leaves no job behind."""
 
 import gc
 from collections.abc import Callable
@@ -39,7 +39,7 @@ async def test_a_panel_that_closes_as_it_begins_to_read_leaves_nothing_unawaited
         assert len(due) == 2
         for each in due:
             each()
-        preview.workers.cancel_node(preview)  # as its screen does when it closes
+        preview.workers.cancel_node(preview)  # its screen does this when it closes
         await window.handled()
         gc.collect()
     assert [str(each.message) for each in recwarn if "never awaited" in str(each.message)] == []

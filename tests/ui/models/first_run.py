@@ -1,4 +1,4 @@
-"""A window that starts without a model, and the models that are chosen in it."""
+"""Helpers of the model tests: a window that starts without a model, and the chosen models."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ NO_MODEL = ModelLoadError("No model was found. Name a GGUF file with --model.")
 
 
 class FileAgent(ScriptedAgent):
-    """An agent of one file, which does not load when `broken` is in its name."""
+    """An agent of one model file; the load fails if the file name contains `broken`."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class FileAgent(ScriptedAgent):
 
 
 class FirstRun:
-    """A window that starts without a model, and the agents of those that were chosen."""
+    """A window that starts without a model, and the agents of the chosen models."""
 
     def __init__(self, storage: MemoryStorage | None = None) -> None:
         self.storage = storage or MemoryStorage()
@@ -54,7 +54,7 @@ class FirstRun:
         self.first.end_load(NO_MODEL)
         async with opened(agent=self.first, connect=self.connect, size=size) as window:
             await window.until(lambda: isinstance(window.app.screen, ModelPanel))
-            await window.sees("Qwen3-4B-GGUF")  # all is listed
+            await window.sees("Qwen3-4B-GGUF")  # all models are listed
             yield window
 
 

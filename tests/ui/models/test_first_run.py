@@ -1,4 +1,4 @@
-"""A start without a model: what is offered, what choosing does, and what is kept of it."""
+"""Tests of a start without a model: the offered models, the choice, and the saved setting."""
 
 import os
 from pathlib import Path
@@ -158,7 +158,7 @@ def test_a_line_without_a_model_is_always_listed_and_cannot_be_chosen() -> None:
     assert taken.enabled and taken.matches(["qwen", "ollama"]) and not taken.matches(["zzz"])
 
 
-# What is kept for the next start
+# The model setting that is saved for the next start
 
 MODEL = Path("/models/new model.gguf")
 NEW = 'model = "/models/new model.gguf"'

@@ -1,4 +1,4 @@
-"""A model downloaded in the window, over a real line: stopped, broken off, tried, and chosen."""
+"""Tests of model downloads over HTTP: stopped, interrupted, resumed, tested and chosen."""
 
 import asyncio
 import threading
@@ -37,7 +37,7 @@ def installed() -> list[str]:
 
 
 async def get(window: Window) -> None:
-    """Begin the download of the model that the server has."""
+    """Start the download of the model on the server."""
     await window.type(REPO)
     await window.sees(f"↓ {REPO}")
     await window.press("enter")
@@ -65,7 +65,7 @@ async def test_an_interrupted_download_is_resumed_tested_and_chosen(
         await window.press("alt+shift+m")
         await window.sees("works")
         await left(window)
-    assert server.begins[0] == 0 and server.begins[1] > 0  # continued, not started again
+    assert server.begins[0] == 0 and server.begins[1] > 0  # resumed, not restarted
     assert "m-Q4_K_M.gguf" in paths.config_file().read_text()
 
 
@@ -85,7 +85,7 @@ async def test_a_download_is_stopped_kept_and_resumed(
         await window.sees("Stopped at ")
         assert installed() == []
         await window.press("enter")
-        # Whole, but with nothing in it that llama.cpp knows: the trial says so.
+        # The file is complete, but llama.cpp cannot load it: the trial reports that.
         await window.sees("cannot be used: ")
         assert isinstance(window.app.screen, ModelPanel) and first_run.chosen == []
     assert server.begins[1] > 0
@@ -98,7 +98,7 @@ async def test_a_failed_download_is_reported_with_the_next_step(
         await window.type(f"{REPO} Q9")
         await window.press("enter")
         await window.sees("No files match 'Q9'")
-        await window.sees("↓ m-Q4_K_M.gguf")  # of those it has one can be chosen
+        await window.sees("↓ m-Q4_K_M.gguf")  # an existing file can be chosen
         server.statuses = [403]
         await window.press("enter")
         await window.sees("The server refused owner/model-GGUF/m-Q4_K_M.gguf (403).")
@@ -164,7 +164,7 @@ async def test_names_of_models_and_words_of_servers_are_harmless(
 def test_the_speed_is_that_of_the_last_seconds() -> None:
     rate = Rate()
     assert rate.per_s(0) == 0
-    rate.record(0, 1_000_000_000)  # read from the disk
+    rate.record(0, 1_000_000_000)  # already on the disk
     rate.record(10, 1_000_000_000)
     for second in range(11, 16):
         rate.record(second, 1_000_000_000 + (second - 10) * 200)

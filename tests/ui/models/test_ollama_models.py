@@ -1,4 +1,4 @@
-"""Models of Ollama that are chosen in the window, with the real engine."""
+"""Tests of Ollama models that are chosen in the window, with the real engine."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The states a window can be in, each reached the way a user reaches it."""
+"""Scenes: the states of a window, each reached by the actions of a user."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -32,11 +32,11 @@ SCENES: Mapping[str, Scene] = {
 
 
 UNLOADED = ("loading", "no_model")
-"""The scenes that begin before the model is there."""
+"""The scenes that begin before the model is loaded."""
 
 
 async def stage(name: str, home: Path) -> MemoryStorage | JsonFileStorage:
-    """Return the storage a scene begins with; `home` gets the tabs it begins with."""
+    """Return the initial storage of a scene, and write its open tabs to `home`."""
     if name.startswith("saved_threads"):
         storage = JsonFileStorage(home / "threads", clock=Clock())
         for n, asked in enumerate(("About forests", "About 漢字 cities", "A very " + talking.LINE)):

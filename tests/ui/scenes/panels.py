@@ -1,4 +1,4 @@
-"""Scenes of panels: lists, settings, questions."""
+"""Scenes of panels: lists, settings and questions."""
 
 from textual.fuzzy import Matcher
 from textual.widgets import OptionList

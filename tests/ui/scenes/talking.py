@@ -1,4 +1,4 @@
-"""Scenes of messages: asked, answered, branched, and the states in between."""
+"""Scenes of messages: questions, answers, branches, and the states in between."""
 
 from tests.ui.window import Window
 

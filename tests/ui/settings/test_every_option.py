@@ -1,4 +1,4 @@
-"""Each option once through the settings panel, by keys, on the real model."""
+"""Tests of every option in the panel of thread settings, by keyboard, with the real model."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -28,9 +28,9 @@ OPTIONS: Mapping[str, tuple[str, Any]] = {
     "stop": ("\\nUser:, \\,", ["\nUser:", ","]), "thinking": ("16", 16),
     "max_output_tokens": ("1", 1), "chat_template": ("gemma", "gemma"),
 }  # fmt: skip
-"""The text that is typed for each option, and the value that is stored for it."""
+"""By option: the typed text, and the stored value."""
 _TO_FOLD = 1 + len(COMMON_OPTIONS)
-"""Presses of down from the name to "All samplers"."""
+"""Presses of the down key from the name to "All samplers"."""
 
 
 @asynccontextmanager
@@ -45,7 +45,7 @@ async def real_window() -> AsyncIterator[Window]:
 
 
 async def fill(window: Window, texts: Mapping[str, str]) -> None:
-    """Open the panel, type into fields that are reached by keys, and apply."""
+    """Open the panel, fill its fields by keyboard, and apply the settings."""
     await window.press("f2")
     await window.until(lambda: isinstance(window.app.screen, ThreadPanel))
     await window.sees("This thread")
@@ -68,7 +68,7 @@ def focused(window: Window) -> str:
 
 
 async def answer(window: Window, pid: int | None) -> int:
-    """Ask, wait until the answer is over, and return the pid of the runner, which is the same."""
+    """Ask, wait for the end of the answer, and check and return the pid of the runner."""
     conversation = window.app._workspace.active
     before = len(conversation.messages)
     await window.type("Hi")
@@ -83,7 +83,7 @@ async def answer(window: Window, pid: int | None) -> int:
 
 
 async def stored(window: Window) -> dict[str, Any]:
-    """Return the options that are saved with the one thread."""
+    """Return the saved options of the only thread."""
     kept = window.app._runtime.backend
     assert kept is not None
     (thread,) = await kept.storage.list_threads()
@@ -93,7 +93,7 @@ async def stored(window: Window) -> dict[str, Any]:
 
 
 async def shown(window: Window) -> dict[str, str]:
-    """Return what the panel shows when it is opened again, and leave it."""
+    """Open the panel again, return the values that it shows, and close it."""
     await window.press("f2")
     await window.until(lambda: isinstance(window.app.screen, ThreadPanel))
     fields = window.app.screen.query(Input)
@@ -104,7 +104,7 @@ async def shown(window: Window) -> dict[str, str]:
 
 
 async def through_panel(window: Window, key: str, pid: int | None) -> int:
-    """Set one option, ask, look at what is stored and shown, and take it back."""
+    """Set one option, ask, check the stored and shown values, and reset the option."""
     text, value = OPTIONS[key]
     await fill(window, {key: text})
     pid = await answer(window, pid)

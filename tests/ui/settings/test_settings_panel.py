@@ -1,4 +1,4 @@
-"""The settings of the program: listed, found, changed, refused, and in force at once or later."""
+"""Tests of the program settings: list, search, changes, refusal, and when they take effect."""
 
 import os
 from collections.abc import AsyncIterator, Callable
@@ -111,7 +111,7 @@ async def settings(
 
 
 async def change(window: Window, name: str, text: str) -> None:
-    """Find a setting and write something else in its field, which is selected at first."""
+    """Find a setting and replace the text of its field, which is selected at first."""
     await window.type(name)
     await window.until(lambda: listing(window).count(" · ") == 1, f"{name} alone")
     await window.press("enter")
@@ -232,7 +232,7 @@ async def test_a_setting_that_cannot_be_written_stays_in_the_field() -> None:
     async with settings() as window:
         await change(window, "seed", "5")
         problem = window.app.screen.query_one("#problem", Static)
-        # As it is shown it may break anywhere: the name of the file is of any length.
+        # The path may have any length, so the lines on the screen may break anywhere.
         await window.until(lambda: "config.toml cannot be written" in str(problem.content))
         assert isinstance(window.app.screen, ValuePanel)
 

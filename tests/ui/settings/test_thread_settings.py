@@ -1,4 +1,4 @@
-"""The settings of a thread: filled in, refused, sent, saved; and the user's own system prompts."""
+"""Tests of thread settings and the user's system prompts: fields, refusal, sending, saving."""
 
 import asyncio
 import os
@@ -362,14 +362,14 @@ async def test_escape_pressed_twice_discards_the_edited_settings() -> None:
     async with opened() as window:
         await window.ask("Who are you?")
         await settings(window)
-        await window.press("escape")  # nothing is filled in: it leaves
+        await window.press("escape")  # no field has changed: the panel closes
         await window.until(lambda: len(window.app.screen_stack) == 1)
         await settings(window)
         await fill(window, "temperature", "1.5")
         await window.press("escape")
         await window.sees("esc again discards them")
         await fill(window, "temperature", "1.25")
-        await window.press("f2")  # something else than what was asked about
+        await window.press("f2")  # a changed value needs another confirmation
         await window.sees("enter applies them; esc again discards them")
         await fill(window, "seed", "5")
         await window.press("down", "escape")  # on "All samplers", where enter shows the fields

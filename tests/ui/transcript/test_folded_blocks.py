@@ -1,4 +1,4 @@
-"""Thinking and calls as folded blocks, and the code blocks of answers."""
+"""Tests of folded thinking and tool calls, and of the code blocks of answers."""
 
 from koel_tui.conversation.entries import build_entries
 from koel_tui.protocol import Message, ToolCall
@@ -52,7 +52,7 @@ async def test_thinking_and_calls_are_folded_until_the_user_unfolds_them() -> No
         await window.press("ctrl+t")
         await window.sees("I need a tool.")
         await window.sees("▾ weather")
-        assert len(window.transcript.query(PlainText)) == 3  # the user's words are one
+        assert len(window.transcript.query(PlainText)) == 3  # one of them is the user's message
         await window.press("ctrl+t")
         await window.sees("▸ thought, 4 words")
         await window.until(lambda: not window.transcript.query("FoldedView PlainText"))

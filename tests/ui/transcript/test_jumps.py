@@ -1,4 +1,4 @@
-"""Going to a message anywhere in a thread, and the mark of what came below."""
+"""Tests of jumps to messages in a thread, and of the mark for new text below."""
 
 import pytest
 from textual import events
@@ -22,7 +22,7 @@ async def long_thread() -> MemoryStorage:
 
 
 def line_of(window: Window, text: str) -> int:
-    """Return the line of the transcript that contains a text."""
+    """Return the number of the transcript line that contains a text."""
     return next(n for n, line in enumerate(window.view.split("\n")) if text in line)
 
 
@@ -38,7 +38,7 @@ async def until_at_a_third(window: Window, text: str) -> None:
 
 
 async def scrolled_away(window: Window) -> Turn:
-    """Let a long answer come and scroll up from its end."""
+    """Stream a long answer, and scroll up from its end."""
     turn = await window.ask("Lines")
     turn.write("".join(f"line {n}\n\n" for n in range(60)))
     await window.reads("line 59")
@@ -157,7 +157,7 @@ def test_a_message_is_found_by_its_id_or_its_first_block() -> None:
 async def test_new_text_below_is_marked_until_the_end_is_reached_by_key() -> None:
     async with opened() as window:
         turn = await scrolled_away(window)
-        assert MARK not in window.screen  # nothing new yet
+        assert MARK not in window.screen  # no new text yet
         turn.write("more\n\n")
         await window.sees(MARK)
         await window.press("pagedown", "pagedown")

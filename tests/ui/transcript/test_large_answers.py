@@ -1,4 +1,4 @@
-"""Answers too big for Markdown: plain, with an offer, and never in the way of anything else."""
+"""Tests of answers too large for Markdown: plain text, an offer to render, a free event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ BIG = {
 
 @asynccontextmanager
 async def answered(answer: str, size: tuple[int, int] = (80, 24)) -> AsyncIterator[Window]:
-    """Open a window on a thread with this answer, and wait until its end is read."""
+    """Open a window on a thread with this answer, and wait until its end is shown."""
     storage = MemoryStorage()
     said = (Message("u", "user", "Go."), Message("a", "assistant", answer))
     await storage.save("big", ChatState(messages=said))
@@ -43,7 +43,7 @@ async def answered(answer: str, size: tuple[int, int] = (80, 24)) -> AsyncIterat
 
 
 class Gaps:
-    """Watches for how long the event loop does nothing else."""
+    """Measures the longest time for which the event loop is blocked, in seconds."""
 
     def __init__(self) -> None:
         self.longest = 0.0
@@ -155,7 +155,7 @@ async def test_large_answers_do_not_block_the_window(
         watching.cancel()
     with capsys.disabled():
         print(f"\n{name}: longest gap {opening:.3f} s, rendering too {gaps.longest:.3f} s")
-    assert gaps.longest < 2.5  # ten times what is allowed, on a machine that does other things too
+    assert gaps.longest < 2.5  # ten times the goal, as the machine may be busy
 
 
 HEAVY = "|" + "c|" * 12 + "\n|" + "-|" * 12 + "\n" + ("|" + "d|" * 12 + "\n") * 5

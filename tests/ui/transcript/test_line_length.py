@@ -1,4 +1,4 @@
-"""The length of lines in a wide window: readable, a setting, and right for mouse and scrollbar."""
+"""Tests of the line length in a wide window: rows, setting, mouse and scrollbar."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,7 +17,7 @@ from koel_tui.ui.transcript.row_sources import Row
 from tests.ui.window import Window, opened
 
 PROSE = " ".join(f"word{n}" for n in range(100))
-"""800 characters."""
+"""689 characters."""
 CODE = "code_" + "x" * 125
 ANSWER = f"""{PROSE}
 
@@ -43,7 +43,7 @@ short
 LARGE = f"{PROSE}\n\n" * 60
 """41 KB, too large for Textual's Markdown."""
 MARGIN = 2
-"""Columns of the window to the left of the text of an answer."""
+"""The number of columns to the left of the text of an answer."""
 
 
 def state(*texts: str) -> ChatState:
@@ -59,7 +59,7 @@ async def saved(*texts: str) -> MemoryStorage:
 
 
 def text_rows(window: Window) -> Iterator[str]:
-    """Yield the rows of the transcript without its scrollbar."""
+    """Yield the rows of the transcript without the scrollbar."""
     for row in window.view.split("\n"):
         yield row[:-2].rstrip()
 
@@ -75,7 +75,7 @@ def block(window: Window, kind: type[Widget], text: str = "") -> Widget:
 @pytest.mark.parametrize(
     ("columns", "line_length", "longest"),
     [
-        (80, 100, 76),  # the width of the window
+        (80, 100, 76),  # limited by the window
         (120, 100, 100),
         (200, 100, 100),
         (200, 60, 60),
@@ -228,7 +228,7 @@ async def test_the_scrollbar_is_at_the_edge_of_the_window() -> None:
     storage = await saved("Why?", LARGE)
     async with opened(size=(200, 40), storage=storage, thread="t") as window:
         await window.reads("too large for Markdown")
-        assert window.transcript.vertical_scrollbar.region.right == 199  # and the padding
+        assert window.transcript.vertical_scrollbar.region.right == 199  # one column is padding
 
 
 async def test_both_columns_side_by_side_are_limited() -> None:
@@ -301,7 +301,7 @@ async def test_a_selection_right_of_the_text_ends_with_its_row(texts: tuple[str,
         selected = await drag(window, start, (start[0] + 4, start[1]), (170, start[1] + 1))
         second = window.lines[start[1] + 1][:110].strip(" ▌▎▁│▃█●•")
         assert selected.split() == [*first.split(), *second.split()]
-        # A selection may also begin there.
+        # A selection may also begin to the right of the text.
         selected = await drag(window, (170, start[1]), (170, start[1] + 1), (9, start[1] + 1))
         assert selected.split()[0] == second.split()[0] and "word40" not in selected
 

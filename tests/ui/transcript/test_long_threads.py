@@ -1,4 +1,4 @@
-"""Long threads: few widgets, all messages within reach."""
+"""Tests of long threads: few widgets are mounted, and every message can be reached."""
 
 import re
 
@@ -24,7 +24,7 @@ async def long_thread() -> MemoryStorage:
 
 
 def numbers(window: Window) -> list[int]:
-    """Return the numbers of the messages mounted."""
+    """Return the numbers of the mounted messages."""
     return [int(text.removeprefix("message number ").removesuffix(".")) for text in window.shown]
 
 

@@ -1,4 +1,4 @@
-"""Two thousand strings that look like markup: shown as they are, and nothing is bound to them."""
+"""Tests that 2000 strings that look like markup are shown literally and have no actions."""
 
 from collections.abc import Iterator
 from random import Random
@@ -37,7 +37,7 @@ SCROLLBAR = ("grab", "scroll_up", "scroll_down")
 
 
 def strings(seed: int = 5) -> list[str]:
-    """Return strings that look like markup, nested and unbalanced, none of them blank."""
+    """Return nested and unbalanced strings that look like markup; none is blank."""
     random = Random(seed)
     made = ("".join(random.choices(PIECES, k=random.randint(1, 9))) for _ in range(10 * STRINGS))
     return [text for text in made if text.strip()][:STRINGS]
@@ -49,7 +49,7 @@ def batched(texts: list[str], size: int) -> Iterator[list[str]]:
 
 
 def actions(app: App[Any]) -> Iterator[str]:
-    """Yield what the screen does when it is clicked, its scrollbars left out."""
+    """Yield the actions of clicks on the screen, except those of scrollbars."""
     for screen in app.screen_stack:
         for strip in screen._compositor.render_strips():
             for segment in strip:
@@ -59,12 +59,12 @@ def actions(app: App[Any]) -> Iterator[str]:
 
 
 def words(text: str) -> str:
-    """Return the text without its spaces and without the edge of the screen."""
+    """Return the text without spaces and without the blocks at the edge of the screen."""
     return "".join(text.replace("█", "").split())
 
 
 class Lines(App[None]):
-    """Every widget that shows one line of untrusted text."""
+    """An app with every widget that shows one line of untrusted text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,14 +149,14 @@ async def test_messages_do_not_interpret_markup(part: int, tally: Tally) -> None
     async with opened(size=(260, 1600), storage=storage, thread="t") as window:
         await shown(window, f"orphan {text}")
         await window.press("ctrl+t")
-        # The user, the answer, the thinking, the arguments, the result, and the orphan.
+        # User message, answer, thinking, arguments, result, and the result without a call.
         await window.until(lambda: words(window.screen).count(words(text)) == 6)
         assert not list(actions(window.app))
     tally("markup", tried=6 * len(batch))
 
 
 async def test_paragraphs_and_tables_have_no_actions_except_links(tally: Tally) -> None:
-    """There Markdown has its say, so that they are not shown literally all."""
+    """Markdown renders these parts, so not every string is shown literally."""
     async with opened(size=(120, 100)) as window:
         for number, batch in enumerate(batched(strings(), 100)):
             await window.press("ctrl+n")

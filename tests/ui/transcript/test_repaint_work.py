@@ -1,4 +1,4 @@
-"""The cost of a repaint while an answer is written, counted in calls."""
+"""Tests of the cost of repaints during an answer, counted in calls."""
 
 import asyncio
 from collections import Counter
@@ -31,11 +31,11 @@ def count_calls(
 
 
 async def stream(window: Window, counts: Counter[str], text: str) -> None:
-    """Let an answer grow by paragraphs, and count from its first one on."""
+    """Stream `text` and then paragraphs, and count the calls after `text`."""
     turn = await window.ask("Go")
     turn.write(text)
     await window.reads("Paragraph 39" if text else "writing")
-    await window.pilot.pause(0.3)  # what the beginning has requested is done
+    await window.pilot.pause(0.3)  # completes the requests of the first text
     counts.clear()
     for number in range(PIECES):
         turn.write(f"\n\nThe wind of day {number} comes from the west, as it does in spring.")
@@ -54,7 +54,7 @@ async def test_the_entries_are_built_once_for_each_repaint(monkeypatch: pytest.M
         counts.clear()
         for number in range(200):
             turn.write(f"{number}, ")
-            await asyncio.sleep(0.005)  # the pace of the tokens
+            await asyncio.sleep(0.005)  # the interval between tokens
         assert 1 < counts["_build"] <= counts["_repaint"] < 200
 
 

@@ -1,4 +1,4 @@
-"""Selecting text with the mouse: what is copied has no line breaks of the screen."""
+"""Tests of mouse selections: the copied text has no line breaks of the screen."""
 
 import asyncio
 from collections.abc import AsyncIterator

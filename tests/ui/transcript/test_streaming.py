@@ -1,4 +1,4 @@
-"""An answer that came in pieces looks like the same answer shown at once."""
+"""Tests that a streamed answer looks like the same answer shown at once."""
 
 from collections.abc import Sequence
 from time import monotonic
@@ -38,7 +38,7 @@ CORPUS = {
 }
 SIZE = (50, 60)
 STEADY = 8
-"""Frames without a change after which none is expected."""
+"""The number of frames without a change after which the screen counts as settled."""
 TIMEOUT_S = 10.0
 
 
@@ -56,7 +56,7 @@ def strips(app: App[None]) -> list[list[Segment]]:
 
 
 async def at_once(text: str) -> list[list[Segment]]:
-    """Return what is painted of a whole text once that stays as it is."""
+    """Return the painted rows of a complete text after the screen has settled."""
     async with Shown(MessageView(Entry("a", "assistant", text))).run_test(size=SIZE) as pilot:
         frames: list[list[list[Segment]]] = []
         while (
@@ -75,7 +75,7 @@ def words(painted: list[list[Segment]]) -> str:
 
 
 async def assert_same(text: str, cuts: Sequence[int]) -> None:
-    """Check a text that came up to the first cut before it was looked at, and then on."""
+    """Check that a text streamed up to each cut in turn looks like the complete text."""
     whole = await at_once(text)
     first, *rest = cuts
     view = MessageView(Entry("a", "assistant", text[:first], is_writing=True))

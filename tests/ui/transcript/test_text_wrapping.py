@@ -1,4 +1,4 @@
-"""Text in rows: nothing lost, nothing too wide, and growth changes only the end."""
+"""Tests of text wrapping: nothing is lost or too wide, and growth changes only the end."""
 
 import pytest
 from hypothesis import given

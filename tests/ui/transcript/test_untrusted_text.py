@@ -1,4 +1,4 @@
-"""Text from models and files is text: it is never markup and never reaches the terminal raw."""
+"""Tests that text from models and files is not markup and reaches the terminal sanitized."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ MARKUP = ["[/x]", "[@click=app.quit]x[/]", "[bold]b[/bold]", "[", "[[", "\\[", "
 
 
 def rendered(window: Window) -> Iterator[str]:
-    """Yield every piece of text that goes to the terminal, styles and links included."""
+    """Yield every row that is written to the terminal, including styles and links."""
     for screen in window.app.screen_stack:
         for strip in screen._compositor.render_strips():
             yield strip.render(window.app.console)
@@ -35,7 +35,7 @@ async def test_text_that_looks_like_markup_is_shown_literally() -> None:
             await window.reads(f"error {text} end")
             await window.reads(f"mine {text} end")
             await window.reads(f"model {text} end")
-            await window.sees(f" mine {text}"[:17])  # its tab
+            await window.sees(f" mine {text}"[:17])  # the label of its tab
             await window.press("ctrl+n")
         await window.press("ctrl+o")
         await window.sees("esc closes")
@@ -101,7 +101,7 @@ async def test_report_19_windows_line_ends_are_copied_and_shown_without_a_mark()
 async def test_a_link_is_reported_not_opened() -> None:
     async with opened(size=(80, 24)) as window:
         opened_urls: list[str] = []
-        window.app.open_url = lambda url, *, new_tab=True: opened_urls.append(url)  # type: ignore[method-assign]  # noticing a call is the point
+        window.app.open_url = lambda url, *, new_tab=True: opened_urls.append(url)  # type: ignore[method-assign]  # records calls
         turn = await window.ask("Link")
         turn.write("[docs](https://example.org/%1b%5d0;x?[/b])")
         turn.finish()

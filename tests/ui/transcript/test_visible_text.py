@@ -1,4 +1,4 @@
-"""All that an answer contains is in view: in the window, rendered with alt+m, and in plain mode."""
+"""Tests that all words of an answer are visible in the window, with alt+m and in plain mode."""
 
 import asyncio
 import re
@@ -40,7 +40,7 @@ async def rendered(text: str) -> str:
 
 
 def spoken(text: str) -> str:
-    """Return the text as the plain mode prints it when it comes in small pieces."""
+    """Return the text as the plain mode prints it when it arrives by characters."""
     splitter = SentenceSplitter()
     lines = [line for char in text for line in splitter.add(char)]
     return "\n".join([*lines, *splitter.finish()])
@@ -97,7 +97,7 @@ def test_no_word_of_any_text_disappears(text: str) -> None:
 
 
 def check_words(text: str) -> None:
-    """Check that the views of a text have its words."""
+    """Check that every view of a text contains its words."""
     views = [asyncio.run(rendered(text)), exported(text)]
     for word in ("cat", "dog", "漢"):
         for view in views:
@@ -105,7 +105,7 @@ def check_words(text: str) -> None:
 
 
 def _written(text: str) -> str:
-    """Return the text without the addresses and languages that are not shown."""
+    """Return the text without addresses of links and languages of code, which are not shown."""
     return re.sub(r"(?:```|~~~).*|\]\([^)]*\)", "", "".join(text.split(" ")))
 
 

@@ -1,4 +1,4 @@
-"""Changes around the history neither restyle it nor lay it out again."""
+"""Tests that changes outside the transcript neither restyle it nor lay it out again."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from tests.ui.window import Window, messages, opened
 
 
 class Counts:
-    """Counts the layouts of the window and the stylings of what is in the transcript."""
+    """Counts the layouts of the window and the style updates in the transcript."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.of: Counter[str] = Counter()
@@ -29,7 +29,7 @@ class Counts:
         def count_apply(sheet: Stylesheet, node: DOMNode, **options: object) -> None:
             if any(isinstance(each, Transcript) for each in node.ancestors):
                 self.of["styled"] += 1
-            apply(sheet, node, **options)  # type: ignore[arg-type]  # passed on as they came
+            apply(sheet, node, **options)  # type: ignore[arg-type]  # passed on unchanged
 
         def count_layout(screen: Screen[object], *arguments: object, **options: object) -> None:
             self.of["layouts"] += 1
@@ -125,7 +125,7 @@ async def test_a_layout_deferred_by_a_batch_runs_when_the_batch_ends(
         await window.pilot.pause()
         monkeypatch.setattr(
             window.app, "_request_repaint", lambda: None
-        )  # which would bring it about, later
+        )  # it would cause the layout later
         status = window.app._main.status_line
         with window.app.batch_update():
             status.styles.height = 2

@@ -1,4 +1,4 @@
-"""Any text of the characters that are markup elsewhere: in a panel it is shown as it is."""
+"""Tests that panels show markup characters literally."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -46,7 +46,7 @@ markup = st.text("[]\\/@$=#'\"", min_size=1, max_size=24)
 
 
 def hit(text: str) -> Hit:
-    """Return a hit with every second character found."""
+    """Return a hit in which every second character matches."""
     spans = tuple((n, n + 1) for n in range(0, len(text), 2))
     return Hit("t", text, "m", "user", text, spans, datetime.now(UTC))
 
@@ -84,7 +84,7 @@ OUTPUTS: dict[str, Callable[[str], Content]] = {
     "figures": lambda text: format_stats(ThreadStats(model=text, memory=text, now=text), WIDE),
     "a download": lambda text: format_progress(DownloadProgress("resolving", text), WIDE),
 }
-"""The functions that make content of a text: of lists, panels and lines."""
+"""The functions that create the content of lists, panels and lines from a text."""
 
 
 def words(text: str) -> str:
@@ -92,7 +92,7 @@ def words(text: str) -> str:
 
 
 def bound(content: Content) -> bool:
-    """Say whether anything happens when the content is clicked."""
+    """Return whether a click on the content runs an action."""
     return any(isinstance(span.style, Style) and bool(span.style.meta) for span in content.spans)
 
 
@@ -116,7 +116,7 @@ def test_the_contents_of_panels_do_not_interpret_markup(count: int, tally: Tally
 
 
 class Panels(App[None]):
-    """Widgets that show one text each."""
+    """An app with widgets that show one text each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class Panels(App[None]):
         yield from (self.bar, self.files, self.notices, self.fold, self.options)
 
     async def show(self, text: str) -> Iterator[str]:
-        """Show a text everywhere, and return the shown text."""
+        """Show a text in every widget, and return the shown texts."""
         self.files.show([text.replace("/", "|")], 0, "hint")
         self.notices.show([Notice("error", text), Notice("queued", text, "queue")])
         await self.fold.show(Entry("f", "call", text, note=text))
@@ -149,7 +149,7 @@ def plain(widget: Static | Tab) -> str:
 
 
 def actions(app: App[Any]) -> set[str]:
-    """Return what the screen does when it is clicked, scrollbars and our own rows left out."""
+    """Return the actions of clicks on the screen, except those of scrollbars and our own rows."""
     found = set()
     for strip in app.screen._compositor.render_strips():
         for segment in strip:
@@ -159,7 +159,7 @@ def actions(app: App[Any]) -> set[str]:
 
 
 def texts(count: int) -> list[str]:
-    """Return so many texts that hypothesis makes."""
+    """Return `count` texts that hypothesis generates."""
     made: list[str] = []
     settings(max_examples=count)(given(markup)(lambda text: made.append(text)))()
     return made

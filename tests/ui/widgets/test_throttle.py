@@ -1,4 +1,4 @@
-"""Painting keeps to its share of the time, and the last change is always painted."""
+"""Tests of the throttle: painting keeps to its CPU share, and the last change is painted."""
 
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
@@ -12,7 +12,7 @@ from koel_tui.ui.widgets.throttle import Throttle, cpu_share_for, period
 
 
 class Painted:
-    """A throttle with clocks that change only when they are moved, and its requests."""
+    """A throttle with simulated clocks, and the times of its flushes."""
 
     def __init__(self, interval: float, cost: float = 0.0) -> None:
         self.now = self.cpu_clock = self.painted = 100.0
@@ -38,7 +38,7 @@ class Painted:
             self.throttle.request()
 
     async def until(self, end: float) -> None:
-        """Let all that was scheduled up to then happen."""
+        """Run everything that is scheduled until `end`, and set the clock to `end`."""
         while self._scheduled and min(self._scheduled, key=itemgetter(0))[0] <= end:
             self._scheduled.sort(key=itemgetter(0))
             at, run = self._scheduled.pop(0)
@@ -48,7 +48,7 @@ class Painted:
 
     @property
     def gaps(self) -> list[float]:
-        """Seconds between the flushes."""
+        """The seconds between flushes."""
         return [later - earlier for earlier, later in pairwise(self.flushed)]
 
 
@@ -60,7 +60,7 @@ async def test_many_requests_cause_one_flush() -> None:
     assert len(painted.flushed) == 1
     painted.throttle.request()
     await painted.until(151.0)
-    assert len(painted.flushed) == 2  # at once: the last one was long ago
+    assert len(painted.flushed) == 2  # at once, because the last flush was long ago
 
 
 async def test_a_request_during_a_flush_causes_another_flush() -> None:
@@ -90,7 +90,7 @@ async def test_expensive_flushes_are_less_frequent_and_the_last_one_is_made(
     cost: float, gap: float
 ) -> None:
     painted = Painted(interval=0.05, cost=cost)
-    for _ in range(400):  # a token each hundredth of a second
+    for _ in range(400):  # a token every 10 ms
         painted.throttle.request()
         await painted.until(painted.now + 0.01)
     assert min(painted.gaps) == pytest.approx(gap, abs=0.001)
@@ -106,7 +106,7 @@ async def test_the_cost_of_a_flush_excludes_computation_between_flushes() -> Non
         painted.throttle.request()
         await painted.until(painted.now + 0.01)
         painted.cpu_clock += 0.001
-    assert max(painted.gaps) < 0.25  # 0.8 s if all of it counted
+    assert max(painted.gaps) < 0.25  # 0.8 s if the computation counted
 
 
 async def test_a_paint_long_after_its_flush_counts() -> None:
@@ -116,7 +116,7 @@ async def test_a_paint_long_after_its_flush_counts() -> None:
         await painted.until(painted.now + 0.01)
         if painted.flushed and painted.now - painted.flushed[-1] == pytest.approx(0.07, abs=0.006):
             painted.painted += 0.02
-    assert min(painted.gaps) >= 0.23  # 0.08 s for the flush alone
+    assert min(painted.gaps) >= 0.23  # 0.08 s if only the flush counted
 
 
 @given(st.floats(0, 10), st.floats(0, 1), st.integers(1, 256))

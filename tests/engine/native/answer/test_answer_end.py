@@ -1,4 +1,4 @@
-"""The end of an answer by its text: turn markers that the vocabulary lacks, and stop strings."""
+"""The end of an answer by its text: stop strings, and turn markers that are not tokens."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -45,7 +45,7 @@ def scanned(*pieces: str, stops: tuple[str, ...] = ()) -> tuple[str, bool]:
         (f"Yes.{END}\n{TURN}user", "Yes."),
         (f"Yes.\n{TURN}user\nNo", "Yes.\n"),
         (END, ""),
-        (f"It's `so{END}", "It's `so"),  # a span that nothing closes
+        (f"It's `so{END}", "It's `so"),  # a code span without an end
         (f"A ` b.\n\nc{END}", "A ` b.\n\nc"),
         (f"`a` and ``b`` {END}", "`a` and ``b`` "),
         (f"```\n{END}\n```\n{END}", f"```\n{END}\n```\n"),
@@ -111,7 +111,7 @@ def test_report_21_a_run_without_an_end_is_shown_and_read_once(char: str) -> Non
         return process_time() - begin
 
     short, long = (min(seconds(pieces) for _ in range(3)) for pieces in (250, 1000))
-    assert long < 9 * short  # linear growth is 4 times, quadratic growth 16 times
+    assert long < 9 * short  # linear growth is a factor of 4, quadratic growth a factor of 16
 
 
 @pytest.mark.parametrize("length", [99, 100, 101, 250])
@@ -290,7 +290,7 @@ def test_b20_the_markers_are_found_in_the_template(name: str, markers: tuple[str
         ("gemma", "a <end_of_turn> b", '"a '),  # the vocabulary lacks it
         ("gemma", "`<end_of_turn>` b", '"`<end_of_turn>` b"'),
         ("gemma", "a <|im_end|> b", '"a <|im_end|> b"'),
-        ("chatml", "a <|im_end|> b", '"a <|im_end|> b"'),  # a control token, here as text
+        ("chatml", "a <|im_end|> b", '"a <|im_end|> b"'),  # a control token written as text
     ],
 )
 async def test_b20_a_marker_ends_an_answer_as_text_only_where_the_vocabulary_lacks_it(
@@ -329,7 +329,7 @@ async def test_b30_text_after_unseen_thinking_reports_no_thinking(tmp_path: Path
     engine = await Engine.load(ModelSpec(path, context_tokens=256))
     try:
         session = await engine.open_session(sampling=GREEDY)
-        for length in range(8, 26):  # in some of them the last thinking token is one to report
+        for length in range(8, 26):  # for some lengths a report is due at the last thinking token
             answer = {"const": f"{'x' * length}</think>{'y' * 8}"}
             session_deltas = session.stream(
                 [ChatMessage("user", "hello")], schema=answer, progress=True

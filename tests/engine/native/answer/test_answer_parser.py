@@ -1,4 +1,4 @@
-"""The splitter: what of an answer is text, what thinking, what a tool call."""
+"""The answer parser: it splits an answer into text, thinking and tool calls."""
 
 import json
 from itertools import groupby, pairwise
@@ -19,7 +19,7 @@ Plain = tuple[str, str]
 
 
 def joined(pieces: list[Piece]) -> list[Plain]:
-    """The pieces as (kind, content), neighbours of a kind together."""
+    """Return the pieces as (kind, content); successive pieces of the same kind are joined."""
     plain: list[Plain] = []
     for piece in pieces:
         match piece:
@@ -188,7 +188,7 @@ NOWED = ("call", "now{}")
             f"ok<tool_call>{ADD}</tool_call>\n<tool_call>{NOW}</tool_call>",
             [("text", "ok"), ADDED, NOWED],
         ),
-        (f"<tool_call>{ADD}", [ADDED]),  # the end tag was the end of the answer
+        (f"<tool_call>{ADD}", [ADDED]),  # the answer ended with the end tag
         (f"[TOOL_CALLS] [{ADD}, {NOW}]", [ADDED, NOWED]),
         (f"[TOOL_CALLS][{ADD}]done", [ADDED, ("text", "done")]),
         (f"<|python_tag|>{ADD}; {NOW}", [ADDED, NOWED]),
@@ -248,7 +248,7 @@ def test_report_1_calls_of_gemma_4(written: str, arguments: object) -> None:
         '{"name": "Alice", "parameters": {}}',  # no tool of that name was offered
         '{"name": "now"}',
         "{ unbalanced",
-        f"see {ADD}",  # only a whole answer may be a bare call
+        f"see {ADD}",  # a call without tags must be the whole answer
     ],
 )
 def test_output_an_invalid_call_is_unchanged_text(answer: str) -> None:
@@ -287,7 +287,7 @@ def test_output_ids_are_nine_letters_and_digits_and_differ() -> None:
     assert ids("a") == made[:2]
 
 
-# Any answer, cut anywhere
+# Any answer, split at any position
 
 FRAGMENTS = [
     *(part for tags in KNOWN_TAGS for part in (tags.start, tags.end)),

@@ -1,4 +1,4 @@
-"""The reading of an answer: where thinking may begin, and which control tokens count."""
+"""Parsing an answer for a template: where thinking may begin, and which control tokens count."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ def loaded(folder: Path, template: str) -> Iterator[LoadedModel]:
 def read(
     folder: Path, answer: str, begun: str = "", *, template: str = CHATML, choice: str = "own"
 ) -> str:
-    """Return the answer as read, thinking in round and calls in square brackets."""
+    """Return the parsed answer, with thinking in round and tool calls in square brackets."""
     settings = TurnSettings(chat_template=choice).over(THINKING)
     messages = (HELLO, ChatMessage("assistant", begun)) if begun else (HELLO,)
     with loaded(folder, template) as model:
@@ -140,7 +140,7 @@ def test_report_21_a_turn_marker_in_ordinary_tokens_ends_the_answer(
 async def forced(
     path: Path, words: Mapping[str, gguf.TokenType], spelled: str
 ) -> tuple[str, str, str]:
-    """Return text, thinking and the end of an answer in which one token is always drawn."""
+    """Return text, thinking and end reason of an answer in which one token is always drawn."""
     token = len(CONTROL) + 256 + list(words).index(spelled)
     engine = await Engine.load(ModelSpec(path, context_tokens=256))
     text, thinking, reason = "", "", ""

@@ -1,4 +1,4 @@
-"""A tool call that is cut before its arguments: it is not offered, and the answer is cut."""
+"""A tool call that is cut before its arguments: it is not reported, and the answer is cut."""
 
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ async def test_report_1_an_answer_with_a_cut_call_is_reported_as_cut(
     reason: str,
     calls: list[str],
 ) -> None:
-    """The model writes a call and its end; the limit is reached before the end."""
+    """The model writes a call, and reaches the token limit before the end of the call."""
     words = dict.fromkeys((*WORDS, "<|call|>", "<|return|>"), gguf.TokenType.CONTROL)
     path = write_sliding_model(tmp_path / "tiny.gguf", TEMPLATE, words)
     written: list[int] = []

@@ -1,4 +1,4 @@
-"""Answers of gpt-oss: messages in channels, of which only the content is shown."""
+"""Answers of gpt-oss: messages in channels, of which only the content is reported."""
 
 import logging
 import re
@@ -44,7 +44,7 @@ def parser(*, tools: tuple[str, ...] = ("clock",), begun: str = "") -> HarmonyPa
 
 
 def tokens(answer: str) -> list[tuple[str, bool]]:
-    """The answer cut at its control tokens, each with whether it is one."""
+    """Return the answer split at its control tokens, with a flag that marks control tokens."""
     parts = re.split(f"({TOKENS.pattern})", answer)
     return [(part, index % 2 == 1) for index, part in enumerate(parts) if part]
 
@@ -111,7 +111,7 @@ def test_report_1_only_the_content_of_channels_is_shown(
 
 
 def test_report_1_channels_in_pieces_of_text() -> None:
-    """A vocabulary without the tags as control tokens spells them."""
+    """A model whose vocabulary lacks the tags as control tokens writes them as text."""
     pieces = ("<|channel|>", "analysis", "<|message|>", "Hm.", "<|start|>", "assistant")
     reading = parser()
     read = [
@@ -228,7 +228,7 @@ def test_report_1_the_other_formats_have_the_other_parser() -> None:
 def test_report_1_a_model_with_channels(
     tmp_path: Path, begun: ChatMessage | None, added: str
 ) -> None:
-    """The prompt, and an answer in its tokens, new or continued."""
+    """Checks the prompt and the tokens of an answer, new or continued."""
     words = dict.fromkeys((*WORDS, "<|call|>", "<|return|>"), gguf.TokenType.CONTROL)
     path = write_sliding_model(tmp_path / "tiny.gguf", TEMPLATE, words)
     messages = (HELLO,) if begun is None else (HELLO, begun)

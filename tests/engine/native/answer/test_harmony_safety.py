@@ -1,4 +1,4 @@
-"""Answers of gpt-oss in an order that no format describes: they end, and nothing is executed."""
+"""Malformed answers of gpt-oss: the parser ends, and no tool call is executed."""
 
 import random
 

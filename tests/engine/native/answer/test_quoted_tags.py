@@ -1,4 +1,4 @@
-"""Tags that an answer writes about, and the tags of other model families."""
+"""Tags that an answer quotes, and tags of other model families."""
 
 import pytest
 

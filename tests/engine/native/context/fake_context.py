@@ -1,4 +1,4 @@
-"""A context without a model: it holds what was put into its sequences, and notes each call."""
+"""A context without a model: it stores the content of its sequences and logs each call."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ class FakeNative:
 
 
 class FakeContext:
-    """A `Context` of up to `limit` slots; a state has the size of `positions`."""
+    """A `Context` of up to `limit` slots; the size of a state is its number of positions."""
 
     is_recurrent = False
 
@@ -83,7 +83,7 @@ def cache_over(context: FakeContext, max_slots: int, **more: Any) -> KvCache:
 def answered(
     cache: KvCache, context: FakeContext, session: int, prompt: list[Part], busy: set[int]
 ) -> Slot:
-    """Prepare a session's slot, and put the rest of the prompt into it as decoding would."""
+    """Prepare a session's slot, and add the rest of the prompt to it as a decode does."""
     slot = cache.prepare(session, None, prompt, busy)
     slot.parts.extend(prompt[len(slot.parts) :])
     context.positions[slot.sequence] = slot.parts.positions

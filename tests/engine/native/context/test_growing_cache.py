@@ -1,4 +1,4 @@
-"""The cache grows with the sessions in use, keeps what they hold, and copies only what pays."""
+"""The KV cache: it grows with the sessions, keeps their states, and copies if it saves time."""
 
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ SHARED = list(range(100))
 
 
 def loaded_by_second(context: FakeContext, donor_length: int, max_slots: int = 2) -> int:
-    """Return what a second session gets of a first one with a prompt of some length."""
+    """Return the tokens that a second session reuses from a prompt of `donor_length` tokens."""
     cache = cache_over(context, max_slots)
     answered(cache, context, 1, [*SHARED, *range(1000, 900 + donor_length)], set())
     slot = cache.prepare(2, None, [*SHARED, 5], {1})

@@ -1,4 +1,4 @@
-"""Snapshots of the KV cache as files: shared folders, models in parts, other conversations."""
+"""Snapshot files of the KV cache: shared folders, split models, other conversations."""
 
 import mmap
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A runner killed while it writes a snapshot: the old one is whole, and what is left is removed."""
+"""A runner killed while it writes a snapshot: the old one stays valid, leftovers are removed."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def parked(token: int) -> ParkedContext:
 
 
 def killed_over(path: Path) -> Path:
-    """Have a process killed while it writes this snapshot; return what it leaves."""
+    """Kill a process while it writes this snapshot; return the file that it leaves."""
     before = set(path.parent.iterdir())
     done = subprocess.run([sys.executable, "-c", KILLED, str(path)])
     assert done.returncode == -signal.SIGKILL

@@ -1,4 +1,4 @@
-"""The KV cache: a tail dropped and decoded again gives what a fresh cache gives."""
+"""The context: a truncated tail that is decoded again gives the logits of a fresh context."""
 
 import ctypes
 import math
@@ -32,7 +32,7 @@ def logits(context: Context, sequence: int, position: int, tokens: list[int]) ->
 
 
 def apart(one: list[float], other: list[float]) -> float:
-    """The distance of two sets of logits: 0 is the same, around 1 is unrelated."""
+    """Return the distance of two sets of logits: 0 means equal, about 1 means unrelated."""
     product = sum(a * b for a, b in zip(one, other, strict=True))
     sizes = math.sqrt(sum(a * a for a in one) * sum(b * b for b in other))
     return 1 - product / sizes

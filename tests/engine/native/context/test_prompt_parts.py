@@ -66,7 +66,7 @@ def test_a_copy_does_not_change_with_the_original() -> None:
 def test_the_positions_of_a_text_need_no_look_at_its_tokens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The positions of a text are known without looking at its tokens."""
+    """The positions of a text are computed without iterating over its tokens."""
     parts = PromptParts(range(10_000))
     looked_at = []
     monkeypatch.setattr(PromptParts, "_medium", lambda _, index: looked_at.append(index))

@@ -1,4 +1,4 @@
-"""A state is loaded into a context with another number of slots, and decoding continues from it."""
+"""Loading a state into a context with another number of slots, and decoding from it."""
 
 import ctypes
 import logging
@@ -56,7 +56,7 @@ def context_of(model: Model, slots: int) -> Context:
 
 
 def next_logits(model: Model, context: Context, sequence: int, tokens: list[int]) -> list[float]:
-    """Decode the last of some tokens; return its logits."""
+    """Decode the last of these tokens; return its logits."""
     chunk = Chunk(sequence, len(tokens) - 1, tokens[-1:], wants_logits=True)
     (row,) = context.decode([chunk])
     pointer = llama_cpp.llama_get_logits_ith(context.handle, row)
@@ -75,7 +75,7 @@ def test_a_state_continues_in_a_context_with_other_slots(
     with ExitStack() as stack:
         context = stack.enter_context(closing(context_of(tiny_model, slots)))
         other = stack.enter_context(closing(context_of(tiny_model, other_slots)))
-        for each in range(slots):  # the other sequences hold something else
+        for each in range(slots):  # the other sequences contain other tokens
             held = tokens[:-1] if each == sequence else tokens[5:12]
             context.decode([Chunk(each, 0, held, wants_logits=False)])
         state = context.copy_state(sequence)

@@ -1,4 +1,4 @@
-"""Slots: whose is whose, who is taken over, how many there are."""
+"""The slot table: which session has which slot, which slot is reassigned, the slot count."""
 
 import pytest
 
@@ -57,9 +57,9 @@ def test_slots_acquiring_with_all_slots_busy_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("free", "slot", "parallel", "sessions", "count"),
     [
-        (4000, 100, 1, 8, 9),  # a quarter of the memory has room for ten
+        (4000, 100, 1, 8, 9),  # a quarter of the free memory fits ten slots
         (4000, 500, 1, 8, 2),
-        (0, 500, 3, 8, 3),  # never less than the running turns
+        (0, 500, 3, 8, 3),  # at least one slot for each running turn
         (10**9, 1, 1, None, 64),
         (10**9, 1, 1, 0, 1),
     ],

@@ -1,4 +1,4 @@
-"""Snapshots are written and read off the thread that generates, in the order of the requests."""
+"""Snapshots are written and read on a separate thread, in the order of the requests."""
 
 import asyncio
 import threading
@@ -29,14 +29,14 @@ async def opened(engine: Engine, **more: Any) -> EngineSession:
 
 
 async def answer(session: EngineSession, before: tuple[ChatMessage, ...] = ()) -> None:
-    """Let a session answer what follows `before`."""
+    """Let a session answer the next question after `before`."""
     async with asyncio.timeout(DEADLINE_S):
         async for _ in session.stream([*before, *CAT]):
             pass
 
 
 class Gate:
-    """Holds writes and reads of snapshots back until it is opened."""
+    """Delays writes and reads of snapshots until it is opened."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.opened = threading.Event()
@@ -136,7 +136,7 @@ async def test_a_session_that_is_closed_while_its_snapshot_is_read_leaves_nothin
 async def test_waiting_copies_are_limited(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Beyond the limit the copies wait for the disk, and none of them is lost."""
+    """Above the limit, copies wait for the disk, and no copy is lost."""
     monkeypatch.setattr(snapshot_thread, "_MAX_UNWRITTEN_BYTES", 1)
     session = await opened(engine)
     await answer(session)

@@ -1,4 +1,4 @@
-"""The tokens of a batch as llama.cpp reads them."""
+"""The batches of tokens in the memory layout that llama.cpp reads."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The chat template: what it renders, and what it may not do."""
+"""Chat templates: the rendered prompts, and the refused operations."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -32,7 +32,7 @@ ALTERNATING = (
 
 
 class Templates:
-    """Makes templates and closes them."""
+    """Creates templates and closes them."""
 
     def __init__(self) -> None:
         self.made: list[ChatTemplate] = []
@@ -110,7 +110,7 @@ def test_template_that_cannot_be_read_names_the_model(template: Templates) -> No
         template("{% if %}")
 
 
-# Conversations a template does not take as they are
+# Conversations that must be adapted to the template
 
 
 def test_template_that_refuses_a_system_role_gets_it_in_the_first_question(
@@ -163,7 +163,7 @@ def test_tool_arguments_that_are_nested_too_deeply_are_text(
     template: Templates, tally: Tally
 ) -> None:
     made = template("{{ tools }}{% for c in messages[0].tool_calls %}{{ c.id }}{% endfor %}")
-    depths = (*range(900, 1000, 3), 200_000)  # also those that can be read, and not written again
+    depths = (*range(900, 1000, 3), 200_000)  # some can be parsed but not serialized
     for depth in depths:
         call = ToolCallDelta("c1", "now", "[" * depth + "]" * depth)
         assert made.render([ChatMessage("assistant", "", tool_calls=(call,))]).text == "Nonec1"

@@ -1,4 +1,4 @@
-"""The data spans of a rendered template: templates read, join, refuse or compare the text."""
+"""Data spans of a rendered prompt, for templates that read, join, refuse or compare text."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -31,7 +31,7 @@ def template() -> Iterator[Make]:
 
 
 def controls(rendered: RenderedPrompt) -> list[str]:
-    """The control tokens that the template itself writes."""
+    """Return the control tokens that the template itself writes."""
     return [span.spelling for span in SPELLINGS.spans(rendered.marked)]
 
 

@@ -1,4 +1,4 @@
-"""Hostile chat templates: nothing of them is run, and none takes all time or memory."""
+"""Hostile chat templates: they cannot run commands or exhaust CPU time or memory."""
 
 import json
 import resource
@@ -82,7 +82,7 @@ BOMBS = [
 
 
 def rendered(source: str) -> str:
-    """Return what a template makes of a greeting."""
+    """Return a greeting rendered by a template."""
     template = ChatTemplate(source, model="tiny", bos="<s>", eos="</s>")
     try:
         return template.render(HELLO).text
@@ -99,7 +99,7 @@ def canary(tmp_path: Path) -> Iterator[Path]:
 
 
 def spent() -> float:
-    """The CPU seconds of the processes that have ended."""
+    """Return the CPU seconds of the child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -113,7 +113,7 @@ def test_a_template_cannot_leave_its_sandbox(source: str, canary: Path, tally: T
 
 @pytest.fixture
 def limit_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> float:
-    """Give the program a shorter limit, which is returned: what reaches it takes all of it."""
+    """Set a shorter CPU limit and return it, because a template that reaches it uses all of it."""
     source = Path(template_sandbox.__file__).read_text()
     shorter = source.replace(f"CPU_LIMIT_S = {template_sandbox.CPU_LIMIT_S}", "CPU_LIMIT_S = 0.4")
     assert shorter != source
@@ -131,7 +131,7 @@ def test_a_template_cannot_exceed_the_time_and_memory_limits(
     before = spent()
     with pytest.raises(ChatTemplateError, match=r"template of tiny (failed|cannot be read)"):
         rendered(source)
-    assert spent() - before < limit_s + 1  # it starts as well
+    assert spent() - before < limit_s + 1  # one more second for the start of the process
     tally("hostile chat template", tried=1)
 
 
@@ -141,7 +141,7 @@ def test_a_template_cannot_exceed_the_time_and_memory_limits(
 def test_the_template_process_cannot_open_files_or_sockets(
     way: str, canary: Path, tally: Tally
 ) -> None:
-    """Beyond Jinja's sandbox the process has no files left to take."""
+    """Code that escapes Jinja's sandbox cannot open a file descriptor."""
     script = (
         "import socket\nfrom koel_tui.engine.native.prompt import template_sandbox as sandbox\n"
         f"canary = {str(canary)!r}\nsandbox._lock_down()\n"
@@ -159,7 +159,7 @@ def test_control_characters_of_a_template_are_passed_to_the_model(
     assert rendered("{{ '\x1b]0;owned\x07' }}hello") == "\x1b]0;owned\x07hello"
     with pytest.raises(ChatTemplateError) as raised:
         rendered("{{ raise_exception('\x1b]0;owned\x07') }}")
-    assert "template of tiny" in str(raised.value)  # every place that shows it makes it safe
+    assert "template of tiny" in str(raised.value)  # each place that shows it sanitizes it
     tally("hostile chat template", tried=2)
 
 
@@ -179,7 +179,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 def weight(*sources: str) -> int:
-    """Return how many bytes the largest of the processes of these templates has had."""
+    """Return the peak memory, in bytes, of the largest process that renders these templates."""
     done = subprocess.run(
         [sys.executable, "-c", WEIGH],
         input=json.dumps(sources),
@@ -244,7 +244,7 @@ async def answer(session: EngineSession) -> str:
 async def test_a_built_in_template_can_replace_an_invalid_one(
     kind: str, tmp_path: Path, tally: Tally
 ) -> None:
-    """The model is loaded anyway: a request for another template is answered."""
+    """The model is loaded anyway, and a request with another template is answered."""
     broken = write_sliding_model(tmp_path / "broken.gguf", BROKEN[kind])
     engine = await Engine.load(ModelSpec(broken, context_tokens=256, slots=2))
     greedy = Sampling(temperature=0)
@@ -289,7 +289,7 @@ async def test_a_built_in_template_can_replace_an_invalid_one(
 def test_report_30_the_template_process_starts_where_this_python_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_inherited: bool
 ) -> None:
-    """A Python of environment modules finds its library only by a variable."""
+    """With environment modules, Python finds its shared library only through a variable."""
     python = tmp_path / "python"
     python.write_text(
         f'#!/bin/sh\n[ "${name}" = found ] || exit 127\nunset {name}\nexec {sys.executable} "$@"\n'

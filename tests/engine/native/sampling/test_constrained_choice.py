@@ -1,4 +1,4 @@
-"""A token chosen under a grammar is the one that a check of the whole vocabulary gives."""
+"""The token chosen under a grammar equals that of a check of the whole vocabulary."""
 
 import math
 import re
@@ -67,7 +67,7 @@ def prompt(model: Model) -> list[int]:
 
 
 class FullCheck:
-    """The reference: llama.cpp's own stage checks the whole vocabulary, before the chain."""
+    """The reference: llama.cpp's grammar stage checks the whole vocabulary before the chain."""
 
     def __init__(self, sampling: Sampling, model: Model, grammar: str) -> None:
         self._sampler = Sampler(sampling, model)
@@ -92,7 +92,7 @@ class FullCheck:
 def drawn(
     sampler: Sampler | FullCheck, model: Model, context: Context, prompt: list[int], most: int = 32
 ) -> list[int]:
-    """Return the tokens that a sampler draws, at most `most`."""
+    """Return up to `most` tokens that a sampler draws."""
     context.clear(0)
     answer: list[int] = []
     tokens, position = prompt, 0
@@ -147,7 +147,7 @@ def test_few_tokens_are_checked(
 def test_a_stage_that_needs_all_candidates_gets_those_that_are_allowed(
     model: Model, context: Context, prompt: list[int], sampling: Sampling
 ) -> None:
-    """After llama.cpp's own check these stages compute with the logarithms of probabilities 0."""
+    """After llama.cpp's check, these stages would compute the logarithm of probabilities of 0."""
     tokens = drawn(Sampler(sampling, model, schema_grammar(SCHEMA)), model, context, prompt)
     text = b"".join(model.piece(token) for token in tokens).decode()
     assert re.match(r'\s*\{\s*"name"\s*:\s*"', text)
@@ -156,16 +156,16 @@ def test_a_stage_that_needs_all_candidates_gets_those_that_are_allowed(
 def test_a_grammar_that_allows_no_token_fails_and_does_not_end_the_process(
     model: Model, context: Context, prompt: list[int]
 ) -> None:
-    """No token is the NUL character."""
+    """The grammar requires the NUL character, which no token contains."""
     with pytest.raises(EngineError, match=r"allows none of the tokens.*Use a simpler schema"):
         drawn(Sampler(Sampling(), model, 'root ::= "\\x00"'), model, context, prompt)
 
 
-# The decision, without a model
+# The decision whether enough tokens were checked, without a model
 
 
 def kept(logits: NDArray[np.float32], truncation: Truncation) -> set[float]:
-    """Return the logits that the stages leave, as llama.cpp's stages do."""
+    """Return the logits that remain after truncation, computed like llama.cpp's stages."""
     left = np.sort(logits)[::-1].astype(np.float64)
     if truncation.top_k:
         left = left[: truncation.top_k]

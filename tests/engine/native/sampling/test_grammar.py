@@ -1,4 +1,4 @@
-"""Grammars: an answer held to a schema fits it, and what cannot be held is refused by name."""
+"""Grammars of schemas: answers match the schema, and unsupported keywords are refused by name."""
 
 import json
 from collections.abc import Iterator

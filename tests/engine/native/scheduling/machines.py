@@ -1,4 +1,4 @@
-"""Simulated computers: the time of a step with some threads next to some busy processes."""
+"""Simulated computers: the time of a step by threads and by busy processes."""
 
 import random
 from dataclasses import dataclass, field
@@ -40,18 +40,18 @@ class Machine:
         return alone * (1.45 if self.busy else 1.0)
 
     def step(self, threads: int) -> float:
-        """Pass the time of a step and return it."""
+        """Advance the clock by the time of a step, and return that time."""
         time = self.mean_s(threads) * max(0.5, self.chance.gauss(1, self.noise))
         if threads + self.busy > self.cores:
             time *= self.chance.uniform(0.7, 1.3)
         if self.chance.random() < 0.01:
-            time *= 1.5  # an interruption
+            time *= 1.5  # a random interruption
         self.now += time
         self.context += 1
         return time
 
     def cpu_share(self, threads: int) -> float:
-        """Return the part of the time that the threads run."""
+        """Return the fraction of the time in which the threads run."""
         share = min(1.0, self.cores / (threads + self.busy)) if self.knows_shares else 1.0
         return share * self.chance.uniform(0.92, 1.08)
 
@@ -65,7 +65,7 @@ class Machine:
 class Run:
     """The steps of a controller on a machine."""
 
-    times: list[tuple[float, float]]  # seconds since the begin, and the time of the step
+    times: list[tuple[float, float]]  # seconds since the begin, and the duration of the step
     attempted: int
 
     def speed(self, begin: float) -> float:
@@ -75,7 +75,7 @@ class Run:
 
 
 def run(controller: ThreadController, machine: Machine, seconds: float) -> Run:
-    """Decode for some time."""
+    """Decode for this number of seconds."""
     began, times, attempted = machine.now, [], 0
     while machine.now - began < seconds:
         since = machine.now - began

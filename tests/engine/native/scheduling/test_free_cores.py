@@ -1,4 +1,4 @@
-"""The cores that other processes leave free."""
+"""The number of cores that other processes leave free."""
 
 import pytest
 
@@ -15,7 +15,7 @@ class Clock:
         )
 
     def run(self, seconds: float, *, others: float, own: float) -> int:
-        """Let the processes use that many cores for some time; return the free cores."""
+        """Let the processes use this number of cores for some time; return the free cores."""
         self.now += seconds
         self.own += own * seconds
         self.used += (others + own) * seconds

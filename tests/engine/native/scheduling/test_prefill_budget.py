@@ -1,4 +1,4 @@
-"""The prompt tokens next to an answer follow the speed of the machine."""
+"""The number of prompt tokens in a step with an answer follows the speed of the machine."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from koel_tui.engine.native.scheduling.prefill_budget import PrefillBudget
 
 
 def steps(budget: PrefillBudget, per_step_s: float, tokens_per_s: float, count: int) -> list[float]:
-    """Read a prompt on a machine; return the time of each step."""
+    """Prefill a prompt on a machine; return the time of each step."""
     times = []
     for _ in range(count):
         tokens = budget.tokens(512)

@@ -1,4 +1,4 @@
-"""The turns of a step, and the division of the time between answers and prompts."""
+"""The step scheduler: the turns of a step, and the time for answers and prompts."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +18,13 @@ BATCH_TOKENS = 512
 
 @dataclass
 class Turn:
-    """A turn that decodes tokens of a prompt, then of an answer, forever."""
+    """A turn that decodes the tokens of a prompt, then an endless answer."""
 
     turn: int
     sequence: int
     pending_tokens: int = 1
     lora: Path | None = None
-    drafted: int = 0  # the draft of each of its steps
+    drafted: int = 0  # the draft tokens of each step
     done: list[float] = field(default_factory=list)  # the times of its tokens
 
     @property
@@ -140,7 +140,7 @@ def test_steps_an_interrupted_prompt_delays_later_answers_no_further() -> None:
     computer = Computer(writer, reader)
     computer.step()
     computer.turns = []
-    computer.now += 3600  # nothing to do for an hour
+    computer.now += 3600  # idle for an hour
     writer, reader = Turn(3, 0), Turn(4, 1, pending_tokens=2000)
     computer.turns = [writer, reader]
     assert any(computer.step().is_prefill for _ in range(12))
@@ -205,7 +205,7 @@ def test_steps_with_drafts_measure_their_costs_and_not_the_threads() -> None:
     computer = Computer(turn, threads=None)
     _steps(computer, 5)
     turn.drafted = 8
-    computer.slow_s = 1.0  # a step with a draft takes longer than nine without
+    computer.slow_s = 1.0  # a step with a draft takes longer than nine steps without
     before = computer.scheduler.threads
     _steps(computer, 40)
     assert computer.scheduler.threads == before

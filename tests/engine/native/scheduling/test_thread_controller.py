@@ -1,4 +1,4 @@
-"""The number of threads follows the load of a computer, and costs little to find."""
+"""The number of threads follows the load of a computer, with little exploration."""
 
 import pytest
 from hypothesis import given, settings
@@ -63,7 +63,7 @@ def test_threads_exploration_is_always_limited(
         machine.busy = each
         done = run(controller, machine, 2)
         steps, attempted = steps + len(done.times), attempted + done.attempted
-    # Eight steps may be made before they are earned: those saved up, and the end of an attempt.
+    # Eight more steps are allowed: the saved budget, and the steps that end an attempt.
     assert attempted <= 0.025 * steps + 8
 
 

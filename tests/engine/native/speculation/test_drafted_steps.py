@@ -1,4 +1,4 @@
-"""A step with a draft in the worker: it can be stopped, and its progress is that of the prompt."""
+"""Steps with a draft in the worker: they can be stopped, and report the progress of the prompt."""
 
 import threading
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ REPETITIVE = TurnSettings(
 
 @pytest.fixture
 def events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Events:
-    """A worker that drafts independently of measured times, with a session."""
+    """A worker with a session, which drafts regardless of measured times."""
     monkeypatch.setattr(DraftCosts, "allow_draft", lambda _: True)
     path = write_sliding_model(tmp_path / "sliding.gguf")
     spec = ModelSpec(path, context_tokens=512, slots=2, threads=1)
@@ -45,7 +45,7 @@ def events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Events:
 def test_a_stop_interrupts_a_step_with_a_draft(
     events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such a step takes as long as up to 33 tokens, which is a minute with some models."""
+    """Such a step takes as long as up to 33 tokens: a minute with some models."""
     decode, drafting = Context.decode, threading.Event()
 
     def endless(context: Context, chunks: Sequence[Chunk]) -> list[int]:
@@ -56,7 +56,7 @@ def test_a_stop_interrupts_a_step_with_a_draft(
         for _ in range(1000):
             if context.abort:
                 raise DecodeAborted
-            waiting.wait(0.01)  # the deadline of the test, not a pace
+            waiting.wait(0.01)  # a deadline, not a limit of the speed
         raise AssertionError("the step was not interrupted")
 
     monkeypatch.setattr(Context, "decode", endless)
@@ -73,7 +73,7 @@ def test_a_stop_interrupts_a_step_with_a_draft(
 
 
 def test_the_progress_of_a_prompt_has_no_drafted_tokens(events: Events) -> None:
-    for turn in (2, 3):  # the second prompt is in the context except its last token
+    for turn in (2, 3):  # the context contains the second prompt except its last token
         events.worker.post(StartTurn(turn, 7, QUESTION, REPETITIVE))
         prompt = events.wait(TurnEnded).metrics.prompt_tokens
         progress = [each for each in events.taken(PrefillProgress) if each.turn == turn]

@@ -1,4 +1,4 @@
-"""The drafts of an answer: the time and the length follow the gain of the drafts before."""
+"""The drafts of an answer: earlier gains decide the time and the length of a draft."""
 
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ SINGLE_S = 0.010
 
 
 def costs(draft_token_s: float) -> DraftCosts:
-    """Return costs where a token of a draft takes `draft_token_s` seconds."""
+    """Return costs in which a draft token takes `draft_token_s` seconds."""
     measured = DraftCosts()
     for _ in range(50):
         measured.record_single(SINGLE_S)
@@ -44,7 +44,7 @@ def test_drafts_of_right_tokens_become_longer() -> None:
 def test_drafts_are_at_most_as_long_as_the_answer_may_be() -> None:
     drafter = repeating(20, costs(0.003))
     assert len(drafter.draft(8)) == 8
-    assert drafter.draft(7) == []  # so few save too little
+    assert drafter.draft(7) == []  # seven tokens save too little time
 
 
 def test_a_draft_that_is_wrong_needs_more_repeated_tokens_next_time() -> None:

@@ -1,4 +1,4 @@
-"""Drafts from earlier text, compared with a search through all of it."""
+"""Drafts from earlier text, compared with a linear search through the text."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ TOKENS = st.lists(st.integers(0, 2), max_size=60)
 
 
 def longest_match(tokens: list[int], source: int) -> int:
-    """Return how many tokens before `source` are equal to those at the end."""
+    """Return the number of tokens before `source` that equal those at the end."""
     count = 0
     while count < source and tokens[source - 1 - count] == tokens[len(tokens) - 1 - count]:
         count += 1
@@ -47,7 +47,7 @@ def test_draft_continues_the_latest_repetition() -> None:
     lookup = PromptLookup(tokens)
     tokens += [1, 2, 3]
     assert lookup.draft(3) == [5, 8, 8]
-    tokens.append(4)  # it does not continue; the end is now like another place
+    tokens.append(4)  # the repetition has ended; the last tokens now match another place
     assert (lookup.draft(2), lookup.match) == ([9, 9], 4)
     tokens.append(7)
     assert (lookup.draft(3), lookup.match) == ([], 0)
