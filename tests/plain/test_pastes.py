@@ -186,8 +186,10 @@ def test_report_10_ctrl_c_and_ctrl_d_around_a_paste_are_keys() -> None:
         terminal.type("\x04")  # no effect: the line has text, but none after the cursor
         terminal.type("c\r")
         answered(terminal, "a\nbc")
-        terminal.type(marked("a\nb") + "\x15\x08\x15")
-        terminal.until(prompts)
+        terminal.type(marked("a\nb"))
+        terminal.until(lambda screen: screen.rstrip().endswith("You: a\nb"))
+        terminal.type("\x15\x08\x15")
+        terminal.until(lambda screen: screen.rstrip().endswith("You:"))
         terminal.type(marked("c\nd") + "\r")
         answered(terminal, "c\nd")
         quits(terminal)

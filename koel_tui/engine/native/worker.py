@@ -285,7 +285,7 @@ class Worker:
                     self._running[each.turn] = each
 
     def _close_gaps(self, step: Step, seconds: float) -> None:
-        if len(step.batch) > 1 and not step.is_prefill:
+        if not step.is_prefill:
             slots = [each.slot for each in step.generations if each.turn in self._running]
             self._require_model().cache.close_gaps(slots, seconds)
 

@@ -116,9 +116,11 @@ class FileEncryptor:
 
         try:
             header, ciphertext = self._split(start)
-            sealed = binascii.a2b_base64(header["head"])
+            encrypted = binascii.a2b_base64(header["head"])
             associated = self._associated_data(stem, "head", header["nonce"])
-            padded = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], associated)
+            padded = self._cipher.decrypt(
+                encrypted[:NONCE_BYTES], encrypted[NONCE_BYTES:], associated
+            )
         except (InvalidTag, NotAThreadError, ValueError, KeyError, TypeError, RecursionError):
             return None
         head = padded.rstrip(b" ")
@@ -129,8 +131,8 @@ class FileEncryptor:
         own_nonce = secrets.token_bytes(NONCE_BYTES)
         padded = head.ljust(-(-len(head) // _HEAD_STEP) * _HEAD_STEP)
         associated = self._associated_data(stem, "head", nonce)
-        sealed = own_nonce + self._cipher.encrypt(own_nonce, padded, associated)
-        return base64.b64encode(sealed).decode("ascii")
+        encrypted = own_nonce + self._cipher.encrypt(own_nonce, padded, associated)
+        return base64.b64encode(encrypted).decode("ascii")
 
     def _split(self, data: bytes) -> tuple[Any, memoryview]:
         """Return the parameters and the ciphertext. Raises `NotAThreadError` and others."""

@@ -56,6 +56,12 @@ FIXTURE = Path(__file__).with_name("input_methods.json")
 INPUT_METHODS: list[dict[str, Any]] = json.loads(FIXTURE.read_text(encoding="utf-8"))
 
 
+@pytest.fixture(autouse=True)
+def registered_keys() -> None:
+    """Register the alt keys, as the window does at its start."""
+    internals.register_alt_sequences(name for key in ALL_KEYS for name in key.names)
+
+
 def keys(data: str, parser: InputParser | None = None) -> list[str]:
     parser = parser or InputParser()
     return [event.key for event in parser.feed(data) if isinstance(event, events.Key)]
@@ -90,7 +96,6 @@ def test_report_4_without_an_alternate_key_the_standard_position_names_the_short
 
 
 def test_report_4_terminals_without_key_reports_send_escape_and_the_character() -> None:
-    internals.register_alt_sequences(name for key in ALL_KEYS for name in key.names)
     bound = {name for key in ALL_KEYS for name in key.names}
     for _, typed, key in ROWS:
         if f"alt+{key}" in bound and not typed.isascii() and not typed.isdecimal():
