@@ -27,8 +27,6 @@ from koel_tui.storage.search.thread_index import ThreadIndex
 from tests.ui.scripted import ScriptedAgent, Turn
 from tests.ui.window import Window, opened
 
-_A_ROUND = 10
-"""The number of turns in a round, which performs every kind of action."""
 _ANSWER = (
     "Here is **one** answer, ",
     "with `code`:\n\n```python\n",
