@@ -22,7 +22,7 @@ from koel_tui.storage import JsonFileStorage
 from koel_tui.system.memory_tuning import GcControl
 from tests.benchmarks.report import line, median
 from tests.benchmarks.ui.answers import history
-from tests.ui.window import opened
+from tests.ui.window import Window, opened
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
 COUNTS = (10, 100, 1_000, 10_000)
@@ -118,6 +118,17 @@ async def test_a_send_of_a_session_with_the_runner(starter_path: Path, tmp_path:
     report("session and runner", blocks)
 
 
+async def block_of_a_send(window: Window) -> Block:
+    """Ask and answer in the window; return the longest block of the event loop meanwhile."""
+    async with longest_block() as block:
+        turn = await window.ask("And what else is there?")
+        turn.write("The tide turns.")
+        turn.finish()
+        await window.until(lambda: not window.app._workspace.active.is_busy)
+        await window.pilot.pause()
+    return block
+
+
 async def test_a_send_in_the_window(tmp_path: Path) -> None:
     blocks: dict[tuple[int, str], list[Block]] = {}
     for number in range(ROUNDS):
@@ -128,11 +139,5 @@ async def test_a_send_in_the_window(tmp_path: Path) -> None:
                 await window.until(lambda: bool(window.shown))
                 await window.pilot.pause()
                 for send in SENDS:
-                    async with longest_block() as block:
-                        turn = await window.ask("And what else is there?")
-                        turn.write("The tide turns.")
-                        turn.finish()
-                        await window.until(lambda: not window.app._workspace.active.is_busy)
-                        await window.pilot.pause()
-                    blocks.setdefault((count, send), []).append(block)
+                    blocks.setdefault((count, send), []).append(await block_of_a_send(window))
     report("window", blocks)

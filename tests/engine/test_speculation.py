@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,17 +44,16 @@ asynchronous = pytest.mark.asyncio(loop_scope="module")
 def exact(model: Model, native_log: NativeLog, starter_path: Path) -> None:
     """Skip the test if this processor gives other logits for tokens that are decoded together."""
     spec = ModelSpec(starter_path, threads=1)
-    context = Context(model, spec, native_log, slots=2, context_tokens=512)
-    tokens = model.tokenize(LINES, special=False, start=True)[:24]
-    (row,) = context.decode([Chunk(0, 0, tokens, wants_logits=True, drafted=8)])
-    together = [logits(model, context, row + number) for number in range(9)]
-    context.decode([Chunk(1, 0, tokens[:-9], wants_logits=False)])
-    for number in range(9):
-        position = len(tokens) - 9 + number
-        (row,) = context.decode([Chunk(1, position, [tokens[position]], wants_logits=True)])
-        if not np.array_equal(logits(model, context, row), together[number]):
-            pytest.skip("this processor rounds differently for tokens that are decoded together")
-    context.close()
+    with closing(Context(model, spec, native_log, slots=2, context_tokens=512)) as context:
+        tokens = model.tokenize(LINES, special=False, start=True)[:24]
+        (row,) = context.decode([Chunk(0, 0, tokens, wants_logits=True, drafted=8)])
+        together = [logits(model, context, row + number) for number in range(9)]
+        context.decode([Chunk(1, 0, tokens[:-9], wants_logits=False)])
+        for number in range(9):
+            position = len(tokens) - 9 + number
+            (row,) = context.decode([Chunk(1, position, [tokens[position]], wants_logits=True)])
+            if not np.array_equal(logits(model, context, row), together[number]):
+                pytest.skip("this processor rounds differently for tokens decoded together")
 
 
 def logits(model: Model, context: Context, row: int) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from koel_tui.storage import JsonFileStorage
 from tests.benchmarks.growth.curves import Curve
 from tests.benchmarks.report import median
 from tests.benchmarks.test_prompt_speed import SETTINGS, load, talk
-from tests.benchmarks.test_send_speed import longest_block, thread
+from tests.benchmarks.test_send_speed import block_of_a_send, thread
 from tests.benchmarks.test_storage_speed import SCREEN, awaited, conversation, fill
 from tests.benchmarks.ui.outside import KOEL, Outside
 from tests.benchmarks.ui.test_opening import saved_tabs
@@ -58,16 +58,9 @@ async def _longest_block(folder: Path, count: int) -> float:
     async with opened(storage=storage, thread="long") as window:
         await window.until(lambda: bool(window.shown))
         await window.pilot.pause()
-        blocks = []
-        for _ in range(2):
-            async with longest_block() as block:
-                turn = await window.ask("And what else is there?")
-                turn.write("The tide turns.")
-                turn.finish()
-                await window.until(lambda: not window.app._workspace.active.is_busy)
-                await window.pilot.pause()
-            blocks.append(block.wall * 1e3)
-    return blocks[-1]
+        await block_of_a_send(window)
+        block = await block_of_a_send(window)
+    return block.wall * 1e3
 
 
 def send(folder: Path, counts: Sequence[int]) -> Curve:

@@ -143,7 +143,7 @@ class StepScheduler:
         if len(answers) == 1:
             chunk = answers[0].next_chunk_with_draft(batch_tokens)
             if chunk.drafted:
-                threads = self._fixed_threads or self._prompt_threads()
+                threads = self._prompt_threads()
                 return Step(((answers[0], chunk),), lora, threads, is_prefill=False)
         same_adapter = [each for each in answers if each.parameters.lora == lora]
         # llama.cpp decodes neighbouring sequences together if they are in order.
@@ -157,7 +157,7 @@ class StepScheduler:
         self, prompts: Sequence[Generation], delays_answers: bool, batch_tokens: int
     ) -> Step:
         lora = prompts[0].parameters.lora
-        threads = self._fixed_threads or self._prompt_threads()
+        threads = self._prompt_threads()
         free_tokens = batch_tokens
         if delays_answers:
             free_tokens = self._budget.tokens(batch_tokens)
@@ -175,7 +175,7 @@ class StepScheduler:
         return Step(tuple(batch), lora, threads, is_prefill=True, delays_answers=delays_answers)
 
     def _prompt_threads(self) -> int:
-        return min(self._prefill_threads.threads, self._free_cores())
+        return self._fixed_threads or min(self._prefill_threads.threads, self._free_cores())
 
     def _choose(self, controller: ThreadController, work: Hashable) -> int:
         """Return the number of threads for some work, at most that of the free cores."""
