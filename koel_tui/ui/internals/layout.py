@@ -31,14 +31,16 @@ def layout_now(widget: Widget) -> None:
 
 
 def share_layout(parent: Widget) -> None:
-    """Let new widgets in `parent` use the layout that their mounting has requested.
+    """Let new blocks of Markdown in `parent` use the layout that their mounting has requested.
 
     Textual computes the layout a second time for widgets that had their text before they were
-    mounted, as the blocks of Markdown have.
+    mounted. Other widgets keep their requests: one that becomes visible has no size either, and
+    nothing else requests its layout.
     """
-    for widget in parent.walk_children(Widget):
-        if not widget.size:
-            widget._layout_required = False
+    for body in parent.query(Markdown):
+        for widget in body.walk_children(Widget):
+            if not widget.size:
+                widget._layout_required = False
 
 
 class PaintTimer(_ScreenBase):
