@@ -363,9 +363,11 @@ async def test_a_number_of_threads_that_cannot_be_set_fails_its_turn_alone(
 ) -> None:
     """Without `threads`, the number follows the load of the machine and is set between steps."""
     monkeypatch.setattr(llama_context, "usable_cores", lambda: 2)
+    free = 2
+    monkeypatch.setattr(FreeCores, "count", lambda _: free)
     engine = await Engine.load(ModelSpec(edges_path, context_tokens=512, slots=2))
-    monkeypatch.setattr(FreeCores, "count", lambda _: 1)  # the context begins with two threads
     session = await opened(engine)
+    free = 1  # the context has begun with two threads
     with monkeypatch.context() as patch:
         raised = broken(patch, llama_cpp, "llama_set_n_threads", 0)
         with pytest.raises(EngineError, match="The engine failed on this request"):
