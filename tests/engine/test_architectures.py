@@ -232,7 +232,10 @@ async def test_engine_case_23_snapshot(engine: Engine, tmp_path: Path) -> None:
 @asynchronous
 async def test_architecture_two_turns_at_once(engine: Engine) -> None:
     sessions = [await opened(engine) for _ in range(2)]
-    await asyncio.gather(*(ask(each, f"{each.number}. {TALE}") for each in sessions))
+    # The numbers do not depend on earlier tests: for 1 of 300 other texts, two tokens have nearly
+    # the same logits, and their order changes if two sequences are decoded together.
+    questions = ((each, f"{number}. {TALE}") for number, each in enumerate(sessions, 1))
+    await asyncio.gather(*(ask(*each) for each in questions))
     await asyncio.gather(*(ask(each, "And then?") for each in sessions))
     await check_last(engine, *sessions)
 
