@@ -146,10 +146,7 @@ class Worker:
             case Preparation():
                 self._begin_turn(command)
             case StopTurn(turn=turn):
-                if turn in self._running:
-                    self._end(self._running[turn], "stopped")
-                elif self._preparations.remove(turn):
-                    self._end_unprepared(turn)
+                self._stop(turn)
             case SaveKv():
                 self._save_kv(command)
             case CountTokens(call=call, text=text):
@@ -213,6 +210,15 @@ class Worker:
             if self._model is not None:
                 self._model.cache.release(session)
                 self._emit_memory()
+
+    def _stop(self, turn: int) -> None:
+        if self._model is not None and not self._shutting_down:
+            # The step that the stop should abort is over, and the next one may be of another turn.
+            self._model.context.abort = False
+        if turn in self._running:
+            self._end(self._running[turn], "stopped")
+        elif self._preparations.remove(turn):
+            self._end_unprepared(turn)
 
     def _save_kv(self, command: SaveKv) -> None:
         loaded, session = self._require_model(), self._sessions.get(command.session)

@@ -128,8 +128,9 @@ class AppBase(App[int]):
 
     def _end_batch(self) -> None:
         super()._end_batch()
-        if not self._batch_count and self._screen_stack:
-            self.screen.check_idle()  # it waits for the end, and Textual does not notify it
+        if not self._batch_count:
+            for screen in self._screen_stack:
+                screen.check_idle()  # it waits for the end, and Textual does not notify it
 
     def enable_screen_diff(self) -> None:
         """Send only what changed to the terminal."""

@@ -45,7 +45,7 @@ class LargeAnswer(Vertical):
         if text != self._text and plain is not None:
             plain.show(text)
         elif text != self._text:
-            self.call_later(self._replace_body, PlainText(text))
+            self.call_later(self._show_plain)
         self._text, self._writing = text, writing
         if plain is not None:
             self._update_note(self._note_text(rendered=False))
@@ -54,7 +54,7 @@ class LargeAnswer(Vertical):
         """Toggle between plain text and Markdown; a streaming answer stays plain."""
         plain = self.query_one_optional(PlainText)
         if plain is None:
-            self.call_later(self._replace_body, PlainText(self._text))
+            self.call_later(self._show_plain)
         elif not self._writing:
             self._update_note(_RENDERING)
             self.run_worker(self._render_markdown(plain.content_size.width), exclusive=True)
@@ -66,8 +66,14 @@ class LargeAnswer(Vertical):
     async def _render_markdown(self, width: int) -> None:
         text = self._text
         body = RenderedMarkdown(text, await render_rows(text, width), width)
-        if text == self._text:
-            self.call_later(self._replace_body, body)
+        self.call_later(self._show_rendered, text, body)
+
+    async def _show_rendered(self, text: str, body: RenderedMarkdown) -> None:
+        if text == self._text:  # else it has grown meanwhile
+            await self._replace_body(body)
+
+    async def _show_plain(self) -> None:
+        await self._replace_body(PlainText(self._text))
 
     async def _replace_body(self, body: LineWidget) -> None:
         with self.app.batch_update():

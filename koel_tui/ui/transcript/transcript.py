@@ -261,7 +261,7 @@ class Transcript(internals.SingleLayout, NoRestyle, BlankLines, VerticalScroll, 
             self.release_anchor()
             if not self._is_mounted_with_context(entries[index]):
                 await self._rebuild(entries, *range_around(entries, index))
-                internals.layout_now(self)
+            internals.layout_now(self)  # new widgets may not be laid out yet
             self._scroll_to_target()
 
     def _is_mounted_with_context(self, entry: Entry) -> bool:

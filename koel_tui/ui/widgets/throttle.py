@@ -1,5 +1,6 @@
 """Throttling of repaints, with a guaranteed repaint after the last change."""
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -28,19 +29,16 @@ def cpu_share_for(processors: int) -> float:
 CPU_SHARE = cpu_share_for(os.cpu_count() or 1)
 _MAX_PERIOD = 0.5
 """The maximum seconds between two requested flushes, however expensive they are."""
-_MIN_DELAY = 0.001
-"""The shortest delay in seconds; a Textual timer with a zero delay fails."""
 
 
 def queue_scheduler(pump: MessagePump) -> Schedule:
     """Return a scheduler that runs callbacks in the message queue of `pump`, one at a time.
 
     A timer alone would run them outside the queue: concurrently with a message handler, and
-    cancelled half-way when the widget is removed.
+    cancelled half-way when the widget is removed. A timer of Textual would also skip its only call
+    if the process was suspended for longer than the delay.
     """
-    return lambda delay, flush: pump.set_timer(
-        max(_MIN_DELAY, delay), lambda: pump.call_later(flush)
-    )
+    return lambda delay, flush: asyncio.get_running_loop().call_later(delay, pump.call_later, flush)
 
 
 def throttle_repaints(widget: Widget, flush: Flush, interval: float) -> "Throttle":

@@ -1,5 +1,7 @@
 """Tests of jumps to messages in a thread, and of the mark for new text below."""
 
+from pathlib import Path
+
 import pytest
 from textual import events
 
@@ -8,6 +10,7 @@ from koel_tui.storage import MemoryStorage
 from koel_tui.ui.transcript.mount_window import MAX_MESSAGES, MAX_WIDGETS, index_of, range_around
 from koel_tui.ui.transcript.scroll_position import ScrollTarget
 from koel_tui.ui.transcript.transcript import AWAY_INTERVAL, FLUSH_INTERVAL
+from tests.ui.app.test_restored_tabs import keep, tab
 from tests.ui.scripted import Turn
 from tests.ui.window import Window, messages, opened
 
@@ -107,6 +110,21 @@ async def test_a_thread_can_be_opened_at_a_message() -> None:
         await until_at_a_third(window, "message number 1234.")
         window.app._pane.show_message(conversation, "m77")
         await window.reads("message number 77.")
+
+
+async def test_a_message_of_a_tab_that_is_not_loaded_is_shown_at_a_third(tmp_path: Path) -> None:
+    """The whole thread is mounted at once, so the jump needs the layout of new widgets."""
+    storage = MemoryStorage()
+    for name in ("t0", "t1"):
+        await storage.save(name, messages(16, "message number {n}.\n\nof " + name))
+    keep(tmp_path, tab(0), tab(1))
+    async with opened(home=tmp_path, storage=storage) as window:
+        await window.reads("of t0")
+        _, other = window.app._workspace.tabs
+        window.app._pane.show_message(other, "m8")
+        await window.press("f6")
+        await window.reads("of t1")
+        await until_at_a_third(window, "message number 8.")
 
 
 async def test_a_message_wanted_before_its_thread_is_read_is_shown_when_it_is() -> None:

@@ -11,6 +11,7 @@ import pytest
 from koel_tui.protocol import ChatState, Message
 from koel_tui.storage import MemoryStorage
 from koel_tui.ui.transcript.large_answer import LargeAnswer
+from koel_tui.ui.transcript.line_widget import LineWidget
 from koel_tui.ui.transcript.message_view import MessageView
 from koel_tui.ui.transcript.mount_window import MAX_WIDGETS
 from koel_tui.ui.transcript.rendered_markdown import RenderedMarkdown
@@ -215,3 +216,25 @@ async def test_an_answer_in_one_widget_can_grow() -> None:
         await view.show(replace(view.entry, text=longer, is_writing=True))
         await window.reads("far and further")
         assert not view.query(RenderedMarkdown)
+
+
+async def test_the_newest_text_replaces_a_rendered_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two changes wait for their turn, and a third one arrives between them."""
+    begin = "word **bold** " * 3000
+    async with answered(begin) as window:
+        await window.press("alt+m")
+        await window.until(lambda: bool(window.transcript.query(RenderedMarkdown)))
+        answer = window.transcript.query_one(LargeAnswer)
+        replace_body, texts = answer._replace_body, iter([f"{begin}\n\none\n\ntwo\n\nthree"])
+
+        async def replaced(body: LineWidget) -> None:
+            await replace_body(body)
+            for text in texts:
+                answer.show(text, True)
+
+        monkeypatch.setattr(answer, "_replace_body", replaced)
+        answer.show(f"{begin}\n\none", True)
+        answer.show(f"{begin}\n\none\n\ntwo", True)
+        await window.until(lambda: not window.transcript.query(RenderedMarkdown))
+        await window.handled()  # the second change
+        await window.reads("three")

@@ -1,5 +1,8 @@
 """Tests of the throttle: painting keeps to its CPU share, and the last change is painted."""
 
+import asyncio
+import itertools
+import time
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from operator import itemgetter
@@ -7,8 +10,9 @@ from operator import itemgetter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from textual.app import App
 
-from koel_tui.ui.widgets.throttle import Throttle, cpu_share_for, period
+from koel_tui.ui.widgets.throttle import Throttle, cpu_share_for, period, queue_scheduler
 
 
 class Painted:
@@ -132,3 +136,22 @@ def test_the_cpu_share_of_painting_grows_with_the_number_of_processors() -> None
     assert cpu_share_for(2) == 1 / 24
     assert cpu_share_for(1) < cpu_share_for(2) < cpu_share_for(4) < cpu_share_for(8)
     assert cpu_share_for(256) == cpu_share_for(12) == 1 / 4
+
+
+async def test_a_flush_is_made_even_if_the_process_was_suspended_before_its_timer_began(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A timer of Textual skips its only call then, so nothing would be painted any more."""
+    flushed = asyncio.Event()
+
+    async def flush() -> None:
+        flushed.set()
+
+    app = App[None]()
+    async with app.run_test():
+        times = itertools.count(time.monotonic(), 0.01)
+        monkeypatch.setattr("textual.timer._time.get_time", lambda: next(times))
+        Throttle(queue_scheduler(app), flush, 0.0).request()
+        async with asyncio.timeout(10):
+            await flushed.wait()
+        monkeypatch.undo()

@@ -224,6 +224,7 @@ class KvCache:
 
     def _assign_slot(self, session: int, lora: Path | None, busy: Collection[int]) -> Slot:
         slot = self._slots.acquire(busy)
+        parked = self._parked.pop(session)  # first: parking another session may drop it
         if slot.session is not None and slot.parts:
             # A session that cannot be parked is prefilled again at its next turn.
             with _log_errors("parking a session"), suppress(MemoryError):
@@ -231,7 +232,6 @@ class KvCache:
         # Reset the slot before native calls: if one fails, the slot claims no stale tokens.
         slot.parts.clear()
         slot.session, slot.lora = session, lora
-        parked = self._parked.pop(session)
         if parked is not None and self._context.load_state(slot.sequence, parked.state):
             slot.parts.extend(parked.parts)
         else:
@@ -240,7 +240,7 @@ class KvCache:
 
     def _find_donor(self, slot: Slot, prompt: Sequence[Part]) -> _Donor | None:
         """Return the context whose copy saves most; None if no copy is faster than a prefill."""
-        own = self._reusable_parts(slot.session, slot.parts, prompt)
+        own = self._reusable_parts(slot.session, slot.parts, prompt, slot.sequence)
         best, most = None, 0.0
         for donor in self._donors(slot):
             saved = self._reusable_parts(donor.session, donor.parts, prompt) - own
@@ -264,14 +264,27 @@ class KvCache:
                 yield _Donor(session, parked.parts, len(parked.state), state)
 
     def _reusable_parts(
-        self, session: int | None, parts: PromptParts, prompt: Sequence[Part]
+        self,
+        session: int | None,
+        parts: PromptParts,
+        prompt: Sequence[Part],
+        sequence: int | None = None,
     ) -> int:
-        """Return the length of the longest prefix of a prompt that a context can return to."""
+        """Return the length of the longest prefix of a prompt that a context can return to.
+
+        The context is the one in a sequence, or a copy if `sequence` is None.
+        """
         length = min(parts.common_prefix(prompt), len(prompt) - 1)
-        if not self._context.is_recurrent or length == len(parts):
+        if length == len(parts):
             return length
-        checkpoint = self._checkpoints.find(session, length)
-        return 0 if checkpoint is None else checkpoint.parts
+        if self._context.is_recurrent:
+            checkpoint = self._checkpoints.find(session, length)
+            return 0 if checkpoint is None else checkpoint.parts
+        if sequence is None:
+            is_possible = self._context.can_truncate_copy(parts.positions)
+        else:
+            is_possible = self._context.can_truncate(sequence, parts.position(length))
+        return length if is_possible else 0
 
     def _copy_into(self, slot: Slot, donor: _Donor) -> None:
         """Copy the donor's context to a slot; on MemoryError the slot is unchanged."""

@@ -219,21 +219,36 @@ class Context:
             llama_cpp.llama_set_abort_callback(self.handle, callback, None)
             self._is_abortable = abortable
 
+    def can_truncate(self, sequence: int, position: int) -> bool:
+        """Return whether the tokens of a sequence from a position on can be dropped exactly.
+
+        A sliding-window cache may not have the tokens before its window (llama.cpp keeps them by
+        default, but does not copy them), so a shorter prefix can be kept only while the cache still
+        holds everything in the window of its next token. It says nothing about recurrent states.
+        """
+        window = self._model.sliding_window
+        if not window or not position:
+            return True
+        oldest = int(llama_cpp.llama_memory_seq_pos_min(self._open.memory, sequence))
+        return oldest <= max(0, position - window)
+
+    def can_truncate_copy(self, positions: int) -> bool:
+        """Return whether a copy of a sequence with so many positions can be truncated exactly.
+
+        llama.cpp copies only the last window of a sliding-window cache.
+        """
+        window = self._model.sliding_window
+        return not window or positions <= window
+
     def truncate(self, sequence: int, position: int) -> bool:
         """Drop the tokens of a sequence from a position on; return False if that cannot be exact.
 
-        A sliding-window cache may have dropped the tokens before its window (llama.cpp keeps them
-        by default), so a shorter prefix can be kept only while the cache still holds everything in
-        the window of its next token. A recurrent state cannot be truncated at all; llama.cpp
-        reports that.
+        A recurrent state cannot be truncated at all; llama.cpp reports that.
         """
-        window = self._model.sliding_window
         if position == 0:
             return self.clear(sequence)
-        if window:
-            oldest = llama_cpp.llama_memory_seq_pos_min(self._open.memory, sequence)
-            if oldest > max(0, position - window):
-                return False
+        if not self.can_truncate(sequence, position):
+            return False
         return bool(llama_cpp.llama_memory_seq_rm(self._open.memory, sequence, position, -1))
 
     def clear(self, sequence: int) -> bool:
@@ -272,7 +287,10 @@ class Context:
             self.clear(sequence)
         begin = time.perf_counter()
         if not recurrent_only:
-            state = state.with_streams(self.slots, self._open.layout)
+            try:
+                state = state.with_streams(self.slots, self._open.layout)
+            except MemoryError:  # there is no room for the copy
+                return False
         flags = _PARTIAL if recurrent_only else 0
         size = len(state)
         loaded = llama_cpp.llama_state_seq_set_data_ext(

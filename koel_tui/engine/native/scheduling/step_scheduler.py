@@ -23,6 +23,9 @@ _ANSWERS_SHARE = 0.8
 
 Less than the same time, because the small steps of a prompt are slower for each token.
 """
+_DRAFT_BESIDE_PROMPTS = 9
+"""Tokens of a step with a draft while prompts are read, because it delays the next token of the
+answer in addition to the step of the prompts."""
 _UNIT_TOKENS = 64
 """Prompt tokens that count as a step for the number of threads, and those of an attempt."""
 
@@ -100,7 +103,8 @@ class StepScheduler:
         answers = [each for each in generations if each.pending_tokens == 1]
         prompts = [each for each in generations if each.pending_tokens > 1]
         if answers and (not prompts or self._owed_s > 0):
-            step = self._answers_step(answers, batch_tokens)
+            limit = _DRAFT_BESIDE_PROMPTS if prompts else batch_tokens
+            step = self._answers_step(answers, limit)
         else:
             step = self._prompts_step(prompts, bool(answers), batch_tokens)
         self._last, self._last_s = step, 0.0
@@ -138,10 +142,10 @@ class StepScheduler:
         elif self._last.delays_answers:
             self._owed_s = elapsed * _ANSWERS_SHARE
 
-    def _answers_step(self, answers: Sequence[Generation], batch_tokens: int) -> Step:
+    def _answers_step(self, answers: Sequence[Generation], max_tokens: int) -> Step:
         lora = answers[0].parameters.lora
         if len(answers) == 1:
-            chunk = answers[0].next_chunk_with_draft(batch_tokens)
+            chunk = answers[0].next_chunk_with_draft(max_tokens)
             if chunk.drafted:
                 threads = self._prompt_threads()
                 return Step(((answers[0], chunk),), lora, threads, is_prefill=False)

@@ -25,12 +25,18 @@ class FakeNative:
 
 
 class FakeContext:
-    """A `Context` of up to `limit` slots; the size of a state is its number of positions."""
+    """A `Context` of up to `limit` slots; the size of a state is its number of positions.
+
+    A copy of a sequence has only the last `window` positions of a sliding window; 0 means no such
+    window.
+    """
 
     is_recurrent = False
 
-    def __init__(self, slots: int = 1, limit: int = 99) -> None:
+    def __init__(self, slots: int = 1, limit: int = 99, window: int = 0) -> None:
         self.log: list[str] = []
+        self.window = window
+        self.oldest: dict[int, int] = {}
         self.limit = limit
         self.positions: dict[int, int] = {}
         self.prefill_rate, self.copy_rate = Rate(1000.0), Rate(1e9)
@@ -54,13 +60,21 @@ class FakeContext:
         self.revision += 1
         return before
 
+    def can_truncate(self, sequence: int, position: int) -> bool:
+        return self.oldest.get(sequence, 0) <= max(0, position - self.window)
+
+    def can_truncate_copy(self, positions: int) -> bool:
+        return not self.window or positions <= self.window
+
     def truncate(self, sequence: int, position: int) -> bool:
+        if not self.can_truncate(sequence, position):
+            return False
         self.log.append(f"truncate {sequence} {position}")
         self.positions[sequence] = position
         return True
 
     def clear(self, sequence: int) -> bool:
-        self.positions[sequence] = 0
+        self.positions[sequence] = self.oldest[sequence] = 0
         return True
 
     def copy_state(self, sequence: int, *, recurrent_only: bool = False) -> SequenceState:
@@ -72,12 +86,16 @@ class FakeContext:
     ) -> bool:
         self.log.append(f"load {sequence}")
         self.positions[sequence] = len(state) // BYTES_PER_TOKEN
+        if self.window:
+            self.oldest[sequence] = max(0, self.positions[sequence] - self.window)
         return True
 
 
-def cache_over(context: FakeContext, max_slots: int, **more: Any) -> KvCache:
+def cache_over(
+    context: FakeContext, max_slots: int, parked_limit: int = 10**9, **more: Any
+) -> KvCache:
     made: Any = context
-    return KvCache(made, max_slots, BYTES_PER_TOKEN, 10**9, **more)
+    return KvCache(made, max_slots, BYTES_PER_TOKEN, parked_limit, **more)
 
 
 def answered(

@@ -7,7 +7,12 @@ import pytest
 
 from koel_tui.engine.errors import ModelLoadError
 from koel_tui.engine.native.context.prompt_parts import MediaPart, Part
-from tests.engine.native.context.fake_context import FakeContext, answered, cache_over
+from tests.engine.native.context.fake_context import (
+    BYTES_PER_TOKEN,
+    FakeContext,
+    answered,
+    cache_over,
+)
 
 
 def prompt_of(session: int, length: int = 20) -> list[Part]:
@@ -176,3 +181,33 @@ def test_a_parked_session_gives_its_prefix_too() -> None:
     other = cache.prepare(3, Path("other.gguf"), [*SHARED, 5], set())
     assert len(other.parts) == 0, "it was decoded with another adapter"
     assert len(cache.prepare(1, None, [*SHARED, *range(1000, 1100), 5], set()).parts) == 200
+
+
+def test_a_prefix_that_a_sliding_window_forgets_in_a_copy_is_not_copied() -> None:
+    """The own prefix of the session must not be replaced by a copy that is useless."""
+    prompt: list[Part] = [*SHARED, 5]
+    for window, reused in ((0, 100), (150, 40), (300, 100)):
+        context = FakeContext(slots=2, window=window)
+        cache = cache_over(context, 2)
+        answered(cache, context, 2, [*SHARED[:40]], set())
+        answered(cache, context, 1, [*SHARED, *range(1000, 1100)], {2})
+        assert len(cache.prepare(2, None, prompt, {1}).parts) == reused, f"window {window}"
+
+
+def test_an_own_prefix_that_the_sliding_window_has_lost_counts_for_nothing() -> None:
+    context = FakeContext(window=150)
+    cache = cache_over(context, 2)
+    answered(cache, context, 1, [*SHARED, *range(1000, 1100)], set())
+    answered(cache, context, 2, [*SHARED, 1], set())
+    assert len(cache.prepare(1, None, [*SHARED, *range(1000, 1100), 5], {2}).parts) == 200
+    assert len(cache.prepare(1, None, [*SHARED, 6], {2}).parts) == 100, "copied from session 2"
+
+
+def test_parking_another_session_does_not_drop_the_one_that_is_used_next() -> None:
+    """The memory of parked sessions holds one of them, as with a large model."""
+    context = FakeContext()
+    cache = cache_over(context, 1, parked_limit=25 * BYTES_PER_TOKEN)
+    for session in (1, 2):
+        answered(cache, context, session, prompt_of(session), set())
+    for session in (1, 2, 1, 2):
+        assert len(cache.prepare(session, None, [*prompt_of(session), 5], set()).parts) == 20

@@ -10,9 +10,11 @@ import pytest
 
 from koel_tui.engine import ModelSpec
 from koel_tui.engine.native.context.llama_context import Context, DecodeAborted
+from koel_tui.engine.native.context.sequence_state import SequenceState
 from koel_tui.engine.native.context.token_batch import Chunk
 from koel_tui.engine.native.log import NativeLog
 from koel_tui.engine.native.weights import Model
+from tests.engine.tiny_models import write_sliding_model
 
 TEXT = "The lighthouse keeper wrote down every ship that passed, and when the fog came he rang the"
 
@@ -70,3 +72,36 @@ def test_context_abort_interrupts_a_decode_and_the_context_stays_usable(
     context.abort = False
     context.clear(1)
     assert apart(fresh, logits(context, 1, 0, tokens)) < 0.001
+
+
+def test_context_without_memory_for_a_moved_state_the_sequence_is_empty(
+    context: Context, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The prompt is then decoded again, as if the state had been lost."""
+    logits(context, 0, 0, model.tokenize(TEXT, special=False, start=False))
+    state = context.copy_state(0)
+
+    def without_memory(*_: object) -> SequenceState:
+        raise MemoryError
+
+    monkeypatch.setattr(SequenceState, "with_streams", without_memory)
+    assert not context.load_state(1, state)
+    memory = llama_cpp.llama_get_memory(context.handle)
+    assert llama_cpp.llama_memory_seq_pos_max(memory, 1) == -1
+
+
+@pytest.mark.parametrize(("tokens", "expected"), [(20, True), (32, True), (60, False)])
+def test_context_a_copy_has_only_the_last_sliding_window(
+    tmp_path: Path, native_log: NativeLog, tokens: int, expected: bool
+) -> None:
+    path = write_sliding_model(tmp_path / "tiny.gguf")
+    spec = ModelSpec(path, context_tokens=256, threads=1)
+    model = Model(spec, native_log)
+    context = Context(model, spec, native_log, slots=2, context_tokens=256)
+    context.decode([Chunk(0, 0, list(range(1, tokens + 1)), wants_logits=False)])
+    assert context.can_truncate(0, 10), "the cache has all tokens"
+    assert context.load_state(1, context.copy_state(0))
+    assert context.can_truncate_copy(tokens) == expected
+    assert context.can_truncate(1, 10) == context.truncate(1, 10) == expected
+    context.close()
+    model.close()

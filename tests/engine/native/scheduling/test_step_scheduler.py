@@ -192,12 +192,12 @@ def test_a_step_has_at_most_as_many_threads_as_there_are_free_cores() -> None:
 
 
 def test_steps_an_answer_alone_is_drafted_and_answers_together_are_not() -> None:
-    first, second = Turn(1, 0, drafted=8), Turn(2, 1, drafted=8)
-    assert Computer(first).step().tokens == 9
+    first, second = Turn(1, 0, drafted=32), Turn(2, 1, drafted=8)
+    assert Computer(first).step().tokens == 33
     assert Computer(first, second).step().tokens == 2
     reader = Turn(3, 2, pending_tokens=1000)
     tokens = [step.tokens for step in _steps(Computer(first, reader), 9) if not step.is_prefill]
-    assert set(tokens) == {9}
+    assert set(tokens) == {9}, "a long draft delays the answer in addition to the prompt"
 
 
 def test_steps_with_drafts_measure_their_costs_and_not_the_threads() -> None:

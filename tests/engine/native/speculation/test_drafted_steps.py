@@ -79,3 +79,31 @@ def test_the_progress_of_a_prompt_has_no_drafted_tokens(events: Events) -> None:
         progress = [each for each in events.taken(PrefillProgress) if each.turn == turn]
         assert progress and all(each.done <= each.total == prompt for each in progress)
     events.worker.post(Shutdown())
+
+
+def test_a_stop_after_its_step_does_not_abort_the_next_turn(
+    events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recurrent model would lose its context if the first step of the next turn was aborted."""
+    decode = Context.decode
+    stopped = aborted = False
+
+    def stopping(context: Context, chunks: Sequence[Chunk]) -> list[int]:
+        nonlocal stopped, aborted
+        try:
+            rows = decode(context, chunks)
+        except DecodeAborted:
+            aborted = True
+            raise
+        if not stopped and any(chunk.drafted for chunk in chunks):
+            stopped = True
+            events.worker.post(StopTurn(2))
+        return rows
+
+    monkeypatch.setattr(Context, "decode", stopping)
+    events.worker.post(StartTurn(2, 7, QUESTION, REPETITIVE))
+    assert events.wait(TurnEnded).reason == "stopped"
+    events.worker.post(StartTurn(3, 7, (ChatMessage("user", "eight nine ten " * 9),), REPETITIVE))
+    assert events.wait(TurnEnded).turn == 3
+    assert stopped and not aborted
+    events.worker.post(Shutdown())
