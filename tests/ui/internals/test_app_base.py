@@ -9,7 +9,7 @@ from tests.ui.window import opened
 async def test_the_end_of_a_batch_wakes_the_screen_below_a_panel(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Otherwise the last text of an answer is missing behind and beside the panel."""
+    """Otherwise the last text of an answer is missing around the panel."""
     async with opened() as window:
         await window.press("f3")
         await window.until(lambda: len(window.app.screen_stack) == 2)

@@ -141,7 +141,7 @@ def test_the_cpu_share_of_painting_grows_with_the_number_of_processors() -> None
 async def test_a_flush_is_made_even_if_the_process_was_suspended_before_its_timer_began(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A timer of Textual skips its only call then, so nothing would be painted any more."""
+    """A timer of Textual skips its only call then, so nothing would be painted after it."""
     flushed = asyncio.Event()
 
     async def flush() -> None:

@@ -233,7 +233,7 @@ class Context:
         return oldest <= max(0, position - window)
 
     def can_truncate_copy(self, positions: int) -> bool:
-        """Return whether a copy of a sequence with so many positions can be truncated exactly.
+        """Return whether a copy of a sequence of this length can be truncated exactly.
 
         llama.cpp copies only the last window of a sliding-window cache.
         """
