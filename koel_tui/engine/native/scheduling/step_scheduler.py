@@ -23,7 +23,7 @@ _ANSWERS_SHARE = 0.8
 
 Less than the same time, because the small steps of a prompt are slower for each token.
 """
-_DRAFT_BESIDE_PROMPTS = 9
+_DRAFT_STEP_DURING_PREFILL = 9
 """Tokens of a step with a draft while prompts are read, because it delays the next token of the
 answer in addition to the step of the prompts."""
 _UNIT_TOKENS = 64
@@ -103,7 +103,7 @@ class StepScheduler:
         answers = [each for each in generations if each.pending_tokens == 1]
         prompts = [each for each in generations if each.pending_tokens > 1]
         if answers and (not prompts or self._owed_s > 0):
-            limit = _DRAFT_BESIDE_PROMPTS if prompts else batch_tokens
+            limit = _DRAFT_STEP_DURING_PREFILL if prompts else batch_tokens
             step = self._answers_step(answers, limit)
         else:
             step = self._prompts_step(prompts, bool(answers), batch_tokens)
