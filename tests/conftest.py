@@ -1,5 +1,6 @@
 """Options and fixtures of all tests: a private home, and the paths of the models."""
 
+import gc
 import importlib.util
 import os
 import tempfile
@@ -18,6 +19,8 @@ __all__ = ["tally"]
 # a changed constant changes examples. To reproduce a failure of a full run, collect all of `tests`.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
+# The default threshold, 700 new objects, takes a sixth of the CPU time of the window's tests.
+gc.set_threshold(10_000)
 # The user's cache, determined before a test gets a private home: it keeps the joined model file.
 try:
     TEST_CACHE = user_cache_path("koel-chat-tests")
